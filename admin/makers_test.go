@@ -18,7 +18,7 @@ import (
 // An object with an existing controller as its owner is judged by its own specification: the
 // controller need not have created it. Objects that a controller creates are reported once, by
 // the controller.
-func TestHarmlessMakersHideNothing(t *testing.T) {
+func TestHarmlessControllers(t *testing.T) {
 	plain := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "x", Image: "x"}}}}
 	evil := *plain.DeepCopy()
 	evil.Spec.HostNetwork, evil.Spec.PriorityClassName = true, "system-node-critical"

@@ -30,7 +30,7 @@ func controlledBy(name string) []metav1.OwnerReference {
 
 // A Tiller made by hand is removed through its controller only if that exists, and runs a
 // Tiller or is helm-tenant's: whoever writes in its namespace writes its owner references.
-func TestFindByHandBelievesNoOwnerReference(t *testing.T) {
+func TestFindByHandIgnoresOwnerReferences(t *testing.T) {
 	tiller := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "helm", "name": "tiller"}},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "tiller", Image: "ghcr.io/helm/tiller:v2.17.0"}}}}
 	web := corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: "web"}}}}
@@ -87,7 +87,7 @@ func TestFindByHandBelievesNoOwnerReference(t *testing.T) {
 
 // init and the audit read an object with an owner reference like any other, unless the owner
 // exists.
-func TestForgedOwnersHideNoWorkload(t *testing.T) {
+func TestForgedOwnerReferences(t *testing.T) {
 	template := corev1.PodTemplateSpec{Spec: corev1.PodSpec{PriorityClassName: "system-node-critical", Containers: []corev1.Container{{Name: "x", Image: "x"}}}}
 	server := clustertest.Start(t, &corev1.Namespace{TypeMeta: metav1.TypeMeta{Kind: "Namespace", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Name: "a"}},
 		&appsv1.Deployment{TypeMeta: metav1.TypeMeta{Kind: "Deployment", APIVersion: "apps/v1"}, ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web"}, Spec: appsv1.DeploymentSpec{Template: template}},

@@ -32,7 +32,7 @@ func TestAuditCountsTenants(t *testing.T) {
 }
 
 // Unread objects may contain findings: the text must not say that there are none.
-func TestAuditOfWhatIsUnseen(t *testing.T) {
+func TestAuditWithUnreadObjects(t *testing.T) {
 	unseen := &audit.Report{Result: audit.Unknown, Unseen: []audit.Unseen{{What: "secrets in all namespaces", Matters: "where releases are"}}}
 	var text reportText
 	text.canReach(unseen, nil)

@@ -54,7 +54,7 @@ func TestEveryVerbHasHelp(t *testing.T) {
 var ours = regexp.MustCompile(`helm tenant ([^|)>]*)`)
 
 // A verb's name stands in its command, too.
-func TestVerbsAreCalledWhatTheyAre(t *testing.T) {
+func TestVerbNamesMatchCommands(t *testing.T) {
 	for _, verb := range verbs {
 		if name := verb.make(&session{}).Name(); name != verb.name {
 			t.Errorf("%s calls itself %s", verb.name, name)

@@ -107,7 +107,7 @@ func TestWriteError(t *testing.T) {
 }
 
 // The message promises nothing: a request that is not valid is refused again.
-func TestWriteErrorPromisesNothingInVain(t *testing.T) {
+func TestWriteErrorHints(t *testing.T) {
 	resource := schema.GroupResource{Resource: "deployments"}
 	for _, test := range []struct {
 		err  error

@@ -10,9 +10,9 @@ import (
 	"helm-tenant/tenant"
 )
 
-// TestLabelsThatAnybodyCanSet: a chart of team-a, and an admin of another namespace, create
+// TestUntrustedLabels: a chart of team-a, and an admin of another namespace, create
 // objects with team-b's labels.
-func TestLabelsThatAnybodyCanSet(t *testing.T) {
+func TestUntrustedLabels(t *testing.T) {
 	object := func(kind, namespace, name string, annotations map[string]string) *unstructured.Unstructured {
 		o := &unstructured.Unstructured{Object: map[string]any{"kind": kind}}
 		o.SetNamespace(namespace)

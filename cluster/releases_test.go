@@ -8,8 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// TestRecordsThatAreNone: the error names the object and what is wrong with it.
-func TestRecordsThatAreNone(t *testing.T) {
+// TestInvalidRecords: the error names the object and what is wrong with it.
+func TestInvalidRecords(t *testing.T) {
 	c := clientOf(t, nil)
 	key := func(kind string) Stored { return Stored{Key: Key{kind, "a-tiller", "x.v1"}} }
 	for _, test := range []struct {

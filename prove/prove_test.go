@@ -188,7 +188,7 @@ func TestEverythingIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhatASettingForbidsMustBeRefused(t *testing.T) {
+func TestSettingsRequireRefusal(t *testing.T) {
 	tenant := target("a")
 	tenant.Restricted["a"], tenant.Hosts, tenant.Isolated = true, true, true
 	tenant.Quotas["a"] = map[string]bool{"services.nodeports": true, "requests.cpu": true}
@@ -250,7 +250,7 @@ func TestAnotherUserThanAsked(t *testing.T) {
 
 // A webhook's refusal of a pod that tries several things at once is not a refusal of each of
 // them, whatever its message.
-func TestOneRefusalOfManyThings(t *testing.T) {
+func TestRefusalOfCombinedAttempts(t *testing.T) {
 	tenant := target("a")
 	rows := tenant.Judge(exchange(tenant, func(r Request) Answer {
 		if len(r.Attempts) > 1 {

@@ -98,7 +98,7 @@ func TestRailsComeAndGo(t *testing.T) {
 }
 
 // A label that an admin changes by hand while the tenant exists stays the admin's.
-func TestALabelChangedByHand(t *testing.T) {
+func TestLabelChangedByAdmin(t *testing.T) {
 	live := namespace(nil)
 	labels, annotations, err := NamespaceMeta(team("a", tenant.Rails{PodSecurity: "baseline"}), "shared", live)
 	apply(t, live, labels, annotations, err)
@@ -110,7 +110,7 @@ func TestALabelChangedByHand(t *testing.T) {
 	}
 }
 
-func TestASharedNamespace(t *testing.T) {
+func TestSharedNamespace(t *testing.T) {
 	live := namespace(nil)
 	a := team("a", tenant.Rails{PodSecurity: "baseline", Guard: "enforce", Network: "isolated", Hosts: []string{"*.example.com", "a.org"}, PriorityClasses: []string{"batch", "low"}, Contact: "#a", Labels: map[string]string{"cost": "1"}})
 	b := team("b", tenant.Rails{PodSecurity: "restricted", Guard: "audit", Hosts: []string{"shop.example.com", "b.org"}, PriorityClasses: []string{"low"}, Contact: "#b"})
@@ -157,7 +157,7 @@ func TestCommonHosts(t *testing.T) {
 	}
 }
 
-func TestAClaimThatCantBeRead(t *testing.T) {
+func TestUnreadableClaim(t *testing.T) {
 	live := namespace(nil)
 	live.Annotations[claimPrefix+"b"] = "{"
 	if _, _, err := NamespaceMeta(team("a", tenant.Rails{}), "shared", live); err == nil {

@@ -87,7 +87,7 @@ func TestProblemsOfRails(t *testing.T) {
 	}
 }
 
-func TestARecordOfBeforeStaysAsItIs(t *testing.T) {
+func TestOldRecordIsKept(t *testing.T) {
 	const before = "name: a\nnamespaces: [a]\nrole: admin\nengine: tiller\ntiller:\n  storage: secret\n  historyMax: 20\n  replicas: 1\n"
 	tenant, err := ParseRecord(before)
 	if err != nil {

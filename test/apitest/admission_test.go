@@ -238,7 +238,7 @@ func TestTheAdmissionPolicy(t *testing.T) {
 	}
 }
 
-func TestTheAdmissionPolicyLeavesOthersAlone(t *testing.T) {
+func TestAdmissionPolicyForOthers(t *testing.T) {
 	t.Parallel()
 	w, team, other := start(t), newTeam(), newTeam()
 	w.makeTenant(t, team)

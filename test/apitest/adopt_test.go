@@ -19,9 +19,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestWhatOthersMade puts an object of somebody else's where one of the tenant's
+// TestForeignObjects puts an object of somebody else's where one of the tenant's
 // goes.
-func TestWhatOthersMade(t *testing.T) {
+func TestForeignObjects(t *testing.T) {
 	t.Parallel()
 	w, reference, inConfigMaps := start(t), newTeam(), newTeam()
 	w.admin(t).must(t, initArgs(reference)...)
@@ -107,9 +107,9 @@ func TestWhatOthersMade(t *testing.T) {
 	}
 }
 
-// TestAdoptOfATillerMadeByHand: the storage of its releases is found however it is started. A
+// TestAdoptTillerMadeByHand: the storage of its releases is found however it is started. A
 // Tiller that is started with another storage finds none of them.
-func TestAdoptOfATillerMadeByHand(t *testing.T) {
+func TestAdoptTillerMadeByHand(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	for _, c := range []struct {
@@ -310,7 +310,7 @@ func TestAdoptTakesForeignRights(t *testing.T) {
 }
 
 // TestWhatIsAnotherTenants is never taken over.
-func TestWhatIsAnotherTenantsIsNeverTakenOver(t *testing.T) {
+func TestObjectsOfOtherTenants(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	w.namespace(t, team.home)
@@ -353,9 +353,9 @@ func (w *world) helmInit(t *testing.T, namespace string) (*appsv1.Deployment, *c
 	return deployment, service
 }
 
-// TestAForgedRecord: somebody who may write in a namespace put a forged record there, to
+// TestForgedRecord: somebody who may write in a namespace put a forged record there, to
 // mislead the verbs of admins.
-func TestAForgedRecord(t *testing.T) {
+func TestForgedRecord(t *testing.T) {
 	t.Parallel()
 	w, made := start(t), newTeam()
 	admin := w.makeTenant(t, made, "--user", "alice")

@@ -42,9 +42,9 @@ func TestOverlapsAreToldWithAllElse(t *testing.T) {
 	admin.wroteNothing(t)
 }
 
-// TestAFolderThatIsMounted holds the files as a ConfigMap's are mounted: links to links
+// TestMountedFolder holds the files as a ConfigMap's are mounted: links to links
 // into a folder whose name begins with a dot.
-func TestAFolderThatIsMounted(t *testing.T) {
+func TestMountedFolder(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	folder := t.TempDir()

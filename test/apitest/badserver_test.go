@@ -118,9 +118,9 @@ func TestNoKubernetes(t *testing.T) {
 	}
 }
 
-// TestAFaultOnTheWay has init meet one fault, at its first request, its third
+// TestNetworkFaults has init meet one fault, at its first request, its third
 // and so on: of each kind in turn.
-func TestAFaultOnTheWay(t *testing.T) {
+func TestNetworkFaults(t *testing.T) {
 	t.Parallel()
 	w, reference := start(t), newTeam()
 	admin := w.admin(t)
@@ -156,8 +156,8 @@ func TestAFaultOnTheWay(t *testing.T) {
 	}
 }
 
-// TestAWriteThatNeverGoesThrough is not tried for ever, and says how far it got.
-func TestAWriteThatNeverGoesThrough(t *testing.T) {
+// TestWriteThatAlwaysConflicts is not tried for ever, and says how far it got.
+func TestWriteThatAlwaysConflicts(t *testing.T) {
 	t.Parallel()
 	w, reference := start(t), newTeam()
 	w.admin(t).must(t, initArgs(reference)...)
@@ -216,8 +216,8 @@ func TestMembersAndABadServer(t *testing.T) {
 	}
 }
 
-// TestAnOverloadedServer asks to come back later, once for each request.
-func TestAnOverloadedServer(t *testing.T) {
+// TestOverloadedServer asks to come back later, once for each request.
+func TestOverloadedServer(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	var first atomic.Bool
@@ -233,8 +233,8 @@ func TestAnOverloadedServer(t *testing.T) {
 	}
 }
 
-// TestASlowServer answers a request later than --request-timeout allows.
-func TestASlowServer(t *testing.T) {
+// TestSlowServer answers a request later than --request-timeout allows.
+func TestSlowServer(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	admin := w.makeTenant(t, team, "--user", "alice")
@@ -397,9 +397,9 @@ func TestInterruptedWhileTheServerHangs(t *testing.T) {
 	}
 }
 
-// TestAnAnswerThatIsLost lets every write reach the API server once, and cuts
+// TestLostAnswer lets every write reach the API server once, and cuts
 // the connection instead of answering.
-func TestAnAnswerThatIsLost(t *testing.T) {
+func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	w, reference, team := start(t), newTeam(), newTeam()
 	admin := w.admin(t)

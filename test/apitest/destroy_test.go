@@ -55,9 +55,9 @@ func TestDestroySavesWhatIsWrittenMeanwhile(t *testing.T) {
 	}
 }
 
-// TestDestroyRefusesWhatIsInstalledMeanwhile: a release appears during a destroy that must not
+// TestDestroyWithConcurrentInstall: a release appears during a destroy that must not
 // leave releases behind. The tenant stays, and init gives it its rights again.
-func TestDestroyRefusesWhatIsInstalledMeanwhile(t *testing.T) {
+func TestDestroyWithConcurrentInstall(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	w.makeTenant(t, team, "--user", "alice")
@@ -150,9 +150,9 @@ func TestDestroyTakesHelmsRecordsOnly(t *testing.T) {
 	same(t, "Secrets with helm's label", 3, len(w.helmRecords(t, team.a)))
 }
 
-// TestDestroyLeavesAHomeWithOthersThings: other objects of any kind keep the home namespace,
+// TestDestroyKeepsSharedHome: other objects of any kind keep the home namespace,
 // except those that every namespace has, and those that describe it.
-func TestDestroyLeavesAHomeWithOthersThings(t *testing.T) {
+func TestDestroyKeepsSharedHome(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	meta := metav1.ObjectMeta{Name: "theirs"}

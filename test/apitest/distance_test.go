@@ -191,9 +191,9 @@ func distant(made team) [][]string {
 	}
 }
 
-// TestASlowAPIServer: each request takes half a second, so that a run takes longer than
+// TestSlowAPIServer: each request takes half a second, so that a run takes longer than
 // --request-timeout, which limits one request.
-func TestASlowAPIServer(t *testing.T) {
+func TestSlowAPIServer(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	u, _ := w.withHelm3(t).behind(t, func(http.ResponseWriter, *http.Request) bool {
@@ -213,8 +213,8 @@ func TestASlowAPIServer(t *testing.T) {
 	}
 }
 
-// TestASlowPage is longer in coming than a request may take, where it has many objects.
-func TestASlowPage(t *testing.T) {
+// TestSlowPage is longer in coming than a request may take, where it has many objects.
+func TestSlowPage(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	w.makeTenant(t, team, "--engine", "impersonation")
@@ -245,10 +245,10 @@ func TestASlowPage(t *testing.T) {
 	}
 }
 
-// TestAThrottledAPIServer: the server lets few requests a second pass, and answers the others
+// TestThrottledAPIServer: the server lets few requests a second pass, and answers the others
 // with 429 and Retry-After. The number of requests that pass is the same as without throttling,
 // except for pages with objects that other tests create at the same time.
-func TestAThrottledAPIServer(t *testing.T) {
+func TestThrottledAPIServer(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	w.makeTenant(t, team, "--engine", "impersonation")

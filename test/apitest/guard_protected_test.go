@@ -7,9 +7,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestWhatTheGuardProtects: objects of helm-tenant's and of an admin's are not deleted,
+// TestProtectedObjects: objects of helm-tenant's and of an admin's are not deleted,
 // one by one or all at once.
-func TestWhatTheGuardProtects(t *testing.T) {
+func TestProtectedObjects(t *testing.T) {
 	t.Parallel()
 	w, team, actors := guardedTeam(t)
 	ctx, dryRun := t.Context(), metav1.DeleteOptions{DryRun: []string{"All"}}

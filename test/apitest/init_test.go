@@ -51,9 +51,9 @@ func made(name, home string, namespaces ...string) []string {
 	return out
 }
 
-// TestATenantIsMadeOf holds the tenant to testdata/tenant.yaml, object by object
+// TestTenantObjects holds the tenant to testdata/tenant.yaml, object by object
 // and field by field, as the API server has it.
-func TestATenantIsMadeOf(t *testing.T) {
+func TestTenantObjects(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	admin := w.admin(t)
@@ -82,7 +82,7 @@ func TestATenantIsMadeOf(t *testing.T) {
 
 func writeGolden(t *testing.T, file string, objects map[string]string) {
 	t.Helper()
-	out := bytes.NewBufferString("# A tenant as the API server has it. TEAM is its name.\n# Written by: go test ./apitest -run TestATenantIsMadeOf -update\n")
+	out := bytes.NewBufferString("# A tenant as the API server has it. TEAM is its name.\n# Written by: go test ./apitest -run TestTenantObjects -update\n")
 	for i, key := range slices.Sorted(maps.Keys(objects)) {
 		text, err := yaml.JSONToYAML([]byte(objects[key]))
 		if err != nil {
@@ -131,7 +131,7 @@ func TestTheFirstTenantAlsoMakesTheAdmissionPolicy(t *testing.T) {
 	same(t, "what the first init wrote", want, w.firstWrites)
 }
 
-func TestASecondRunWritesNothing(t *testing.T) {
+func TestSecondRunWritesNothing(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	admin := w.admin(t)
@@ -153,9 +153,9 @@ func TestASecondRunWritesNothing(t *testing.T) {
 	}
 }
 
-// TestADryRunIsWhatIsWritten compares what a dry run prints with the bodies of
+// TestDryRunEqualsWrites compares what a dry run prints with the bodies of
 // the requests of the real run.
-func TestADryRunIsWhatIsWritten(t *testing.T) {
+func TestDryRunEqualsWrites(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	w.namespace(t, team.c)

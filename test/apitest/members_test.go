@@ -172,9 +172,9 @@ func TestMembersThatCanNotBe(t *testing.T) {
 	same(t, "members", []string{}, w.members(t, team))
 }
 
-// TestAGrantThatOthersOutrun has somebody else change the binding before each of
+// TestConflictingGrants has somebody else change the binding before each of
 // the first writes of a grant.
-func TestAGrantThatOthersOutrun(t *testing.T) {
+func TestConflictingGrants(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	admin := w.makeTenant(t, team)
@@ -240,9 +240,9 @@ func (u *user) may(t *testing.T, want bool, question authorizationv1.ResourceAtt
 	return nil
 }
 
-// TestWhatAMemberMayDo compares the rules that count for a member with those for
+// TestMemberRights compares the rules that count for a member with those for
 // a user who is no member of anything, namespace by namespace.
-func TestWhatAMemberMayDo(t *testing.T) {
+func TestMemberRights(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	admin := w.admin(t)

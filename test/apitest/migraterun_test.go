@@ -170,9 +170,9 @@ func TestMigrateAndWork(t *testing.T) {
 	})
 }
 
-// TestMigrateMissesWhatItWrote: all revisions must exist before members can use Helm 3, not
+// TestMigrateDetectsMissingRecords: all revisions must exist before members can use Helm 3, not
 // only the newest; the same command again writes the missing ones.
-func TestMigrateMissesWhatItWrote(t *testing.T) {
+func TestMigrateDetectsMissingRecords(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	w.makeTenant(t, team)

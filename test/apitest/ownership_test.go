@@ -204,8 +204,8 @@ func TestStampOfAFinishedTenant(t *testing.T) {
 	admin.fails(t, 1, []string{"it has the engine tiller, and so no releases of Helm 3 or 4", "helm tenant migrate " + tiller.name}, "migrate", tiller.name, "--stamp")
 }
 
-// TestDestroyLooksForWhatStays: what helm left is named, and its warnings are shown.
-func TestDestroyLooksForWhatStays(t *testing.T) {
+// TestDestroyReportsRemainingObjects: what helm left is named, and its warnings are shown.
+func TestDestroyReportsRemainingObjects(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	for _, c := range []struct {

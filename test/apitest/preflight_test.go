@@ -88,9 +88,9 @@ func grants(made team) []struct {
 	return all
 }
 
-// TestWhoHasExactlyEnough: an admin of three namespaces has exactly the rights to make a tenant
+// TestMinimalRights: an admin of three namespaces has exactly the rights to make a tenant
 // in them. Others lack one right each, and init must name that right before it writes anything.
-func TestWhoHasExactlyEnough(t *testing.T) {
+func TestMinimalRights(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	w.namespace(t, team.home, team.a, team.b)
@@ -146,8 +146,8 @@ func (r result) lacks() []string {
 	return missing
 }
 
-// TestWhoMayOnlyRead: all missing rights are reported at once.
-func TestWhoMayOnlyRead(t *testing.T) {
+// TestAdminWithReadsOnly: all missing rights are reported at once.
+func TestAdminWithReadsOnly(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	u := w.newUser(t, "reader")
@@ -183,8 +183,8 @@ func TestWhoMayOnlyRead(t *testing.T) {
 	u.wroteNothing(t)
 }
 
-// TestWhoMayNotEvenRead: the forbidden reads are reported, by init all at once.
-func TestWhoMayNotEvenRead(t *testing.T) {
+// TestAdminWithoutReads: the forbidden reads are reported, by init all at once.
+func TestAdminWithoutReads(t *testing.T) {
 	t.Parallel()
 	w, team, there := start(t), newTeam(), newTeam()
 	w.makeTenant(t, there)
@@ -250,9 +250,9 @@ func TestEscalation(t *testing.T) {
 	}
 }
 
-// TestAHomesAdminMayGrantAndRevoke needs no list of the cluster's ConfigMaps where the
+// TestHomeAdminGrantsAndRevokes needs no list of the cluster's ConfigMaps where the
 // home namespace is the conventional one, or is named.
-func TestAHomesAdminMayGrantAndRevoke(t *testing.T) {
+func TestHomeAdminGrantsAndRevokes(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	w.makeTenant(t, team)

@@ -20,9 +20,9 @@ func once(matches func(*http.Request) bool, do func()) hook {
 	}
 }
 
-// TestATenantThatIsMadeWhileItIsRead has another admin make the tenant after the
+// TestTenantCreatedDuringRead has another admin make the tenant after the
 // first one saw that there was none, and before that one looks at single objects.
-func TestATenantThatIsMadeWhileItIsRead(t *testing.T) {
+func TestTenantCreatedDuringRead(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	admin := w.admin(t)
@@ -38,10 +38,10 @@ func TestATenantThatIsMadeWhileItIsRead(t *testing.T) {
 	w.bound(t, team.b, team, "admin")
 }
 
-// TestANamespaceThatIsAddedWhileTheTenantIsRead: another admin adds a namespace after the first
+// TestNamespaceAddedDuringRead: another admin adds a namespace after the first
 // one has read the tenant's record and before the bindings are read: the new binding must not
 // look obsolete.
-func TestANamespaceThatIsAddedWhileTheTenantIsRead(t *testing.T) {
+func TestNamespaceAddedDuringRead(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	admin := w.admin(t)
@@ -70,9 +70,9 @@ func TestANamespaceThatIsAddedWhileTheTenantIsRead(t *testing.T) {
 	same(t, "namespaces", fmt.Sprint([]string{team.a, team.b, team.c}), fmt.Sprint(w.record(t, team)["namespaces"]))
 }
 
-// TestANamespaceThatIsPrunedWhileOthersWrite: another admin repairs the tenant in the middle of
+// TestNamespacePrunedDuringWrites: another admin repairs the tenant in the middle of
 // the first one's removal of a namespace: the removed objects must not come back.
-func TestANamespaceThatIsPrunedWhileOthersWrite(t *testing.T) {
+func TestNamespacePrunedDuringWrites(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	for _, place := range []string{"rolebindings", "configmaps", "namespaces"} {

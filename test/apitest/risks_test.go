@@ -172,9 +172,9 @@ func TestConfigMapStorage(t *testing.T) {
 	admin.wroteNothing(t)
 }
 
-// TestAServerWithoutAdmissionPolicies simulates Kubernetes before 1.30, which answers a request
+// TestServerWithoutAdmissionPolicies simulates Kubernetes before 1.30, which answers a request
 // for the kind as for any unknown kind.
-func TestAServerWithoutAdmissionPolicies(t *testing.T) {
+func TestServerWithoutAdmissionPolicies(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	admin := w.admin(t)

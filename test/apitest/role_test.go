@@ -14,10 +14,10 @@ import (
 	"helm-tenant/test/harness"
 )
 
-// TestARoleChange watches the bindings of a tenant's namespaces
+// TestRoleChange watches the bindings of a tenant's namespaces
 // while its role changes. The API server tells every change there is, in order:
 // so the states between them are all that ever were.
-func TestARoleChange(t *testing.T) {
+func TestRoleChange(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	custom := newTeam().name + "-deployer" // a name that no other test's role has
@@ -133,7 +133,7 @@ func (h *history) roles(t *testing.T, made team) []string {
 	return roles
 }
 
-func TestARoleThatIsNotThere(t *testing.T) {
+func TestMissingRole(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	admin := w.admin(t)

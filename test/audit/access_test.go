@@ -284,9 +284,9 @@ func named(texts []string, pod string) []string {
 	return all
 }
 
-// TestEveryPathIsGone: each path that the audit knows has an open and a closed case in these
+// TestEveryPathIsTried: each path that the audit knows has an open and a closed case in these
 // tests.
-func TestEveryPathIsGone(t *testing.T) {
+func TestEveryPathIsTried(t *testing.T) {
 	w := start(t)
 	p := w.plant(t)
 	p.mutateTiller("alpha-tiller", func(d *appsv1.Deployment) {

@@ -14,7 +14,7 @@ import (
 
 // A part's version is in its cache folder's name and in its output; its go.mod determines what
 // is compiled. Both must agree.
-func TestVersionsAreThePinnedOnes(t *testing.T) {
+func TestPinnedVersions(t *testing.T) {
 	for _, p := range All() {
 		pins, err := os.ReadFile(filepath.Join(p.Folder, "go.mod"))
 		if os.IsNotExist(err) {
@@ -87,7 +87,7 @@ func TestOneOfManyBuilds(t *testing.T) {
 	}
 }
 
-func TestAFailedBuildLeavesNothingAndShowsWhy(t *testing.T) {
+func TestFailedBuild(t *testing.T) {
 	cache := t.TempDir()
 	b := &builder{log: io.Discard, cache: cache, source: ".", keys: map[string][]byte{}}
 	_, err := b.build(context.Background(), Part{Name: "none", Version: "v1", Folder: "pause", Package: "./no-such-package"})

@@ -58,7 +58,7 @@ func TestWritesNothing(t *testing.T) {
 }
 
 // The report names what refused an attempt, and shows attempts that are allowed.
-func TestSaysWhatRefused(t *testing.T) {
+func TestReportedRefusals(t *testing.T) {
 	w := start(t)
 	w.must(t, "init", "said", "--namespaces", "said-a,said-b", "--create-namespaces", "--engine", "impersonation", "--user", "alice")
 	w.label(t, "said-a", map[string]string{"pod-security.kubernetes.io/enforce": "baseline"})

@@ -62,7 +62,7 @@ func client(t *testing.T, c *Cluster, user string, groups ...string) *kubernetes
 	return kubernetes.NewForConfigOrDie(config)
 }
 
-func TestUserIsWhoTheCertificateSays(t *testing.T) {
+func TestUserOfCertificate(t *testing.T) {
 	c := Get(t)
 	path, err := c.Kubeconfig("alice", "devs", "ops")
 	if err != nil {
@@ -161,7 +161,7 @@ func TestSideBySide(t *testing.T) {
 	}
 }
 
-func TestABrokenStartSaysWhy(t *testing.T) {
+func TestFailedStartReportsReason(t *testing.T) {
 	Require(t, API)
 	dir := t.TempDir()
 	_, err := Start(t.Context(), Options{Size: API, Dir: dir, Log: io.Discard, APIServerArgs: []string{"--no-such-flag"}})
