@@ -132,11 +132,11 @@ func (t *taking) hasMaker(kind string, object metav1.Object, w audit.Workload) b
 			return
 		}
 		var maker cluster.Key
-		if maker, made = t.makers.Maker(kind, object); !made {
+		if maker, owned = t.makers.Maker(kind, object); !owned {
 			return
 		}
 		index, found := t.indices[maker]
-		made = found && isMadeOf(w, t.snapshot.Workloads[index])
+		owned = found && isMadeOf(w, t.snapshot.Workloads[index])
 	})
 	return owned
 }

@@ -136,17 +136,17 @@ func TestRefusals(t *testing.T) {
 		{"a home that can't be read", world{objects: shared.objects, fail: map[string]error{"h": errors.New("no answer")}}, asked(home("h")), "no answer"},
 		{"an object that is not ours", empty().with(bindingOf("a", "helm-tenant.t.admin", "admin")), asked(), "RoleBinding helm-tenant.t.admin in namespace a was not made by helm-tenant"},
 
-		{"another home, engine and storage", made, asked(home("h"), engine(tenant.EngineImpersonation), storage(tenant.StorageConfigMap)),
+		{"another home, engine and storage", existing, asked(home("h"), engine(tenant.EngineImpersonation), storage(tenant.StorageConfigMap)),
 			`tiller: a tenant with the engine impersonation has no Tiller to set up; tenant "t" has its home in namespace "t-tiller" and can't move to another; tenant "t" has the engine tiller, which can't become impersonation at once`},
-		{"another home and storage, and a wrong name", made, asked(home("h"), storage(tenant.StorageConfigMap), namespaces("a", "B")),
+		{"another home and storage, and a wrong name", existing, asked(home("h"), storage(tenant.StorageConfigMap), namespaces("a", "B")),
 			`namespaces: "B" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them; tenant "t" has its home in namespace "t-tiller" and can't move to another; ` +
 				`tenant "t" stores its releases as secrets; Tiller would not find them if that changed`},
-		{"another home, and what the cluster lacks", made, asked(home("h"), storage(tenant.StorageConfigMap), namespaces("a", "x"), role("none")),
+		{"another home, and what the cluster lacks", existing, asked(home("h"), storage(tenant.StorageConfigMap), namespaces("a", "x"), role("none")),
 			`tenant "t" has its home in namespace "t-tiller" and can't move to another; tenant "t" stores its releases as secrets; Tiller would not find them if that changed; ` +
 				`ClusterRole "none" does not exist; namespace "x" does not exist`},
 		{"the other engine at once, and namespaces", ofOther.after(t, asked(namespaces("b"))), asked(namespaces("a", "b"), engine(tenant.EngineImpersonation)),
 			`tenant "t" has the engine tiller, which can't become impersonation at once; namespace "a" belongs to tenant "o"`},
-		{"the other engine at once by a file", made, asked(engine(tenant.EngineImpersonation), exactly, namespaces("a", "x")),
+		{"the other engine at once by a file", existing, asked(engine(tenant.EngineImpersonation), exactly, namespaces("a", "x")),
 			`tenant "t" has the engine tiller, which can't become impersonation at once; namespace "x" does not exist`},
 		{"the Tiller of a tenant without one", empty().after(t, asked(engine(tenant.EngineImpersonation))), asked(engine(tenant.EngineTiller), storage(tenant.StorageConfigMap), namespaces("x")),
 			`tenant "t" has the engine impersonation, which can't become tiller at once; namespace "x" does not exist`},
@@ -160,9 +160,9 @@ func TestRefusals(t *testing.T) {
 			`namespace "t-helm" is labelled as the home of tenant "t", but no namespace of the tenant leads to it: whoever made it may hold tokens of its service accounts; in it: ConfigMap helm-tenant; ` +
 				`ClusterRole "none" does not exist; namespace "x" does not exist`},
 
-		{"another home", made, asked(home("h")), `tenant "t" has its home in namespace "t-tiller" and can't move to another`},
-		{"another storage", made, asked(storage(tenant.StorageConfigMap)), `tenant "t" stores its releases as secrets; Tiller would not find them if that changed`},
-		{"the other engine at once", made, asked(engine(tenant.EngineImpersonation)), `tenant "t" has the engine tiller, which can't become impersonation at once`},
+		{"another home", existing, asked(home("h")), `tenant "t" has its home in namespace "t-tiller" and can't move to another`},
+		{"another storage", existing, asked(storage(tenant.StorageConfigMap)), `tenant "t" stores its releases as secrets; Tiller would not find them if that changed`},
+		{"the other engine at once", existing, asked(engine(tenant.EngineImpersonation)), `tenant "t" has the engine tiller, which can't become impersonation at once`},
 		{"an engine with releases", both, asked(engine(tenant.EngineImpersonation)), `tenant "t" has releases that the engine impersonation can't manage: web`},
 		{"the other engine with releases", both, asked(engine(tenant.EngineTiller)), `tenant "t" has releases that the engine tiller can't manage: db`},
 		{"an engine whose releases can't be read", world{objects: both.objects, fail: map[string]error{"a": errors.New("no answer")}}, asked(engine(tenant.EngineTiller)), "no answer"},

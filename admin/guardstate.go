@@ -38,7 +38,7 @@ func guardState(live *cluster.Live, modes []tenant.Guard, tenants, frozen bool) 
 	var unseen []audit.Unseen
 	for kind, resource := range guardKinds {
 		if !live.Sees(kind) && (len(modes) > 0 || frozen) {
-			what := resource
+			listed := resource
 			if kind != "PriorityClass" {
 				listed += " " + rails.PolicyPrefix + "*"
 			}

@@ -160,7 +160,7 @@ func Grant(ctx context.Context, c *cluster.Client, t tenant.Tenant, g GrantReque
 		relations = tenant.Relations // the first owner needs the bindings of all relations
 	}
 	change := peopleChange{tenant: t, who: g.Who, relations: relations, needed: g.As, accepted: g.Accepted}
-	result, err := change.write(ctx, c, dryRun || refused != nil, func(have people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
+	result, err := change.write(ctx, c, dryRun || refused != nil, func(current people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
 		if until.IsZero() { // a second round keeps the time of the first
 			until = c.Now().Add(g.For + time.Second - 1).UTC().Truncate(time.Second)
 		}

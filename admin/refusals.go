@@ -26,8 +26,7 @@ func ReasonsOf(err error) []error {
 	return []error{err}
 }
 
-// refuse returns the reasons of all of these errors as one error, each once; nil where there
-// is none.
+// refuse returns the reasons of all these errors as one error, each once; nil if there are none.
 func refuse(errs ...error) error {
 	var reasons Refusals
 	for _, err := range errs {

@@ -62,7 +62,7 @@ func TestSelectors(t *testing.T) {
 	if got, want := remade.decide(t, resolve(labelled("b", "team", "t"))), `namespace "b" becomes the tenant's by its labels; others can act in it: RoleBinding old`; !slices.Contains(got.Notes, want) {
 		t.Errorf("of a namespace that only the record says is the tenant's it says %q", got.Notes)
 	}
-	steps, notes, _ := made.steps(t, resolve())
+	steps, notes, _ := existing.steps(t, resolve())
 	checkSteps(t, "none matches any more", steps, "update ConfigMap helm-tenant", "update Namespace a: ", "update Namespace b: ", "delete RoleBinding helm-tenant.t.admin in namespace b")
 	if !slices.Contains(notes, `namespace "b" is taken from the tenant; what runs in it stays`) {
 		t.Errorf("it says %q", notes)

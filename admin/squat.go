@@ -114,7 +114,7 @@ func (d *decision) judgeSquatter() error {
 	if !d.request.Adopt {
 		return &SquattedError{d.tenant.Name, home, found}
 	}
-	d.warn("namespace %q was made by others. Its service accounts are made anew, which ends their tokens; what else is in it stays, and can act in it: %s", home, visible.List(found))
+	d.warn("namespace %q was made by others. Its service accounts are created again, which ends their tokens; everything else in it stays, and can act in it: %s", home, visible.List(found))
 	return nil
 }
 

@@ -159,7 +159,7 @@ func TestRemade(t *testing.T) {
 		t.Errorf("%s, notes: -want +got:\n%s", got.Err, diff)
 	}
 	for _, request := range []Request{asked(), asked(namespaces())} {
-		if got := made.decide(t, request); len(got.Notes) > 0 {
+		if got := existing.decide(t, request); len(got.Notes) > 0 {
 			t.Errorf("with nothing of the kind it notes %q", got.Notes)
 		}
 	}

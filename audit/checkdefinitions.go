@@ -39,8 +39,8 @@ func (x *rights) redefining(somebody Subject) Path {
 	return Path{ID: "change-definition", Name: "change the definition of a controller's objects", finding: idBorrows, Any: x.redefine(somebody)}
 }
 
-// remake are the ways to change what the objects of podMakers say, by the definition of their
-// kind: a default changes what the pods run, and as which account of their namespace.
+// remake returns the needs for changing the content of podMakers' objects through the
+// definition of their kind: a default changes the pods' containers and their account.
 func (x *rights) remake() []Need {
 	var needs []Need
 	for _, maker := range podMakers {
@@ -56,8 +56,8 @@ func (x *rights) remake() []Need {
 	return needs
 }
 
-// checkDefinitions reports who can change what the objects of a lender, or of a controller
-// that makes pods, say by the definition of their kind.
+// checkDefinitions reports subjects that can change the content of the objects of a lender, or
+// of a controller that creates pods, through the definition of their kind.
 func (a *auditor) checkDefinitions() {
 	general := a.rights.redefining(Subject{})
 	if len(general.Any) > 0 {

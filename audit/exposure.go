@@ -21,10 +21,10 @@ type exposure struct {
 	// services are the Services by which Tiller can be reached from outside the cluster, and
 	// the node's own port.
 	services []string
-	// listener is where it listens.
+	// listener is where Tiller listens.
 	listener recognise.Listener
-	// policies are those that select its pods, letting those of them that let some
-	// connect.
+	// policies are the policies that select its pods; letting are those of them that allow some
+	// connections.
 	policies, letting []string
 }
 
@@ -65,7 +65,7 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 }
 
 // hasNodePort reports whether a port of the node leads to Tiller's port in the pod. The
-// containers of a pod have one address, so it is the same whichever of them declares it.
+// containers of a pod share an address, so any of them may declare it.
 func hasNodePort(spec corev1.PodSpec, listener recognise.Listener) bool {
 	return declares(spec, func(port corev1.ContainerPort) bool { return port.HostPort != 0 && listener.Leads(port.ContainerPort) })
 }
@@ -92,11 +92,11 @@ func isolatesIngress(spec networkingv1.NetworkPolicySpec) bool {
 	return len(spec.PolicyTypes) == 0 || slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeIngress)
 }
 
-// nodePort stands for the port of a pod that is one of its node's.
+// nodePort is the text for a pod's port that is also its node's.
 const nodePort = "the node's own port"
 
-// admits reports whether a rule lets anybody connect to the port where the Tiller of a pod
-// listens. A rule can name a port as a container declares it.
+// admits reports whether a rule allows anybody to connect to the port on which the Tiller of a
+// pod listens. A rule can use the name of a container's port.
 func admits(rule networkingv1.NetworkPolicyIngressRule, listener recognise.Listener, spec corev1.PodSpec) bool {
 	if len(rule.Ports) == 0 {
 		return true

@@ -17,9 +17,9 @@ type GuardState struct {
 	// Problems are the policies and bindings that are missing or differ.
 	Problems []GuardProblem
 	// Reserved reports whether the policies that reserve helm-tenant's labels on namespaces are
-	// in force; false where that is not known.
+	// in force; false if that is not known.
 	Reserved bool
-	// Freeze are those of the admission policy of frozen tenants.
+	// Freeze are the problems of the admission policy of frozen tenants.
 	Freeze []GuardProblem
 }
 

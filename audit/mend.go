@@ -49,7 +49,7 @@ func leaveOut(part string, live, want *corev1.PodSpec) {
 		withoutHostPorts(live, func(port int32) bool { return strconv.Itoa(int(port)) == name })
 	case part == "hostNetwork":
 		live.HostNetwork = want.HostNetwork
-		withoutHostPorts(live, func(int32) bool { return true }) // the API server gives all ports the node's own
+		withoutHostPorts(live, func(int32) bool { return true }) // the API server makes all ports the node's own
 	case kind == partPrivileged && name != "":
 		for _, containers := range [][]corev1.Container{live.Containers, live.InitContainers} {
 			for i := range containers {
@@ -104,9 +104,9 @@ func leaveOutContext(part string, live, want *corev1.PodSpec, c, w *corev1.Conta
 	case "capabilities":
 		current.Capabilities = wanted.Capabilities
 	case "seccompProfile":
-		have.SeccompProfile, pod.SeccompProfile = wanted.SeccompProfile, wantedPod.SeccompProfile
+		current.SeccompProfile, pod.SeccompProfile = wanted.SeccompProfile, wantedPod.SeccompProfile
 	case partPrivileged:
-		have.Privileged = wanted.Privileged
+		current.Privileged = wanted.Privileged
 	}
 }
 

@@ -33,10 +33,10 @@ func newExport(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export [TENANT...]",
 		Short: "Write the tenants file from the cluster",
-		Long: `Write the tenants file from the cluster: given to apply, it changes nothing. What
-a file can't carry is said on standard error. The exit code is 3 where a tenant was left
-out, because its record can't be read. -o replaces a file when all is written; a shell's
-">" empties it before.
+		Long: `Write the tenants file from the cluster; apply of this file changes nothing. Notes on
+standard error name what a file can't contain. The exit code is 3 if a tenant was left
+out because its record can't be read. -o replaces a file after everything was written; a
+shell's ">" empties it first.
 
 With --format=argocd it writes an AppProject of Argo CD for each tenant instead: its
 Applications deploy into the tenant's namespaces only, can't create cluster-scoped

@@ -68,9 +68,9 @@ func TestAdministrator(t *testing.T) {
 	}
 }
 
-// TestAdministratorOfNamespaces: without any right in the whole cluster, but for reading
-// the role and for claiming the namespaces, an admin of a home and its namespaces makes a
-// tenant and is told what that leaves unchecked.
+// TestAdministratorOfNamespaces: an admin of a home namespace and its tenant namespaces, whose
+// only cluster-wide rights are to read the role and to claim the namespaces, makes a tenant, and
+// init reports what it could not check.
 func TestAdministratorOfNamespaces(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()

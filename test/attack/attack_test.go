@@ -187,9 +187,9 @@ func (tr *trial) attackAll(ctx context.Context) []*result {
 			}
 			for _, j := range jobs {
 				if r.in[j.world] == nil {
-					r.in[j.world] = map[stance]outcome{}
+					r.in[j.world] = map[relation]outcome{}
 				}
-				r.in[j.world][j.stance] = outcome{} // broken, until it is made
+				r.in[j.world][j.relation] = outcome{} // broken, until it is made
 			}
 			if a.alone {
 				alone = append(alone, jobs...)
@@ -234,8 +234,8 @@ func attempt(ctx context.Context, a attack, w *world, as relation) (o outcome) {
 	return a.run(ctx, s)
 }
 
-// made are the worlds of these in which the attack was made in that stance.
-func (r *result) made(worlds []*world, as stance) []*world {
+// made returns the worlds of these in which the attack was made in that relation.
+func (r *result) made(worlds []*world, as relation) []*world {
 	return slices.DeleteFunc(slices.Clone(worlds), func(w *world) bool {
 		_, there := r.in[w][as]
 		return !there
@@ -260,7 +260,7 @@ func (r *result) check(t *testing.T, tr *trial) {
 	}
 	for _, as := range a.as {
 		for _, w := range r.made(tr.ours, as) {
-			who := fmt.Sprintf("%s, as %s, Helm %d", a.name, stanceNames[as], w.major)
+			who := fmt.Sprintf("%s, as %s, Helm %d", a.name, relationNames[as], w.major)
 			switch o := r.in[w][as]; {
 			case o.verdict == broken:
 				t.Errorf("%s: could not run against ours: %s", who, o.detail)

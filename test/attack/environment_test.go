@@ -232,7 +232,7 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)
 
 func (e exitStatus) ExitCode() int { return int(e) }
 
-func (st *stage) runHelm(ctx context.Context, by *person, args ...string) (string, error) {
+func (st *environment) runHelm(ctx context.Context, by *person, args ...string) (string, error) {
 	return st.run(ctx, st.helmCall(by, args...))
 }
 

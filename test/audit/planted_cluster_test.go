@@ -204,8 +204,11 @@ var plantedCluster = []planting{
 	{"somebody who can have pods made in every namespace, by workflows", func(p *plant) {
 		p.grant("", "flows", []string{"create argoproj.io:workflows"}, "user zoe")
 	}, []string{"HT022  user zoe"}},
-	{"somebody who can make namespaces", func(p *plant) {
+	{"somebody who can make namespaces, on which helm-tenant's labels are reserved", func(p *plant) {
 		p.grant("", "spaces", []string{"create,get,list namespaces"}, "user zoe")
+	}, nil},
+	{"somebody who can make namespaces and claim them", func(p *plant) {
+		p.grant("", "spaces", []string{"create,get,list namespaces", "claim helm-tenant:namespaces"}, "user zoe")
 	}, []string{"HT027  user zoe"}},
 	{"a webhook that is sent every Secret", func(p *plant) { p.webhook("listener", "secrets", "") }, []string{"HT028  ValidatingWebhookConfiguration listener"}},
 	{"a webhook that is sent everything", func(p *plant) { p.webhook("listener", "*/*", "") }, []string{"HT028  ValidatingWebhookConfiguration listener"}},

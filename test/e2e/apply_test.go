@@ -298,8 +298,8 @@ func applyFile(t *testing.T, w *world, log string) {
 	})
 	t.Run("export and apply", func(t *testing.T) {
 		admin := admin.in(t)
-		// A home that is the conventional one and was typed all the same; one
-		// that is not; and everything that can be set.
+		// A home with the conventional name that was typed anyway; an unconventional one; and
+		// every setting.
 		admin.tenant("init", "typed", "--namespaces", "typed", "--create-namespaces", "--home-namespace", "typed-tiller", "--wait=false")
 		admin.tenant("init", "full", "--namespaces", "full-2,full-1", "--default-namespace", "full-1", "--create-namespaces", "--home-namespace", "elsewhere",
 			"--user", "a@b.example,yes", "--group", "1e3", "--service-account", "ci:x", "--role", "view", "--tiller-version", "v2.17.0", "--storage", "configmap", "--history-max", "0",

@@ -198,7 +198,7 @@ func (w *world) linkPlugin(env []string, variable string) {
 	}
 }
 
-// personOf is a person with Helm 3 or 4.
+// personOf returns a person with Helm 3 or 4.
 func (w *world) personOf(major int, kubeconfig string) *person {
 	w.t.Helper()
 	env := helm3Home(w.t, w.cluster, major)

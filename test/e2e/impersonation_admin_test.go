@@ -193,7 +193,7 @@ func destroyHelm(t *testing.T, admin, mia *person, team string, create []string)
 	if got := admin.jsonpath("{.data.greeting}", "configmap", "web", "-n", one); got != "hello" {
 		t.Errorf("the rollback did not reach the cluster: greeting is %q", got)
 	}
-	// The namespaces were there before it was made again: they stay.
+	// The namespaces existed before the tenant was made again: they stay.
 	admin.tenant("destroy", team, "--delete-releases", "--delete-namespaces", "--yes", "--backup", filepath.Join(dir, "last.yaml"))
 	admin.gone("namespace", home)
 	lacks(t, admin.jsonpath("{.items[*].metadata.labels}", "namespaces", one, two), "helm-tenant/")

@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
+	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
 )
 
@@ -21,13 +22,13 @@ func TestHelmNamespace(t *testing.T) {
 		team := fmt.Sprintf("ns%d", major)
 		one, two := team+"-1", team+"-2"
 		admin, nina := w.personOf(major, w.cluster.Admin()), w.userOf(major, "nina")
-		admin.run("helm", "tenant", "init", team, "--namespaces", one+","+two, "--create-namespaces", "--user", "nina")
-		nina.run("helm", "tenant", "use", team)
+		admin.tenant("init", team, "--namespaces", one+","+two, "--create-namespaces", "--user", "nina")
+		nina.tenant("use", team)
 		nina.run("helm", "tenant", "install", "in-one", tested(t))
 		nina.run("helm", "tenant", "install", "in-two", tested(t), "-n", two)
 
 		const outside = "outside"
-		for _, c := range []struct {
+		for i, c := range []struct {
 			name    string
 			context string // the context's namespace, empty for none
 			env     []string
@@ -59,6 +60,9 @@ func TestHelmNamespace(t *testing.T) {
 				nina := nina.in(t)
 				nina.run("kubectl", "config", "set-context", "test", "--namespace="+c.context)
 				for way, tenant := range w.ways() {
+					if !sampled(way, major, i) {
+						continue
+					}
 					args := c.args
 					if args[0] == "T" {
 						args = append(append([]string{}, tenant...), args[1:]...)
@@ -86,8 +90,8 @@ func TestHelmIdentity(t *testing.T) {
 	majors(t, func(t *testing.T, w *world, major int) {
 		team := fmt.Sprintf("who%d", major)
 		admin, ida := w.personOf(major, w.cluster.Admin()), w.userOf(major, "ida")
-		admin.run("helm", "tenant", "init", team, "--namespaces", team, "--create-namespaces", "--user", "ida")
-		ida.run("helm", "tenant", "use", team)
+		admin.tenant("init", team, "--namespaces", team, "--create-namespaces", "--user", "ida")
+		ida.tenant("use", team)
 		ida.run("helm", "tenant", "install", "mine", tested(t))
 
 		exported := []string{"HELM_KUBEASUSER=root", "HELM_KUBEASGROUPS=system:masters", "HELM_KUBETOKEN=stolen"}
@@ -99,7 +103,10 @@ func TestHelmIdentity(t *testing.T) {
 		}
 		for way, tenant := range w.ways() {
 			t.Run("exported, "+way, func(t *testing.T) {
-				for _, env := range [][]string{exported[:1], exported[1:2], exported[2:], exported} {
+				for i, env := range [][]string{exported[:1], exported[1:2], exported[2:], exported} {
+					if !sampled(way, major, i) {
+						continue
+					}
 					if got := names(ida.in(t).with(env...).run(append(append([]string{}, tenant...), "ls", "-q")...)); got != "mine" {
 						t.Errorf("with %s: %q", env, got)
 					}
@@ -107,13 +114,15 @@ func TestHelmIdentity(t *testing.T) {
 				ida.in(t).with("HELM_KUBEAPISERVER=https://127.0.0.1:1").fails(1, "HELM_KUBEAPISERVER", append(append([]string{}, tenant...), "ls")...)
 			})
 		}
-		for _, flag := range []string{"--kube-as-user=root", "--kube-as-group=system:masters", "--kube-token=x", "--kube-apiserver=https://127.0.0.1:1"} {
+		for i, flag := range []string{"--kube-as-user=root", "--kube-as-group=system:masters", "--kube-token=x", "--kube-apiserver=https://127.0.0.1:1"} {
 			name, value, _ := strings.Cut(flag, "=")
-			for _, args := range [][]string{
+			for j, args := range [][]string{
 				{"helm", flag, "tenant", "ls"}, {"helm", name, value, "tenant", "ls"}, {"helm", "tenant", flag, "ls"}, {"helm", "tenant", "ls", flag}, {"helm", "tenant", "ls", name, value},
 				{w.binary(), flag, "ls"}, {w.binary(), "ls", flag}, {w.binary(), "ls", name, value},
 			} {
-				ida.fails(1, name+" sets who acts", args...)
+				if harness.Soak() || (i+j+major)%2 == 0 { // each of them under one of the majors
+					ida.fails(1, name+" sets who acts", args...)
+				}
 			}
 		}
 		ida.fails(1, "--tiller-namespace is Helm 2's", w.binary(), "--tiller-namespace=x", "ls")
@@ -145,15 +154,15 @@ func TestHelmContext(t *testing.T) {
 			here, there := w.personOf(major, w.cluster.Admin()), other.personOf(major, c.Admin())
 			// The same tenant in both clusters, and another in the first.
 			for _, p := range []*person{here, there} {
-				p.run("helm", "tenant", "init", team, "--namespaces", team, "--create-namespaces", "--user", "carol")
+				p.tenant("init", team, "--namespaces", team, "--create-namespaces", "--user", "carol")
 			}
-			here.run("helm", "tenant", "init", team+"-too", "--namespaces", team+"-too", "--create-namespaces", "--user", "carol")
+			here.tenant("init", team+"-too", "--namespaces", team+"-too", "--create-namespaces", "--user", "carol")
 			carol := w.personOf(major, twoClusters(t, w.cluster, c, "carol"))
 			for name, tenant := range map[string]string{"first": team, "second": team, "first-too": team + "-too"} {
 				carol.run("helm", "tenant", "--context", name, "use", tenant)
 				carol.run("helm", "tenant", "--context", name, "install", "in-"+name, tested(t))
 			}
-			for _, args := range [][]string{
+			for i, args := range [][]string{
 				{"helm", "--kube-context", "second", "tenant", "ls", "-q"},
 				{"helm", "--kube-context=second", "tenant", "ls", "-q"},
 				{"helm", "tenant", "ls", "-q", "--kube-context", "second"},
@@ -166,7 +175,10 @@ func TestHelmContext(t *testing.T) {
 				{"env", "HELM_KUBECONTEXT=second", "helm", "tenant", "ls", "-q"},
 				{"env", "HELM_KUBECONTEXT=second", w.binary(), "ls", "-q"},
 			} {
-				for _, name := range []string{"second", "first-too", "first"} {
+				for j, name := range []string{"second", "first-too", "first"} {
+					if !harness.Soak() && (i+j+major)%2 != 0 { // each of them under one of the majors
+						continue
+					}
 					var typed []string
 					for _, arg := range args {
 						typed = append(typed, strings.ReplaceAll(arg, "second", name))

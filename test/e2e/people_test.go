@@ -13,8 +13,8 @@ func TestPeople(t *testing.T) {
 	majors(t, func(t *testing.T, w *world, major int) {
 		team := fmt.Sprintf("people%d", major)
 		admin := w.personOf(major, w.cluster.Admin())
-		of := func(name string) *person { return w.userOf(major, fmt.Sprint(name, major)) }
-		dana, alice, pam := of("dana"), of("alice"), of("pam")
+		personOf := func(name string) *person { return w.userOf(major, fmt.Sprint(name, major)) }
+		dana, alice, pam := personOf("dana"), personOf("alice"), personOf("pam")
 		admin.tenant("init", team, "--namespaces", team+"-1", "--create-namespaces")
 		admin.tenant("grant", team, "--owner", "--user", fmt.Sprint("dana", major))
 		dana.tenant("grant", team, "--user", fmt.Sprint("alice", major), "--for", "1h", "--reason", "INC-1")

@@ -73,8 +73,8 @@ func (k key) sign(t *testing.T, text []byte) []byte {
 	return signature.Bytes()
 }
 
-// packageRelease builds a signed release of one platform into the dist folder of a copy of
-// the source; image is the flag that says whether the container image is part of it.
+// packageRelease builds a signed release of one platform into the dist folder of a copy of the
+// source; image is the flag for including the container image.
 func packageRelease(source, platform, image string, k key, more ...string) error {
 	pack := exec.Command("bash", "scripts/package.sh", image)
 	pack.Dir = source

@@ -25,9 +25,9 @@ func size() int {
 	return 6
 }
 
-// TestCorpus compares what a preflight says of charts with what helm's install comes to,
-// under Helm 3 and 4: of each kind of trouble it must find all, and of what fits nothing.
-// Of each kind the charts go to the two in turn; in a soak each goes to both.
+// TestCorpus compares the findings of preflight with the result of helm's install, under Helm 3
+// and 4: it must find all problems of each kind, and none in charts that can be installed.
+// The charts of each kind go to the two in turn; in a soak each goes to both.
 func TestCorpus(t *testing.T) {
 	w := start(t)
 	kinds := append(troubles(), trouble{id: "fits", sorts: fitting()})
