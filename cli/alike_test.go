@@ -112,7 +112,7 @@ func alikeCases() []alike {
 		{"init, without a record", refusedByTheGuard(), []string{"init t --namespaces=a", "remove record"}, "init t", "", "no record that can be read"},
 		{"apply, objects that the guard refuses", refusedByTheGuard(), nil, "apply", file, "the guard would refuse to make Service web"},
 		{"apply, unchanged", nil, []string{"apply --create-namespaces"}, "apply", file, "services.nodeports"},
-		{"apply, adopting", slices.Concat(refusedByTheGuard(), tillerByHand("t-tiller")), nil, "apply --adopt", file, "taken from Tiller"},
+		{"apply, adopting", slices.Concat(refusedByTheGuard(), tillerByHand("t-tiller")), nil, "apply --adopt", file[:len(file)-2] + ", tiller: {storage: configmap}}\n", "taken from Tiller"},
 		{"apply, pruning", []runtime.Object{namespaceNamed("old"), releaseOf("old")}, []string{"init u --namespaces=b --create-namespaces --home-namespace=old --accept-risk=shared-home"},
 			"apply --create-namespaces --prune --keep-releases --yes", file, "the release records stay in namespace old"},
 		{"grant, a reader", nil, []string{"init t --namespaces=a --create-namespaces --engine=impersonation"}, "grant t --reader --user=eve --accept-risk=reads-secrets", "", "read every Secret"},
@@ -134,6 +134,7 @@ func TestDryRunSaysWhatTheRunSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = os.RemoveAll(folder) })
+			t.Chdir(folder) // where apply --prune keeps release records
 			server := clustertest.Start(t, append(test.holds,
 				&rbacv1.ClusterRole{TypeMeta: meta("rbac.authorization.k8s.io/v1", "ClusterRole"), ObjectMeta: metav1.ObjectMeta{Name: "admin"}},
 				&rbacv1.ClusterRole{TypeMeta: meta("rbac.authorization.k8s.io/v1", "ClusterRole"), ObjectMeta: metav1.ObjectMeta{Name: "cluster-admin"}})...)
