@@ -81,7 +81,7 @@ func TestRenderForAVersion(t *testing.T) {
 	}{
 		{asked(exactly), "latest", `"latest" is not a version of Kubernetes`},
 		{asked(exactly, role("helm-tenant-edit")), "1.37", "is made of roles that only a cluster has"},
-		{asked(exactly, role("cluster-admin")), "1.37", "could take away the labels"},
+		{asked(exactly, role("cluster-admin")), "1.37", "could remove the labels"},
 		{asked(exactly, everywhere), "1.37", "admin of the cluster"},
 		{asked(exactly, namespaces("kube-system")), "1.37", "is Kubernetes' own"},
 		{asked(exactly, namespaces("t-tiller")), "1.37", "is the home namespace"},

@@ -97,10 +97,10 @@ func alikeCases() []alike {
 	const made = "init t --create-namespaces --namespaces=a"
 	file := "apiVersion: helm-tenant/v1\ntenants:\n- {name: t, namespaces: [a], quota: {services.nodeports: \"0\", pods: \"5\"}}\n"
 	return []alike{
-		{"init, objects that the guard refuses", refusedByTheGuard(), nil, "init t --namespaces=a", "", "the guard would refuse to make Service web"},
+		{"init, objects that the guard refuses", refusedByTheGuard(), nil, "init t --namespaces=a", "", "the guard would refuse to create Service web"},
 		{"init, adopting", slices.Concat(refusedByTheGuard(), tillerByHand("t-tiller")), nil, "init t --namespaces=a --adopt", "", "taken from Tiller: ClusterRoleBinding tiller"},
-		{"init, adopting, the guard", slices.Concat(refusedByTheGuard(), tillerByHand("t-tiller")), nil, "init t --namespaces=a --adopt", "", "the guard would refuse to make RoleBinding guests"},
-		{"init, not adopting", append(tillerByHand("old")[3:], namespaceNamed("old")), nil, "init t --namespaces=a --create-namespaces --home-namespace=old", "", "which --adopt takes away"},
+		{"init, adopting, the guard", slices.Concat(refusedByTheGuard(), tillerByHand("t-tiller")), nil, "init t --namespaces=a --adopt", "", "the guard would refuse to create RoleBinding guests"},
+		{"init, not adopting", append(tillerByHand("old")[3:], namespaceNamed("old")), nil, "init t --namespaces=a --create-namespaces --home-namespace=old", "", "which --adopt removes"},
 		{"init, a loose network", nil, []string{made + " --network=isolated"}, "init t --network=open", "", "no longer isolated"},
 		{"init, the guard turned on", refusedByTheGuard(), []string{made + " --guard=off --accept-risk=no-guard"}, "init t --guard=enforce", "", "the guard would refuse"},
 		{"init, a quota", nil, nil, made + " --quota=services.nodeports=0", "", "services.nodeports"},
@@ -110,7 +110,7 @@ func alikeCases() []alike {
 		{"init, of the whole cluster", nil, nil, "init t --all-namespaces --accept-risk=cluster-wide", "", "no guard rails"},
 		{"init, without cluster reads", refusedByTheGuard(), nil, "init t --namespaces=a --no-cluster-reads", "", "only the tenant's own namespaces were read"},
 		{"init, without a record", refusedByTheGuard(), []string{"init t --namespaces=a", "remove record"}, "init t", "", "no record that can be read"},
-		{"apply, objects that the guard refuses", refusedByTheGuard(), nil, "apply", file, "the guard would refuse to make Service web"},
+		{"apply, objects that the guard refuses", refusedByTheGuard(), nil, "apply", file, "the guard would refuse to create Service web"},
 		{"apply, unchanged", nil, []string{"apply --create-namespaces"}, "apply", file, "services.nodeports"},
 		{"apply, adopting", slices.Concat(refusedByTheGuard(), tillerByHand("t-tiller")), nil, "apply --adopt", file[:len(file)-2] + ", tiller: {storage: configmap}}\n", "taken from Tiller"},
 		{"apply, pruning", []runtime.Object{namespaceNamed("old"), releaseOf("old")}, []string{"init u --namespaces=b --create-namespaces --home-namespace=old --accept-risk=shared-home"},

@@ -36,7 +36,7 @@ func TestUnendedConnections(t *testing.T) {
 	if got := a.runs("describe", "t", "-o", "json"); !strings.Contains(got.stdout, `"disconnectUnfinished": true`) {
 		t.Errorf("describe -o json: %s%s", got.stdout, got.stderr)
 	}
-	if got := a.runs("audit", "t"); !strings.Contains(got.stdout, "HT084") || !strings.Contains(got.stdout, "helm tenant init t") {
+	if got := a.tries("", "audit", "t"); got.code != 4 || !strings.Contains(got.stdout, "HT084") || !strings.Contains(got.stdout, "helm tenant init t") {
 		t.Errorf("audit: %s%s", got.stdout, got.stderr)
 	}
 	a.server.Allowed = func(permission string) bool { return permission != "delete pods" }
