@@ -136,7 +136,7 @@ var inNamespaces = []*Attempt{
 			return create("/api/v1/namespaces/"+ns+"/pods", pod)
 		}},
 	{ID: "group-priority", What: "make a template of groups of pods with a high priority", Why: "evicts other tenants' pods from the node",
-		As: onlyDeployer, Closes: closedByGuard, absent: "the API server serves no groups of pods (scheduling.k8s.io Workload)",
+		As: onlyDeployer, Each: true, Closes: closedByGuard, absent: "the API server serves no groups of pods (scheduling.k8s.io Workload)",
 		request: func(t *Target, ns string) *ask {
 			if t.Workloads == "" {
 				return nil
@@ -231,11 +231,6 @@ var onCluster = []*Attempt{
 		request: func(_ *Target, _ string) *ask { return list("/api/v1/nodes") }},
 	{ID: "namespace", What: "make a Namespace", Why: "a place without guard rails", As: onlyDeployer,
 		request: func(_ *Target, _ string) *ask { return create("/api/v1/namespaces", namespaceObject()) }},
-	{ID: "forged-record", What: "make what looks like a tenant's record", Why: "members of that tenant take the namespace for its home",
-		As: onlyDeployer, Closes: closedByGuard,
-		request: func(_ *Target, ns string) *ask {
-			return create("/api/v1/namespaces/"+ns+"/configmaps", recordObject(ns))
-		}},
 	{ID: "cluster-binding", What: "bind cluster-admin in the whole cluster", Why: "everything", As: onlyDeployer,
 		request: func(_ *Target, _ string) *ask {
 			return create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", clusterBinding())

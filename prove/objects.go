@@ -13,8 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-
-	"helm-tenant/tenant"
 )
 
 // Name is the name of every object that is tried, and of the user who is no member. None
@@ -254,13 +252,6 @@ func podGroups(version, namespace string) map[string]any {
 		"spec": map[string]any{"podGroupTemplates": []any{map[string]any{
 			"name": "main", "priority": 1000000000, "schedulingPolicy": map[string]any{"basic": map[string]any{}}}}},
 	}
-}
-
-// recordObject returns the record of a tenant that does not exist.
-func recordObject(namespace string) *corev1.ConfigMap {
-	c := settings(namespace)
-	c.Name, c.Data = tenant.RecordName, map[string]string{tenant.RecordKey: "name: " + Name + "\n"}
-	return c
 }
 
 // webhook and definition are untyped, since their types would double what every start of

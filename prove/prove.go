@@ -116,7 +116,7 @@ type Exchange struct {
 // These bound the number of requests for a tenant, for each of its namespaces, and the
 // additional ones of both for a tenant with readers.
 const (
-	TenantRequests          = 42
+	TenantRequests          = 40
 	NamespaceRequests       = 10
 	ReaderTenantRequests    = 30
 	ReaderNamespaceRequests = 1
