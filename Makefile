@@ -30,7 +30,7 @@ endif
 
 # The number of packages that are tested at once, each with its own cluster: one takes one
 # to two gigabytes of memory, and waits more than it computes.
-PACKAGES ?= 5
+PACKAGES ?= 3
 # The compiler and the tests take a fifth less processor time with it.
 test race: export GOGC ?= 400
 TESTS := go run ./cmd/runtests -count=1 -p $(PACKAGES)
