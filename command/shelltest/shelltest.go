@@ -19,18 +19,20 @@ type Shell struct {
 	// Name is the name for tests; Program is the name on PATH.
 	Name, Program string
 	args          []string
+	// function defines a function of that name that records its arguments.
+	function func(name string) string
 	// typed reports whether it reads the text as from a keyboard, with history expansion.
 	typed bool
 }
 
 // Shells are the shells in which people type commands.
 var Shells = []Shell{
-	{"bash", "bash", []string{"--noprofile", "--norc"}, false},
-	{"bash, interactive", "bash", []string{"--noprofile", "--norc", "-i"}, true},
-	{"dash", "dash", nil, false},
-	{"zsh", "zsh", []string{"-f"}, false},
-	{"zsh, interactive, with RC_QUOTES", "zsh", []string{"-f", "-i", "-s", "-o", "RC_QUOTES"}, true},
-	{"fish", "fish", []string{"--no-config"}, false},
+	{"bash", "bash", []string{"--noprofile", "--norc"}, posixFunction, false},
+	{"bash, interactive", "bash", []string{"--noprofile", "--norc", "-i"}, posixFunction, true},
+	{"dash", "dash", nil, posixFunction, false},
+	{"zsh", "zsh", []string{"-f"}, posixFunction, false},
+	{"zsh, interactive, with RC_QUOTES", "zsh", []string{"-f", "-i", "-s", "-o", "RC_QUOTES"}, posixFunction, true},
+	{"fish", "fish", []string{"--no-config"}, fishFunction, false},
 }
 
 // Find returns the shell's program. If there is none the test is skipped, but fails under
@@ -58,11 +60,16 @@ const recorder = `#!/bin/sh
 { printf '%s\0' "$#" "${0##*/}"; for word; do printf '%s\0' "$word"; done; } >>"$RECORD"
 `
 
-// prelude defines helm and kubectl as functions that record the same, in the shells of
-// POSIX's language: a text of thousands of commands starts no program for each.
-const prelude = `helm() { { printf '%s\0' "$#" helm; for word; do printf '%s\0' "$word"; done; } >>"$RECORD"; }
-kubectl() { { printf '%s\0' "$#" kubectl; for word; do printf '%s\0' "$word"; done; } >>"$RECORD"; }
-`
+// posixFunction and fishFunction define a function that does what recorder does. A shell
+// calls a function before it looks on PATH, and starts no process for it: a text of
+// thousands of commands would otherwise take minutes.
+func posixFunction(name string) string {
+	return name + `() { { printf '%s\0' "$#" ` + name + `; for word; do printf '%s\0' "$word"; done; } >>"$RECORD"; }`
+}
+
+func fishFunction(name string) string {
+	return `function ` + name + `; printf '%s\0' (count $argv) ` + name + ` $argv >>$RECORD; end`
+}
 
 // patience is how long a shell may take: it only says when one hangs, and a slow machine
 // may be busy with something else.
@@ -80,16 +87,15 @@ func (s Shell) Calls(t *testing.T, text string) [][]string {
 	for _, folder := range []string{bin, home} {
 		must(t, os.Mkdir(folder, 0o755))
 	}
+	var functions strings.Builder
 	for _, name := range append([]string{"helm", "kubectl"}, attacked...) {
+		// The programs are for what looks on PATH itself, as =ls does in zsh.
 		must(t, os.WriteFile(filepath.Join(bin, name), []byte(recorder), 0o755))
+		functions.WriteString(s.function(name) + "\n")
 	}
 	must(t, os.WriteFile(record, nil, 0o644))
 	file := filepath.Join(work, "text")
-	script := text + "\n"
-	if s.Program != "fish" {
-		script = prelude + script
-	}
-	must(t, os.WriteFile(file, []byte(script), 0o644))
+	must(t, os.WriteFile(file, []byte(functions.String()+text+"\n"), 0o644))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, s.args...)
