@@ -31,7 +31,7 @@ func (w *world) define(t *testing.T, kubeconfig string, kinds ...string) {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
-		if out, err := w.with(t, kubeconfig, "kubectl", "wait", "--for=condition=Established", "--timeout=60s", "-f", file); err != nil {
+		if out, err := w.with(t, kubeconfig, "kubectl", "wait", "--for=condition=Established", "--timeout=300s", "-f", file); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}

@@ -128,7 +128,7 @@ func (w *world) proves(t *testing.T, args ...string) []prove.Row {
 // after the first tenant was made. What still is allowed in the end is returned.
 func (w *world) provesAt(t *testing.T, args ...string) []prove.Row {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
 	defer cancel()
 	var rows []prove.Row
 	harness.Await(ctx, "everything to be refused", func(context.Context) (bool, error) {

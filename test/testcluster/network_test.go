@@ -109,8 +109,9 @@ func newNetPod(t *testing.T, c *Cluster, admin *kubernetes.Clientset, name strin
 func (p *netPod) becomes(t *testing.T, words string, args ...string) {
 	t.Helper()
 	said := ""
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	const patience = 5 * time.Minute // only says that something hangs
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		cmd := exec.CommandContext(ctx, p.cluster.Bin("kubectl"), append([]string{"--kubeconfig", p.cluster.Admin(),
 			"--namespace", p.namespace, "exec", p.name, "--", "/pause"}, args...)...)
 		out, _ := cmd.CombinedOutput()
