@@ -16,11 +16,11 @@ func (p *plant) deployed(job string) (kubeconfig string) {
 	p.Helper()
 	for _, file := range []string{"namespace.yaml", "account.yaml", "clusterrole.yaml"} {
 		path := filepath.Join("..", "..", "deploy", job, file)
-		if r := p.w.command(p.w.Admin(), p.w.Bin("kubectl"), "apply", "-f", path); r.code != 0 {
+		if r := p.w.carryOut([]string{"kubectl", "apply", "-f", path}); r.code != 0 {
 			p.Fatal(r.stderr)
 		}
 		p.later(func() {
-			if r := p.w.command(p.w.Admin(), p.w.Bin("kubectl"), "delete", "-f", path, "--wait"); r.code != 0 {
+			if r := p.w.carryOut([]string{"kubectl", "delete", "-f", path, "--wait"}); r.code != 0 {
 				p.Error(r.stderr)
 			}
 		})

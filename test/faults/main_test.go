@@ -92,7 +92,10 @@ func prepare(cluster *testcluster.Cluster) (*world, error) {
 	if w.transport, err = rest.TransportFor(config); err != nil {
 		return nil, err
 	}
-	w.root = kubernetes.NewForConfigOrDie(config)
+	// Thousands of SubjectAccessReviews.
+	quick := rest.CopyConfig(config)
+	quick.ContentType = "application/vnd.kubernetes.protobuf"
+	w.root = kubernetes.NewForConfigOrDie(quick)
 	w.dynamic = dynamic.NewForConfigOrDie(config)
 	if w.direct, err = cluster.Kubeconfig("root", "system:masters"); err != nil {
 		return nil, err
