@@ -163,9 +163,14 @@ func (tr *trial) attackAll(ctx context.Context) []*result {
 	var together, alone []job
 	var mu sync.Mutex
 	for i, theme := range tr.themes {
-		choose := func(worlds []*world) []*world {
-			if theme.once && len(worlds) > 0 {
+		// Of worlds that differ in their helm one is chosen in turn: as each of those whom
+		// an attack concerns it is made with one of the helms, and with each as somebody.
+		choose := func(worlds []*world, number int) []*world {
+			switch {
+			case len(worlds) > 1 && theme.once:
 				return worlds[:1]
+			case len(worlds) > 1 && !compared():
+				return worlds[number%len(worlds):][:1]
 			}
 			return worlds
 		}
@@ -173,16 +178,19 @@ func (tr *trial) attackAll(ctx context.Context) []*result {
 			r := &result{theme: i, attack: a, in: map[*world]map[stance]outcome{}}
 			results = append(results, r)
 			var jobs []job
-			for _, w := range choose(tr.control) {
+			for _, w := range choose(tr.control, len(results)) {
 				jobs = append(jobs, job{r, w, a.as[0]})
 			}
-			for _, as := range a.as {
-				for _, w := range slices.Concat(choose(tr.ours), choose(tr.baseline)) {
+			for number, as := range a.as {
+				for _, w := range slices.Concat(choose(tr.ours, len(results)+number), choose(tr.baseline, 0)) {
 					jobs = append(jobs, job{r, w, as})
 				}
 			}
 			for _, j := range jobs {
-				r.in[j.world] = map[stance]outcome{}
+				if r.in[j.world] == nil {
+					r.in[j.world] = map[stance]outcome{}
+				}
+				r.in[j.world][j.stance] = outcome{} // broken, until it is made
 			}
 			if a.alone {
 				alone = append(alone, jobs...)
@@ -227,16 +235,19 @@ func attempt(ctx context.Context, a attack, w *world, as stance) (o outcome) {
 	return a.run(ctx, s)
 }
 
-// made are the worlds of these in which the attack was made.
-func (r *result) made(worlds []*world) []*world {
-	return slices.DeleteFunc(slices.Clone(worlds), func(w *world) bool { return r.in[w] == nil })
+// made are the worlds of these in which the attack was made in that stance.
+func (r *result) made(worlds []*world, as stance) []*world {
+	return slices.DeleteFunc(slices.Clone(worlds), func(w *world) bool {
+		_, there := r.in[w][as]
+		return !there
+	})
 }
 
 // check fails the suite for what must not be.
 func (r *result) check(t *testing.T, tr *trial) {
 	t.Helper()
 	a := r.attack
-	for _, w := range r.made(tr.control) {
+	for _, w := range r.made(tr.control, a.as[0]) {
 		if o := r.in[w][a.as[0]]; o.verdict != worked {
 			t.Errorf("%s, Helm %d: does not even succeed in the control, so it is not able to: %s", a.name, w.major, o.detail)
 		}
@@ -249,7 +260,7 @@ func (r *result) check(t *testing.T, tr *trial) {
 		t.Errorf("%s: what is known to work needs both a reason and for whom", a.name)
 	}
 	for _, as := range a.as {
-		for _, w := range r.made(tr.ours) {
+		for _, w := range r.made(tr.ours, as) {
 			who := fmt.Sprintf("%s, as %s, Helm %d", a.name, stanceNames[as], w.major)
 			switch o := r.in[w][as]; {
 			case o.verdict == broken:
@@ -260,7 +271,7 @@ func (r *result) check(t *testing.T, tr *trial) {
 				t.Errorf("%s: is documented to work against ours, and was refused: %s; correct the list and the documentation", who, o.detail)
 			}
 		}
-		for _, w := range r.made(tr.baseline) {
+		for _, w := range r.made(tr.baseline, as) {
 			if o := r.in[w][as]; o.verdict == broken {
 				t.Errorf("%s, as %s, Helm %d: could not run against the %s: %s", a.name, stanceNames[as], w.major, tr.against, o.detail)
 			}

@@ -2,8 +2,10 @@ package attack
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os/exec"
+	"strings"
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -41,23 +43,33 @@ func newProver(t *testing.T) *prover {
 	return p
 }
 
-// helmTenant runs helm-tenant as root and returns what it printed on stdout.
+// helmTenant runs helm-tenant as root, in the test's process, and returns what it printed on
+// stdout. The error has what it printed on stderr.
 func (p *prover) helmTenant(ctx context.Context, args ...string) ([]byte, error) {
-	cmd, err := p.command(ctx, args...)
+	env, err := p.environ()
 	if err != nil {
 		return nil, err
 	}
-	return cmd.Output()
+	r, err := harness.Run(ctx, env, strings.NewReader(""), args...)
+	if err == nil && r.Code != 0 {
+		err = fmt.Errorf("exit status %d: %s", r.Code, r.Stderr)
+	}
+	return []byte(r.Stdout), err
+}
+
+func (p *prover) environ() ([]string, error) {
+	kubeconfig, err := p.cluster.Kubeconfig("root", "system:masters")
+	return []string{"PATH=/none", "HOME=/none", "KUBECONFIG=" + kubeconfig, "HELM_BIN=" + p.cluster.Bin("helm3"), harness.Collector()}, err
 }
 
 // command is helm-tenant as root.
 func (p *prover) command(ctx context.Context, args ...string) (*exec.Cmd, error) {
-	kubeconfig, err := p.cluster.Kubeconfig("root", "system:masters")
+	env, err := p.environ()
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, p.binary, args...)
-	cmd.Env = []string{"PATH=/none", "HOME=/none", "KUBECONFIG=" + kubeconfig, "HELM_BIN=" + p.cluster.Bin("helm3"), harness.Collector()}
+	cmd.Env = env
 	return cmd, nil
 }
 

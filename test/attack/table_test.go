@@ -27,7 +27,7 @@ type row struct {
 // if it is the same for all.
 func (r *result) cell(worlds []*world, as stance, counted counts) string {
 	var said []string
-	worlds = r.made(worlds)
+	worlds = r.made(worlds, as)
 	for _, w := range worlds {
 		o := r.in[w][as]
 		counted[o.verdict]++
@@ -54,7 +54,7 @@ func newTable(tr *trial, results []*result) *table {
 			next := row{theme: r.theme, attack: r.attack.name, as: stanceNames[as], control: control,
 				ours: r.cell(tr.ours, as, t.ours), baseline: r.cell(tr.baseline, as, t.baseline)}
 			if slices.Contains(r.attack.knownAs, as) && next.ours == (outcome{verdict: worked}).String() {
-				t.known += len(r.made(tr.ours))
+				t.known += len(r.made(tr.ours, as))
 				next.ours = "works: known"
 				next.remark = r.attack.known
 			}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -167,7 +166,10 @@ func TestHostileNames(t *testing.T) {
 		}
 		out, err := st.run(t.Context(), as)
 		code := 0
-		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		if exit, ok := errors.AsType[interface {
+			error
+			ExitCode() int
+		}](err); ok {
 			code = exit.ExitCode()
 		} else if err != nil {
 			code = -1
