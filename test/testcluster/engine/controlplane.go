@@ -203,6 +203,10 @@ func (p *plan) startAPIServer(c *crew) error {
 		// for the API server by service where no pod runs.
 		args = append(args, "--endpoint-reconciler-type=none")
 	}
+	if p.minor == 0 {
+		// What sorts requests by fairness asks the processor for a share of each.
+		args = append(args, "--enable-priority-and-fairness=false")
+	}
 	if p.before(20) {
 		args = append(args, "--insecure-port=0") // anybody on this machine would be an admin
 	}

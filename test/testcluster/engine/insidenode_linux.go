@@ -204,6 +204,7 @@ state = "/run/containerd"
 		"imageGCHighThresholdPercent": 100,
 
 		"nodeStatusUpdateFrequency": (1 * time.Second).String(), // Ready is seen sooner
+		"nodeStatusReportFrequency": time.Minute.String(),       // while nothing changes
 		"kubeAPIQPS":                200,
 		"kubeAPIBurst":              400,
 	})
