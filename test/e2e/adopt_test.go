@@ -39,7 +39,7 @@ func (p *person) unmanaged() map[string]int {
 			Releases  map[string]int
 		}
 	}
-	if err := json.Unmarshal([]byte(p.run("helm", "tenant", "tenants", "-o", "json")), &list); err != nil {
+	if err := json.Unmarshal([]byte(p.tenant("tenants", "-o", "json")), &list); err != nil {
 		p.t.Fatal(err)
 	}
 	found := map[string]int{}
@@ -81,7 +81,7 @@ func TestAdopt(t *testing.T) {
 		if got := admin.unmanaged()["hand-tiller"]; got != 2 {
 			t.Errorf("unmanaged, with %d releases", got)
 		}
-		contains(t, admin.run("helm", "tenant", "tenants"), "(unmanaged)", "in hand-tiller")
+		contains(t, admin.tenant("tenants"), "(unmanaged)", "in hand-tiller")
 		s := admin.try("helm", "tenant", "export")
 		if s.code != 0 {
 			t.Fatal(s.stderr)
@@ -122,14 +122,14 @@ func TestAdopt(t *testing.T) {
 		if _, still := admin.unmanaged()["hand-tiller"]; still {
 			t.Error("it is still listed as unmanaged")
 		}
-		contains(t, admin.run("helm", "tenant", "tenants", "-o", "name"), "tenant/hand\n")
-		contains(t, admin.run("helm", "tenant", "export", "hand"), "storage: configmap")
-		contains(t, admin.run("helm", "tenant", "init", "hand", "--adopt", "--accept-risk=outside-releases"), "nothing was written")
+		contains(t, admin.tenant("tenants", "-o", "name"), "tenant/hand\n")
+		contains(t, admin.tenant("export", "hand"), "storage: configmap")
+		contains(t, admin.tenant("init", "hand", "--adopt", "--accept-risk=outside-releases"), "nothing was written")
 	})
 
 	t.Run("its releases are there, and it is held to its namespaces", func(t *testing.T) {
 		hanna := hanna.in(t)
-		hanna.run("helm", "tenant", "use", "hand")
+		hanna.tenant("use", "hand")
 		contains(t, hanna.run("helm", "tenant", "list"), "web", "out")
 		hanna.run("helm", "tenant", "upgrade", "web", chart(t), "--set", "greeting=adopted")
 		hanna.fails(1, "forbidden", "helm", "tenant", "install", chart(t), "--name", "intruder", "--namespace", "hand-b")
@@ -183,7 +183,7 @@ func adoptClusterAdmin(t *testing.T, w *world) {
 	}
 
 	hanna = hanna.in(t)
-	hanna.run("helm", "tenant", "use", "old", "--home-namespace", "kube-system")
+	hanna.tenant("use", "old", "--home-namespace", "kube-system")
 	contains(t, hanna.run("helm", "tenant", "list"), "in-old-a", "in-old-b")
 	hanna.run("helm", "tenant", "upgrade", "in-old-a", chart(t), "--set", "greeting=adopted")
 	// The binding of the whole namespace's accounts is not Tiller's alone: it was

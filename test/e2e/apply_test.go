@@ -301,20 +301,20 @@ func applyFile(t *testing.T, w *world, log string) {
 		admin := admin.in(t)
 		// A home that is the conventional one and was typed all the same; one
 		// that is not; and everything that can be set.
-		admin.run("helm", "tenant", "init", "typed", "--namespaces", "typed", "--create-namespaces", "--home-namespace", "typed-tiller", "--wait=false")
-		admin.run("helm", "tenant", "init", "full", "--namespaces", "full-2,full-1", "--default-namespace", "full-1", "--create-namespaces", "--home-namespace", "elsewhere",
+		admin.tenant("init", "typed", "--namespaces", "typed", "--create-namespaces", "--home-namespace", "typed-tiller", "--wait=false")
+		admin.tenant("init", "full", "--namespaces", "full-2,full-1", "--default-namespace", "full-1", "--create-namespaces", "--home-namespace", "elsewhere",
 			"--user", "a@b.example,yes", "--group", "1e3", "--service-account", "ci:x", "--role", "view", "--tiller-version", "v2.17.0", "--storage", "configmap", "--history-max", "0",
 			"--replicas", "2", "--resources", "limits.cpu=1500m", "--node-selector", "disk=ssd", "--image-pull-secret", "pull", "--wait=false")
-		text := admin.run("helm", "tenant", "export")
+		text := admin.tenant("export")
 		var s said
 		made := writesOf(func() { s = admin.tryWith(text, "helm", "tenant", "apply", "-f", "-", "--detailed-exitcode") })
 		if s.code != 0 || s.stdout != "5 tenants unchanged\n" || len(made) > 0 {
 			t.Errorf("exit code %d, writes %s\n%s%s\nof:\n%s", s.code, made, s.stdout, s.stderr, text)
 		}
-		if again := admin.run("helm", "tenant", "export"); again != text {
+		if again := admin.tenant("export"); again != text {
 			t.Errorf("a second export differs:\n%s\nfirst:\n%s", again, text)
 		}
-		some := admin.run("helm", "tenant", "export", "red", "blue")
+		some := admin.tenant("export", "red", "blue")
 		contains(t, some, "name: red", "name: blue")
 		lacks(t, some, "name: green")
 		admin.fails(1, `there is no tenant "black"`, "helm", "tenant", "export", "red", "black")
@@ -325,10 +325,10 @@ func applyFile(t *testing.T, w *world, log string) {
 func prune(t *testing.T, w *world) {
 	admin := w.admin.in(t)
 	rosa := w.user("rosa").in(t)
-	admin.run("helm", "tenant", "init", "red", "--user", "rosa") // and wait
-	rosa.run("helm", "tenant", "use", "red")
+	admin.tenant("init", "red", "--user", "rosa") // and wait
+	rosa.tenant("use", "red")
 	rosa.run("helm", "tenant", "install", chart(t), "--name", "web")
-	keep := admin.run("helm", "tenant", "export", "green", "typed", "full")
+	keep := admin.tenant("export", "green", "typed", "full")
 
 	s := admin.tryWith(keep, "helm", "tenant", "apply", "-f", "-", "--prune", "--dry-run", "--detailed-exitcode")
 	if s.code != 3 {
@@ -343,7 +343,7 @@ func prune(t *testing.T, w *world) {
 		t.Errorf("exit code %d", s.code)
 	}
 	contains(t, s.stderr, "--prune would destroy 2 tenants of context \"test\" (blue,red), and there is no terminal to confirm it on", "add --yes")
-	contains(t, admin.run("helm", "tenant", "tenants", "-o", "name"), "tenant/blue", "tenant/red")
+	contains(t, admin.tenant("tenants", "-o", "name"), "tenant/blue", "tenant/red")
 
 	// In a folder of its own: the backups go there.
 	prune := func(code int, args string) applied {

@@ -65,7 +65,7 @@ func TestWhoDidIt(t *testing.T) {
 	})
 	w := &world{t: t, cluster: c, plugin: plugin(t)}
 	admin := w.personOf(3, c.Admin())
-	admin.run("helm", "tenant", "init", "team-a", "--namespaces", "a", "--create-namespaces", "--user", "alice")
+	admin.tenant("init", "team-a", "--namespaces", "a", "--create-namespaces", "--user", "alice")
 	const deployer = "system:serviceaccount:team-a-helm:helm"
 
 	// events are those that came since, of requests that helm made.
@@ -98,7 +98,7 @@ func TestWhoDidIt(t *testing.T) {
 	for _, major := range []int{3, 4} {
 		t.Run(fmt.Sprintf("helm %d", major), func(t *testing.T) {
 			alice := w.userOf(major, "alice").in(t)
-			alice.run("helm", "tenant", "use", "team-a")
+			alice.tenant("use", "team-a")
 			events()
 			release := fmt.Sprintf("web%d", major)
 			alice.run("helm", "tenant", "install", release, tested(t))

@@ -11,11 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"helm-tenant/test/harness"
+	"helm-tenant/test/kubectl"
 	"helm-tenant/test/testcluster"
 	"helm-tenant/wrapper"
 )
@@ -56,6 +58,7 @@ type person struct {
 	t          testing.TB
 	kubeconfig string
 	env        []string
+	major      int // of the helm; 0 where a test made the person by hand
 }
 
 // helmHome is a fresh home of Helm 2 without plugins, with the helm of a test
@@ -64,16 +67,35 @@ func helmHome(t testing.TB, c *testcluster.Cluster) (env []string) {
 	t.Helper()
 	env, dir := anyHome(t, c, 2)
 	home := filepath.Join(dir, "helm")
-	env = append(env, "HELM_HOME="+home)
+	initialised.Do(func() { initialised.folder, initialised.err = initialisedHome(c.Bin("helm2"), env) })
+	if initialised.err != nil {
+		t.Fatal(initialised.err)
+	}
+	// Its links lead into the home that is copied, which stays.
+	if out, err := exec.Command("cp", "-a", initialised.folder, home).CombinedOutput(); err != nil {
+		t.Fatalf("copying a home of Helm 2: %v\n%s", err, out)
+	}
+	return append(env, "HELM_HOME="+home)
+}
+
+// initialised is a home as helm init makes it for each person alike.
+var initialised struct {
+	sync.Once
+	folder string
+	err    error
+}
+
+func initialisedHome(helm string, env []string) (string, error) {
+	home := filepath.Join(releaseDir, "helm-home")
 	if err := os.MkdirAll(filepath.Join(home, "plugins"), 0o755); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	setup := exec.Command(filepath.Join(dir, "bin", "helm"), "init", "--client-only", "--skip-refresh", "--stable-repo-url", "http://127.0.0.1:1")
-	setup.Env = env
+	setup := exec.Command(helm, "init", "--client-only", "--skip-refresh", "--stable-repo-url", "http://127.0.0.1:1")
+	setup.Env = append(slices.Clip(env), "HELM_HOME="+home)
 	if out, err := setup.CombinedOutput(); err != nil {
-		t.Fatalf("helm init --client-only: %v\n%s", err, out)
+		return "", fmt.Errorf("helm init --client-only: %w\n%s", err, out)
 	}
-	return env
+	return home, nil
 }
 
 // helm3Home is the same of Helm 3 or 4.
@@ -110,31 +132,34 @@ func anyHome(t testing.TB, c *testcluster.Cluster, major int) (env []string, dir
 	return append(env, "PATH="+bin+":"+os.Getenv("PATH")), dir
 }
 
-// plugin makes a plugin folder with helm-tenant in it and returns it.
+// plugin returns a plugin's folder with helm-tenant in it, which all tests share: none
+// writes into it.
 func plugin(t testing.TB) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "tenant")
-	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	binary, err := harness.Installed()
+	folder, err := pluginFolder()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Copies: the hook that installs the plugin writes into this folder.
-	for _, name := range []string{wrapper.Program, wrapper.Whole} {
-		copyFile(t, filepath.Join(filepath.Dir(binary), name), filepath.Join(dir, "bin", name))
-	}
-	// And as a release has it, so that the hook that installs it finds its programs.
-	system := runtime.GOOS + "-" + runtime.GOARCH
-	pack := exec.Command("sh", "-c", `mkdir scripts dist && cp "$0/plugin.yaml" . && cp "$0/scripts/install.sh" scripts/ &&
-		ln bin/helm-tenant "dist/helm-tenant-wrapper-$1" && ln bin/helm-tenant-full "dist/helm-tenant-$1" && (cd dist && sha256sum *) >SHA256SUMS`, repository(t), system)
-	pack.Dir = dir
-	if out, err := pack.CombinedOutput(); err != nil {
-		t.Fatalf("making the plugin's folder: %v\n%s", err, out)
-	}
-	return dir
+	return folder
 }
+
+var pluginFolder = sync.OnceValues(func() (string, error) {
+	folder := filepath.Join(releaseDir, "plugin", "tenant")
+	binary, err := harness.Installed()
+	if err != nil {
+		return "", err
+	}
+	root, err := harness.Repository()
+	if err != nil {
+		return "", err
+	}
+	// Copies: the folder is not that of other packages' tests.
+	pack := exec.Command("sh", "-c", `mkdir -p "$0/bin" && cp "$1/plugin.yaml" "$0" && cp "$2/$3" "$2/$4" "$0/bin"`, folder, root, filepath.Dir(binary), wrapper.Program, wrapper.Whole)
+	if out, err := pack.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("making the plugin's folder: %w\n%s", err, out)
+	}
+	return folder, nil
+})
 
 // world is what a test has: a cluster, an admin, and people made on demand.
 type world struct {
@@ -155,22 +180,30 @@ func newWorld(t testing.TB) *world {
 func (w *world) person(kubeconfig string) *person {
 	w.t.Helper()
 	env := helmHome(w.t, w.cluster)
+	w.linkPlugin(env, "HELM_HOME")
+	return &person{t: w.t, kubeconfig: kubeconfig, env: append(env, "KUBECONFIG="+kubeconfig), major: 2}
+}
+
+// linkPlugin has helm find the plugin as `helm plugin install` of a folder does: by a link
+// in a folder of that variable. TestPluginInstall runs it.
+func (w *world) linkPlugin(env []string, variable string) {
+	w.t.Helper()
 	for _, entry := range env {
-		if home, found := strings.CutPrefix(entry, "HELM_HOME="); found {
-			if err := os.Symlink(w.plugin, filepath.Join(home, "plugins", "tenant")); err != nil {
+		if home, found := strings.CutPrefix(entry, variable+"="); found {
+			plugins := filepath.Join(home, "plugins")
+			if err := errors.Join(os.MkdirAll(plugins, 0o755), os.Symlink(w.plugin, filepath.Join(plugins, "tenant"))); err != nil {
 				w.t.Fatal(err)
 			}
 		}
 	}
-	return &person{t: w.t, kubeconfig: kubeconfig, env: append(env, "KUBECONFIG="+kubeconfig)}
 }
 
-// personOf is a person with Helm 3 or 4, who installed the plugin as one does.
+// personOf is a person with Helm 3 or 4.
 func (w *world) personOf(major int, kubeconfig string) *person {
 	w.t.Helper()
-	p := &person{t: w.t, kubeconfig: kubeconfig, env: append(helm3Home(w.t, w.cluster, major), "KUBECONFIG="+kubeconfig)}
-	p.run("helm", "plugin", "install", w.plugin)
-	return p
+	env := helm3Home(w.t, w.cluster, major)
+	w.linkPlugin(env, "HELM_DATA_HOME")
+	return &person{t: w.t, kubeconfig: kubeconfig, env: append(env, "KUBECONFIG="+kubeconfig), major: major}
 }
 
 // userOf is somebody with Helm 3 or 4 whom the cluster knows by that name and
@@ -207,6 +240,13 @@ func (p *person) tryWith(stdin string, args ...string) said {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*harness.Patience)
 	defer cancel()
+	if args[0] == "kubectl" && !harness.Soak() && kubectl.Runs(p.env, args[1:]) {
+		r, err := kubectl.Run(ctx, p.env, strings.NewReader(stdin), args[1:]...)
+		if err != nil {
+			p.t.Fatalf("%s: %v", strings.Join(args, " "), err)
+		}
+		return said{r.Stdout, r.Stderr, r.Code}
+	}
 	path := args[0]
 	for _, entry := range p.env {
 		// exec.Command looks in our own PATH, not in the person's.
@@ -241,6 +281,28 @@ func (p *person) run(args ...string) string {
 	}
 	return s.stdout
 }
+
+// tenant runs a verb of helm-tenant's that must succeed, and returns its standard output.
+// The first run of each verb under each helm is the plugin's, as people type it; the others
+// are in the test's process, which takes a third of the processor's time. In a soak all are
+// the plugin's.
+func (p *person) tenant(args ...string) string {
+	p.t.Helper()
+	_, before := pluginRan.LoadOrStore(fmt.Sprint(p.major, args[0]), true)
+	if p.major == 0 || !before || harness.Soak() {
+		return p.run(append([]string{"helm", "tenant"}, args...)...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*harness.Patience)
+	defer cancel()
+	r, err := harness.Run(ctx, p.env, strings.NewReader(""), args...)
+	if err != nil || r.Code != 0 {
+		p.t.Fatalf("helm-tenant %s: %v, exit code %d\n%s%s", strings.Join(args, " "), err, r.Code, r.Stdout, r.Stderr)
+	}
+	return r.Stdout
+}
+
+// pluginRan has the majors and verbs that tenant ran as helm's plugin.
+var pluginRan sync.Map
 
 // fails runs a command that must end with that code and say those words.
 func (p *person) fails(code int, words string, args ...string) said {

@@ -33,7 +33,7 @@ func TestHelmTenants(t *testing.T) {
 				t.Fatalf("kubectl apply: %s", s.stderr)
 			}
 			contains(t, admin.run(create...), "tenant "+team+" is as asked: nothing was written")
-			contains(t, admin.run("helm", "tenant", "init", team), "nothing was written")
+			contains(t, admin.tenant("init", team), "nothing was written")
 			if got := admin.jsonpath("{.automountServiceAccountToken}", "serviceaccount", "helm", "-n", home); got != "false" {
 				t.Errorf("a token of the account is mounted: %q", got)
 			}
@@ -44,20 +44,20 @@ func TestHelmTenants(t *testing.T) {
 			admin.gone("deployments,secrets,pods,services", "-n", home)
 			// What somebody changed is made right again.
 			admin.run("kubectl", "delete", "rolebinding", "--all", "-n", two)
-			contains(t, admin.run("helm", "tenant", "describe", team), "Differs from the record", "+ RoleBinding helm-tenant."+team+".admin in namespace "+two)
-			contains(t, admin.run("helm", "tenant", "init", team), "is ready")
-			lacks(t, admin.run("helm", "tenant", "describe", team), "Differs")
+			contains(t, admin.tenant("describe", team), "Differs from the record", "+ RoleBinding helm-tenant."+team+".admin in namespace "+two)
+			contains(t, admin.tenant("init", team), "is ready")
+			lacks(t, admin.tenant("describe", team), "Differs")
 		})
 
 		t.Run("use and whoami", func(t *testing.T) {
 			mia := mia.in(t)
-			mia.run("helm", "tenant", "use", team)
+			mia.tenant("use", team)
 			want := whoAmI{Tenant: team, HomeNamespace: home, Rule: "kubeconfig context", Context: "test", UserName: "mia", Namespace: one, Namespaces: []string{one, two}}
 			want.Deployer.User, want.Deployer.Answers = as, true
 			if got := mia.whoami(0); fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 				t.Errorf("\n got %+v\nwant %+v", got, want)
 			}
-			contains(t, mia.run("helm", "tenant", "whoami"), "ACTS AS", as)
+			contains(t, mia.tenant("whoami"), "ACTS AS", as)
 			stranger := w.userOf(major, "stranger").in(t)
 			stranger.fails(1, "ask an admin: helm tenant grant", "helm", "tenant", "use", team)
 			who := stranger.whoami(1, "--tenant", team)
@@ -66,7 +66,7 @@ func TestHelmTenants(t *testing.T) {
 			}
 			// A group's member is one, too.
 			group := w.userOf(major, "gert", team+"-devs").in(t)
-			group.run("helm", "tenant", "use", team)
+			group.tenant("use", team)
 			group.run("helm", "tenant", "ls")
 		})
 
@@ -74,9 +74,9 @@ func TestHelmTenants(t *testing.T) {
 			admin, nora := admin.in(t), w.userOf(major, "nora").in(t)
 			nora.fails(1, "", "helm", "tenant", "--tenant", team, "ls")
 			for range 3 {
-				admin.run("helm", "tenant", "grant", team, "--user", "nora")
+				admin.tenant("grant", team, "--user", "nora")
 				nora.run("helm", "tenant", "--tenant", team, "-n", one, "ls")
-				admin.run("helm", "tenant", "revoke", team, "--user", "nora")
+				admin.tenant("revoke", team, "--user", "nora")
 				nora.isOut(team, "-n", one)
 			}
 			nora.fails(1, "forbidden", "helm", "tenant", "grant", team, "--user", "nora")
@@ -94,7 +94,7 @@ func TestHelmTenants(t *testing.T) {
 					Releases           map[string]int
 				}
 			}
-			if err := json.Unmarshal([]byte(admin.run("helm", "tenant", "tenants", "-o", "json")), &list); err != nil {
+			if err := json.Unmarshal([]byte(admin.tenant("tenants", "-o", "json")), &list); err != nil {
 				t.Fatal(err)
 			}
 			found := false
@@ -109,11 +109,11 @@ func TestHelmTenants(t *testing.T) {
 			if !found {
 				t.Error("it is not listed")
 			}
-			out := strings.Join(strings.Fields(admin.run("helm", "tenant", "describe", team)), " ")
+			out := strings.Join(strings.Fields(admin.tenant("describe", team)), " ")
 			contains(t, out, "Engine: impersonation", "Home: "+home, "Members: user mia, group "+team+"-devs, service account ci:deployer",
 				one+" ClusterRole admin service account "+home+":helm helm-tenant."+team+".admin", "Releases: 1", "web "+one+" 1 DEPLOYED tested-0.1.0")
 			lacks(t, out, "Tiller", "Not shown", "Differs")
-			contains(t, mia.run("helm", "tenant", "describe", team), "Engine:", "impersonation", "(you may not see them)")
+			contains(t, mia.tenant("describe", team), "Engine:", "impersonation", "(you may not see them)")
 			mia.fails(1, "can't be listed", "helm", "tenant", "tenants")
 		})
 
@@ -130,7 +130,7 @@ func TestHelmTenants(t *testing.T) {
 
 		t.Run("export and apply", func(t *testing.T) {
 			admin := admin.in(t)
-			text := admin.run("helm", "tenant", "export", team)
+			text := admin.tenant("export", team)
 			contains(t, text, "engine: impersonation")
 			s := admin.tryWith(text, "helm", "tenant", "apply", "-f", "-", "--detailed-exitcode")
 			if s.code != 0 || s.stdout != "1 tenant unchanged\n" {
@@ -173,7 +173,7 @@ func destroyHelm(t *testing.T, admin, mia *person, team string, create []string)
 
 	// Deleted: by the tenant's own deployer, which the admin acts as.
 	backup := filepath.Join(dir, "delete.yaml")
-	contains(t, admin.run("helm", "tenant", "destroy", team, "--delete-releases", "--yes", "--backup", backup), "backed up in "+backup, "tenant "+team+" is gone")
+	contains(t, admin.tenant("destroy", team, "--delete-releases", "--yes", "--backup", backup), "backed up in "+backup, "tenant "+team+" is gone")
 	admin.gone("configmaps/web", "-n", one)
 	admin.gone("secrets", "-n", one)
 	admin.gone("configmaps/late", "-n", two)
@@ -194,7 +194,7 @@ func destroyHelm(t *testing.T, admin, mia *person, team string, create []string)
 		t.Errorf("the rollback did not reach the cluster: greeting is %q", got)
 	}
 	// The namespaces were there before it was made again: they stay.
-	admin.run("helm", "tenant", "destroy", team, "--delete-releases", "--delete-namespaces", "--yes", "--backup", filepath.Join(dir, "last.yaml"))
+	admin.tenant("destroy", team, "--delete-releases", "--delete-namespaces", "--yes", "--backup", filepath.Join(dir, "last.yaml"))
 	admin.gone("namespace", home)
 	lacks(t, admin.jsonpath("{.items[*].metadata.labels}", "namespaces", one, two), "helm-tenant/")
 }
@@ -270,7 +270,7 @@ func TestHelmApply(t *testing.T) {
 		if s.code != 0 || s.stdout != "3 tenants unchanged\n" || len(made) > 0 {
 			t.Errorf("with helm %d: exit code %d, writes %s\n%s%s", major, s.code, made, s.stdout, s.stderr)
 		}
-		text := p.run("helm", "tenant", "export")
+		text := p.tenant("export")
 		made = writesOf(func() { s = p.tryWith(text, "helm", "tenant", "apply", "-f", "-", "--detailed-exitcode") })
 		if s.code != 0 || len(made) > 0 {
 			t.Errorf("with helm %d, of its export: exit code %d, writes %s\n%s%s\nof:\n%s", major, s.code, made, s.stdout, s.stderr, text)
@@ -295,7 +295,7 @@ func TestHelmApply(t *testing.T) {
 
 	// What the file does not name goes with --prune, unless it has releases.
 	nick := w.userOf(3, "nick")
-	nick.run("helm", "tenant", "use", "new")
+	nick.tenant("use", "new")
 	nick.run("helm", "tenant", "install", "web", tested(t))
 	head, rest, _ := strings.Cut(less, "- name: new")
 	_, last, _ := strings.Cut(rest, "- name: between")
@@ -315,7 +315,7 @@ func TestHelmApply(t *testing.T) {
 	}
 	admin.gone("namespace", "new-helm")
 	admin.gone("configmaps/web", "-n", "new-1")
-	contains(t, admin.run("helm", "tenant", "tenants", "-o", "name"), "tenant/old", "tenant/between")
+	contains(t, admin.tenant("tenants", "-o", "name"), "tenant/old", "tenant/between")
 }
 
 // TestBothEngines has one tenant serve Helm 2 and Helm 3 and 4 at once, and
@@ -325,14 +325,14 @@ func TestBothEngines(t *testing.T) {
 	w := newWorld(t)
 	admin := w.person(w.cluster.Admin())
 	for _, team := range []string{"both-a", "both-b"} {
-		admin.run("helm", "tenant", "init", team, "--engine", "both", "--namespaces", team, "--create-namespaces", "--user", "bela")
+		admin.tenant("init", team, "--engine", "both", "--namespaces", team, "--create-namespaces", "--user", "bela")
 	}
-	admin.run("helm", "tenant", "init", "both-old", "--namespaces", "both-old", "--create-namespaces", "--wait=false")
-	admin.run("helm", "tenant", "init", "both-new", "--engine", "impersonation", "--namespaces", "both-new", "--create-namespaces")
+	admin.tenant("init", "both-old", "--namespaces", "both-old", "--create-namespaces", "--wait=false")
+	admin.tenant("init", "both-new", "--engine", "impersonation", "--namespaces", "both-new", "--create-namespaces")
 	with := map[int]*person{2: w.user("bela"), 3: w.userOf(3, "bela"), 4: w.userOf(4, "bela")}
 	for major, bela := range with {
 		for _, team := range []string{"both-b", "both-a"} {
-			bela.run("helm", "tenant", "use", team)
+			bela.tenant("use", team)
 		}
 		name := fmt.Sprintf("by-helm%d", major)
 		if major == 2 {
@@ -349,10 +349,10 @@ func TestBothEngines(t *testing.T) {
 			t.Errorf("Helm %d lists %q", major, got)
 		}
 	}
-	contains(t, admin.run("helm", "tenant", "describe", "both-a"), "by-helm2", "by-helm3", "by-helm4")
-	contains(t, admin.run("helm", "tenant", "describe", "both-a"), "Tiller:", "Engine:", "both")
-	lacks(t, admin.run("helm", "tenant", "describe", "both-a"), "Differs")
-	contains(t, admin.run("helm", "tenant", "init", "both-a"), "nothing was written")
+	contains(t, admin.tenant("describe", "both-a"), "by-helm2", "by-helm3", "by-helm4")
+	contains(t, admin.tenant("describe", "both-a"), "Tiller:", "Engine:", "both")
+	lacks(t, admin.tenant("describe", "both-a"), "Differs")
+	contains(t, admin.tenant("init", "both-a"), "nothing was written")
 
 	before := admin.snapshot("both-a")
 	for engine, words := range map[string]string{"impersonation": "by-helm2", "tiller": "by-helm3, by-helm4"} {
@@ -392,7 +392,7 @@ metadata: {name: token, namespace: `+home+`, annotations: {kubernetes.io/service
 	t.Run("Tiller goes", func(t *testing.T) {
 		admin, home := admin.in(t), "both-a-tiller"
 		with[2].in(t).run("helm", "tenant", "delete", "--purge", "by-helm2")
-		admin.run("helm", "tenant", "init", "both-a", "--engine", "impersonation")
+		admin.tenant("init", "both-a", "--engine", "impersonation")
 		admin.gone("deployments,replicasets,pods,networkpolicies", "-n", home)
 		admin.gone("serviceaccount/tiller", "role/helm-tenant-records", "rolebinding/helm-tenant-records", "-n", home)
 		if got := admin.subjects("rolebinding", "helm-tenant.both-a.admin", "-n", "both-a"); got != "ServiceAccount/helm" {
@@ -410,11 +410,11 @@ metadata: {name: token, namespace: `+home+`, annotations: {kubernetes.io/service
 			}
 			// One who comes new finds the home, which is not where its engine's are.
 			fresh := w.userOf(major, "bela").in(t)
-			fresh.run("helm", "tenant", "use", "both-a")
+			fresh.tenant("use", "both-a")
 			fresh.run("helm", "tenant", "ls")
 		}
-		lacks(t, admin.run("helm", "tenant", "describe", "both-a"), "Differs")
-		contains(t, admin.run("helm", "tenant", "init", "both-a"), "nothing was written")
+		lacks(t, admin.tenant("describe", "both-a"), "Differs")
+		contains(t, admin.tenant("init", "both-a"), "nothing was written")
 	})
 	t.Run("Helm 3 goes", func(t *testing.T) {
 		admin, home := admin.in(t), "both-b-tiller"
@@ -424,7 +424,7 @@ metadata: {name: token, namespace: `+home+`, annotations: {kubernetes.io/service
 		}
 		admin.fails(1, "can't manage: b3, b4", "helm", "tenant", "init", "both-b", "--engine", "tiller")
 		with[4].in(t).run("helm", "tenant", "--tenant", "both-b", "uninstall", "b3", "b4")
-		admin.run("helm", "tenant", "init", "both-b", "--engine", "tiller")
+		admin.tenant("init", "both-b", "--engine", "tiller")
 		admin.gone("serviceaccount/helm", "-n", home)
 		if got := admin.subjects("rolebinding", "helm-tenant.both-b.admin", "-n", "both-b"); got != "ServiceAccount/tiller" {
 			t.Errorf("bound are %s", got)
@@ -432,15 +432,15 @@ metadata: {name: token, namespace: `+home+`, annotations: {kubernetes.io/service
 		lacks(t, admin.jsonpath("{.rules}", "role", "helm-tenant-member", "-n", home), "impersonate")
 		with[3].in(t).isOut("both-b")
 		with[2].in(t).run("helm", "tenant", "--tenant", "both-b", "ls")
-		contains(t, admin.run("helm", "tenant", "init", "both-b"), "nothing was written")
+		contains(t, admin.tenant("init", "both-b"), "nothing was written")
 	})
 	t.Run("and back", func(t *testing.T) {
 		admin := admin.in(t)
-		admin.run("helm", "tenant", "init", "both-old", "--engine", "both", "--user", "bela")
+		admin.tenant("init", "both-old", "--engine", "both", "--user", "bela")
 		bela := with[3].in(t)
-		bela.run("helm", "tenant", "use", "both-old")
+		bela.tenant("use", "both-old")
 		bela.run("helm", "tenant", "install", "later", tested(t))
-		admin.run("helm", "tenant", "destroy", "both-old", "--keep-releases", "--yes", "--backup", filepath.Join(t.TempDir(), "b.yaml"))
+		admin.tenant("destroy", "both-old", "--keep-releases", "--yes", "--backup", filepath.Join(t.TempDir(), "b.yaml"))
 		admin.gone("namespace", "both-old-tiller")
 	})
 }

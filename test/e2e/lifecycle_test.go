@@ -68,8 +68,8 @@ func TestDestroy(t *testing.T) {
 	admin.run("kubectl", "create", "namespace", "dst-a")
 	admin.run("kubectl", "label", "namespace", "dst-a", "team=ours")
 	admin.run("kubectl", "annotate", "namespace", "dst-a", "note=ours")
-	admin.run("helm", "tenant", "init", "dst", "--namespaces", "dst-a,dst-b", "--create-namespaces", "--user", "dana")
-	dana.run("helm", "tenant", "use", "dst")
+	admin.tenant("init", "dst", "--namespaces", "dst-a,dst-b", "--create-namespaces", "--user", "dana")
+	dana.tenant("use", "dst")
 	// More than 256 KiB in one record: kubectl apply would not fit it into its
 	// annotation, and a backup has to hold it all the same.
 	random := make([]byte, 300<<10)
@@ -166,7 +166,7 @@ func TestDestroy(t *testing.T) {
 	t.Run("restore", func(t *testing.T) {
 		admin, dana := admin.in(t), dana.in(t)
 		// As docs/backup-and-restore.md says.
-		admin.run("helm", "tenant", "init", "dst", "--namespaces", "dst-a,dst-b", "--user", "dana")
+		admin.tenant("init", "dst", "--namespaces", "dst-a,dst-b", "--user", "dana")
 		if out := dana.run("helm", "tenant", "list", "--all", "--short"); strings.TrimSpace(out) != "" {
 			t.Fatalf("releases before the restore: %s", out)
 		}
@@ -187,7 +187,7 @@ func TestDestroy(t *testing.T) {
 		s := admin.fails(1, `release late can't be deleted`, "helm", "tenant", "destroy", "dst", "--delete-releases", "--yes", "--backup", filepath.Join(dir, "down.yaml"))
 		contains(t, s.stderr, "could not find tiller", "--keep-releases")
 		admin.run("kubectl", "get", "deployment", "web", "--namespace", "dst-a")
-		admin.run("helm", "tenant", "init", "dst") // Tiller is back
+		admin.tenant("init", "dst") // Tiller is back
 	})
 
 	t.Run("delete releases", func(t *testing.T) {
@@ -222,7 +222,7 @@ func TestDestroyNamespaces(t *testing.T) {
 		admin := w.admin.in(t)
 		admin.run("kubectl", "create", "namespace", "del-old")
 		create(admin, "del", "del-old,del-new")
-		admin.run("helm", "tenant", "destroy", "del", "--delete-namespaces", "--yes")
+		admin.tenant("destroy", "del", "--delete-namespaces", "--yes")
 		admin.gone("namespace", "del-new")
 		admin.gone("namespace", "del-tiller")
 		if got, want := admin.jsonpath("{.metadata.labels}{.metadata.annotations}", "namespace", "del-old"), `{"kubernetes.io/metadata.name":"del-old"}`; got != want {
@@ -255,7 +255,7 @@ func TestDestroyNamespaces(t *testing.T) {
 		admin := w.admin.in(t)
 		admin.run("kubectl", "create", "namespace", "given")
 		create(admin, "givento", "givento", "--home-namespace", "given")
-		admin.run("helm", "tenant", "destroy", "givento", "--yes")
+		admin.tenant("destroy", "givento", "--yes")
 		lacks(t, admin.jsonpath("{.metadata.labels}{.metadata.annotations}", "namespace", "given"), "helm-tenant")
 		admin.gone("deployments,roles,rolebindings,networkpolicies", "--namespace", "given")
 	})
@@ -266,7 +266,7 @@ func TestDestroyNamespaces(t *testing.T) {
 		create(admin, "half", "half")
 		admin.run("kubectl", "delete", "rolebinding", "--all", "--namespace", "half")
 		admin.run("kubectl", "delete", "deployment/tiller-deploy", "configmap/helm-tenant", "--namespace", "half-tiller")
-		contains(t, admin.run("helm", "tenant", "destroy", "half", "--yes"), "tenant half is gone")
+		contains(t, admin.tenant("destroy", "half", "--yes"), "tenant half is gone")
 		admin.gone("namespace", "half-tiller")
 		lacks(t, admin.jsonpath("{.metadata.labels}{.metadata.annotations}", "namespace", "half"), "helm-tenant")
 	})
@@ -276,7 +276,7 @@ func TestDestroyNamespaces(t *testing.T) {
 		admin := w.admin.in(t)
 		create(admin, "rest", "rest")
 		admin.run("kubectl", "delete", "namespace", "rest-tiller")
-		contains(t, admin.run("helm", "tenant", "destroy", "rest", "--yes"), "tenant rest is gone")
+		contains(t, admin.tenant("destroy", "rest", "--yes"), "tenant rest is gone")
 		lacks(t, admin.jsonpath("{.metadata.labels}{.metadata.annotations}", "namespace", "rest"), "helm-tenant")
 		admin.gone("rolebindings", "--namespace", "rest")
 	})
@@ -285,7 +285,7 @@ func TestDestroyNamespaces(t *testing.T) {
 		t.Parallel()
 		admin := w.admin.in(t)
 		create(admin, "going", "going")
-		admin.run("helm", "tenant", "destroy", "going", "--yes", "--wait=false")
+		admin.tenant("destroy", "going", "--yes", "--wait=false")
 		// The second one finds nothing more to do, or nothing at all.
 		if s := admin.try("helm", "tenant", "destroy", "going", "--yes"); s.code != 0 && !strings.Contains(s.stderr, "there is no tenant") {
 			t.Errorf("exit code %d: %s", s.code, s.stderr)

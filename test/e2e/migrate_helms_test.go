@@ -35,7 +35,7 @@ func (w *world) under(p *person, helm string) *person {
 			w.t.Fatal(err)
 		}
 	}
-	q := &person{t: p.t, kubeconfig: p.kubeconfig}
+	q := &person{t: p.t, kubeconfig: p.kubeconfig, major: int(helm[len(helm)-1] - '0')}
 	for _, entry := range p.env {
 		if !strings.HasPrefix(entry, "HELM_HOME=") && !strings.HasPrefix(entry, "PATH=") {
 			q.env = append(q.env, entry)
@@ -199,6 +199,16 @@ func (p *person) record3(name, namespace string, revision int) map[string]any {
 		delete(hook.(map[string]any), "last_run")
 	}
 	return record
+}
+
+// records3 are the release records of Helm 3 in namespaces.
+func (p *person) records3(namespaces ...string) string {
+	p.t.Helper()
+	var all strings.Builder
+	for _, ns := range namespaces {
+		all.WriteString(p.jsonpath(`{range .items[*]}{.metadata.namespace}/{.metadata.name} {.metadata.labels} {.data}{"\n"}{end}`, "secrets", "--namespace", ns, "--selector", "owner=helm"))
+	}
+	return all.String()
 }
 
 // everything is what there is in namespaces, and its versions.

@@ -25,8 +25,8 @@ func TestPreflightAgrees(t *testing.T) {
 			} else {
 				member = w.userOf(major, "fay")
 			}
-			w.admin.run("helm", "tenant", "init", team, "--namespaces", team+"-1", "--create-namespaces", "--engine", engine, "--user", "fay")
-			member.run("helm", "tenant", "use", team)
+			w.admin.tenant("init", team, "--namespaces", team+"-1", "--create-namespaces", "--engine", engine, "--user", "fay")
+			member.tenant("use", team)
 			bad := filepath.Join(t.TempDir(), "bad")
 			if err := os.MkdirAll(filepath.Join(bad, "templates"), 0o755); err != nil {
 				t.Fatal(err)

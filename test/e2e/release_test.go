@@ -3,10 +3,12 @@ package e2e
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -50,6 +52,25 @@ func writeKey(dir string) (key, error) {
 		return key{}, err
 	}
 	return k, errors.Join(os.WriteFile(k.secret, secret.Bytes(), 0o600), os.WriteFile(k.public, public.Bytes(), 0o600))
+}
+
+// sign returns the detached signature of a text.
+func (k key) sign(t *testing.T, text []byte) []byte {
+	t.Helper()
+	keyring, err := os.Open(k.secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keyring.Close()
+	entities, err := openpgp.ReadKeyRing(keyring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var signature bytes.Buffer
+	if err := openpgp.ArmoredDetachSign(&signature, entities[0], bytes.NewReader(text), nil); err != nil {
+		t.Fatal(err)
+	}
+	return signature.Bytes()
 }
 
 // packageRelease builds a signed release of one platform into the dist folder of a copy of
@@ -216,7 +237,14 @@ func TestDownload(t *testing.T) {
 		}
 		return data
 	}
-	sums, signature := read("SHA256SUMS"), read("SHA256SUMS.asc")
+	// Small programs, signed with the same key: each is downloaded and summed many times.
+	small := map[string][]byte{program: []byte("#!/bin/sh\necho whole\n"), wrapper: []byte("#!/bin/sh\necho wrapper\n")}
+	sums := fmt.Appendf(nil, "%x  %s\n%x  %s\n", sha256.Sum256(small[program]), program, sha256.Sum256(small[wrapper]), wrapper)
+	small["SHA256SUMS"], small["SHA256SUMS.asc"] = sums, k.sign(t, sums)
+	released := map[string][]byte{}
+	for name := range small {
+		released[name] = read(name)
+	}
 	wrong := regexp.MustCompile(`(?m)^[0-9a-f]{4}`).ReplaceAll(sums, []byte("0000"))
 	for _, test := range []struct {
 		name string
@@ -226,7 +254,9 @@ func TestDownload(t *testing.T) {
 		keyring string
 		want    string // in what it says
 		fails   bool
+		whole   bool // the release itself is served
 	}{
+		{name: "the release", keyring: k.public, want: "and its signature", whole: true},
 		{name: "checksums that came with the plugin", own: sums, want: "downloaded and checked " + program},
 		{name: "a signature by a key that is not known, beside own checksums", own: sums, keyring: newKey(t).public, want: "downloaded and checked " + program},
 		{name: "a good signature", keyring: k.public, want: "and its signature"},
@@ -243,10 +273,11 @@ func TestDownload(t *testing.T) {
 		{name: "a keyring without keys", own: sums, keyring: filepath.Join(dist, "SHA256SUMS"), want: "holds no PGP keys", fails: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			files := map[string][]byte{"SHA256SUMS": sums, "SHA256SUMS.asc": signature, program: read(program), wrapper: read(wrapper)}
-			for name, data := range test.served {
-				files[name] = data
+			files := maps.Clone(small)
+			if test.whole {
+				files = maps.Clone(released)
 			}
+			maps.Copy(files, test.served)
 			server := httptest.NewServer(http.HandlerFunc(func(to http.ResponseWriter, from *http.Request) {
 				if data := files[strings.TrimPrefix(from.URL.Path, "/release/")]; data != nil {
 					to.Write(data)

@@ -31,8 +31,8 @@ func TestSplit(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, admin.run("helm", "tenant", "split", "-f", file, "--from", "split-old", "--dry-run"), `no tenant of the file has namespace "split-c"`)
-	contains(t, admin.run("helm", "tenant", "split", "-f", file, "--from", "split-old", "--backup", filepath.Join(backups, "1.yaml")), "gave 2 releases, 3 revisions, to tenants")
+	contains(t, admin.tenant("split", "-f", file, "--from", "split-old", "--dry-run"), `no tenant of the file has namespace "split-c"`)
+	contains(t, admin.tenant("split", "-f", file, "--from", "split-old", "--backup", filepath.Join(backups, "1.yaml")), "gave 2 releases, 3 revisions, to tenants")
 	admin.fails(1, "could not find tiller", append(old, "list")...)
 
 	one := []string{"helm", "tenant", "--tenant", "split-one"}
@@ -43,8 +43,8 @@ func TestSplit(t *testing.T) {
 	admin.run(append(one, "rollback", "web", "1")...)
 	contains(t, admin.run(append(one, "history", "web")...), "Rollback to 1")
 
-	admin.run("helm", "tenant", "split", "--finish", "--yes", "--from", "split-old", "--backup", filepath.Join(backups, "2.yaml"))
-	admin.run("kubectl", "rollout", "status", "deployment/tiller-deploy", "--namespace", "split-old", "--timeout=120s")
+	admin.tenant("split", "--finish", "--yes", "--from", "split-old", "--backup", filepath.Join(backups, "2.yaml"))
+	admin.run("kubectl", "rollout", "status", "deployment/tiller-deploy", "--namespace", "split-old", "--timeout=300s")
 	if got := strings.Fields(admin.run(append(old, "list", "--all", "--short")...)); len(got) != 1 || got[0] != "rest" {
 		t.Errorf("the old Tiller has %q", got)
 	}

@@ -70,9 +70,9 @@ tenants:
 	ona3, ona4 := w.userOf(3, "ona"), w.userOf(4, "ona")
 	opa4 := w.userOf(4, "opa")
 	for _, p := range []*person{ona3, ona4} {
-		p.run("helm", "tenant", "use", "onward-one", "--home-namespace", "onward-one-tiller")
+		p.tenant("use", "onward-one", "--home-namespace", "onward-one-tiller")
 	}
-	opa4.run("helm", "tenant", "use", "onward-ops", "--home-namespace", "onward-ops-tiller")
+	opa4.tenant("use", "onward-ops", "--home-namespace", "onward-ops-tiller")
 	contains(t, ona3.run("helm", "tenant", "list", "--namespace", "onward-a"), "web")
 	contains(t, opa4.run("helm", "tenant", "list", "--namespace", "onward-infra"), "infra")
 	contains(t, admin2.run("helm", "tenant", "--tenant", "onward-two", "list"), "kept")
@@ -121,11 +121,11 @@ tenants:
 			t.Errorf("in namespace %s there is still %q", namespace, left)
 		}
 	}
-	admin2.run("helm", "tenant", "grant", "onward-two", "--user", "ona")
-	admin2.run("helm", "tenant", "grant", "onward-rest", "--user", "rita")
+	admin2.tenant("grant", "onward-two", "--user", "ona")
+	admin2.tenant("grant", "onward-rest", "--user", "rita")
 	ona2, rita2 := w.user("ona"), w.user("rita")
-	ona2.run("helm", "tenant", "use", "onward-two")
-	rita2.run("helm", "tenant", "use", "onward-rest", "--home-namespace", "onward-old")
+	ona2.tenant("use", "onward-two")
+	rita2.tenant("use", "onward-rest", "--home-namespace", "onward-old")
 	for _, r := range []struct {
 		name, namespace string
 		person          *person
@@ -138,6 +138,6 @@ tenants:
 		r.person.run("helm", "tenant", "delete", "--purge", r.name)
 		admin2.gone("configmap", r.name, "--namespace", r.namespace)
 	}
-	admin2.run("helm", "tenant", "revoke", "onward-two", "--user", "ona")
+	admin2.tenant("revoke", "onward-two", "--user", "ona")
 	contains(t, admin3.must(admin3.tenantIn(here, "apply", "-f", file, "--accept-risk", "cluster-wide", "--dry-run")).stdout, "unchanged")
 }

@@ -88,7 +88,7 @@ func TestContext(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, name := range []string{"ctx-one", "ctx-two"} {
-		w.admin.run("helm", "tenant", "init", name, "--namespaces", name, "--create-namespaces", "--user", "carol")
+		w.admin.tenant("init", name, "--namespaces", name, "--create-namespaces", "--user", "carol")
 	}
 	carol := w.user("carol")
 	// One file, two contexts of the same user; each knows another tenant.
@@ -145,9 +145,9 @@ func TestContext(t *testing.T) {
 func TestReplaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.admin.run("helm", "tenant", "init", "replaced", "--namespaces", "replaced", "--create-namespaces", "--user", "dave")
+	w.admin.tenant("init", "replaced", "--namespaces", "replaced", "--create-namespaces", "--user", "dave")
 	dave := w.user("dave")
-	dave.run("helm", "tenant", "use", "replaced")
+	dave.tenant("use", "replaced")
 
 	cmd := exec.Command(w.binary(), "install", chart(t), "--name", "never", "--set", "image=example.invalid/none:1", "--wait", "--timeout", "1200")
 	cmd.Env = dave.env

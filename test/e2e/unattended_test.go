@@ -67,13 +67,13 @@ tenants:
 	if log, code := w.admin.runNow(applying, applying, "first"); code != "0" {
 		t.Fatalf("apply ended with %s:\n%s", code, log)
 	}
-	w.admin.run("kubectl", "-n", "nightly-tiller", "rollout", "status", "deployment/tiller-deploy", "--timeout=120s")
-	contains(t, w.admin.run("helm", "tenant", "describe", "nightly"), "user alice", "user bob", "nightly-b")
+	w.admin.run("kubectl", "-n", "nightly-tiller", "rollout", "status", "deployment/tiller-deploy", "--timeout=300s")
+	contains(t, w.admin.tenant("describe", "nightly"), "user alice", "user bob", "nightly-b")
 	tenants("alice")
 	if log, code := w.admin.runNow(applying, applying, "second"); code != "0" || !strings.Contains(log, "bob") {
 		t.Errorf("apply ended with %s:\n%s", code, log)
 	}
-	if described := w.admin.run("helm", "tenant", "describe", "nightly"); strings.Contains(described, "user bob") {
+	if described := w.admin.tenant("describe", "nightly"); strings.Contains(described, "user bob") {
 		t.Errorf("bob is still a member:\n%s", described)
 	}
 
@@ -91,14 +91,14 @@ tenants:
 		}
 	}
 
-	w.admin.run("helm", "tenant", "grant", "nightly", "--user", "carol", "--for", "1s")
-	contains(t, w.admin.run("helm", "tenant", "describe", "nightly"), "user carol")
+	w.admin.tenant("grant", "nightly", "--user", "carol", "--for", "1s")
+	contains(t, w.admin.tenant("describe", "nightly"), "user carol")
 	time.Sleep(time.Second) // the grant ends
 	w.admin.run("kubectl", "apply", "-k", filepath.Join(deploy, "revoke"))
 	if log, code := w.admin.runNow("helm-tenant-revoke", "helm-tenant-revoke", "now"); code != "0" {
 		t.Errorf("the revoke ended with %s:\n%s", code, log)
 	}
-	if described := w.admin.run("helm", "tenant", "describe", "nightly"); strings.Contains(described, "user carol") || !strings.Contains(described, "user alice") {
+	if described := w.admin.tenant("describe", "nightly"); strings.Contains(described, "user carol") || !strings.Contains(described, "user alice") {
 		t.Errorf("carol is still a member, or alice is none any more:\n%s", described)
 	}
 	for _, job := range []string{"apply", "audit", "revoke"} {

@@ -27,17 +27,17 @@ func TestUpgrade(t *testing.T) {
 
 	t.Run("a pinned version", func(t *testing.T) {
 		admin, uma := admin.in(t), uma.in(t)
-		admin.run("helm", "tenant", "init", "pinned", "--namespaces", "pinned", "--create-namespaces", "--tiller-version", "v2.16.12", "--user", "uma")
-		uma.run("helm", "tenant", "use", "pinned")
+		admin.tenant("init", "pinned", "--namespaces", "pinned", "--create-namespaces", "--tiller-version", "v2.16.12", "--user", "uma")
+		uma.tenant("use", "pinned")
 		uma.run("helm", "tenant", "install", chart(t), "--name", "web")
 		uid := account("pinned-tiller")
 
 		// Nothing moves it but a version that is typed.
-		contains(t, admin.run("helm", "tenant", "init", "pinned"), "nothing was written")
+		contains(t, admin.tenant("init", "pinned"), "nothing was written")
 		if got := image("pinned-tiller"); got != "ghcr.io/helm/tiller:v2.16.12" {
 			t.Fatalf("the image is %s", got)
 		}
-		contains(t, admin.run("helm", "tenant", "init", "pinned", "--tiller-version", "v2.17.0"), "is ready")
+		contains(t, admin.tenant("init", "pinned", "--tiller-version", "v2.17.0"), "is ready")
 		if got := image("pinned-tiller"); got != "ghcr.io/helm/tiller:v2.17.0" {
 			t.Errorf("the image is %s", got)
 		}
@@ -82,10 +82,10 @@ func TestUpgrade(t *testing.T) {
 			t.Fatalf("the image is %s", got)
 		}
 		uid := account("follows-tiller")
-		uma.run("helm", "tenant", "use", "follows")
+		uma.tenant("use", "follows")
 		uma.run("helm", "tenant", "install", chart(t), "--name", "stays")
 
-		contains(t, admin.run("helm", "tenant", "init", "follows"), "is ready")
+		contains(t, admin.tenant("init", "follows"), "is ready")
 		if got := image("follows-tiller"); got != "ghcr.io/helm/tiller:v2.17.0" {
 			t.Errorf("the image is %s", got)
 		}

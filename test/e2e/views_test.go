@@ -18,9 +18,9 @@ func TestViews(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	admin, vera := w.admin, w.user("vera", "view-devs")
-	admin.run("helm", "tenant", "init", "view", "--namespaces", "view-a,view-b", "--create-namespaces", "--user", "vera", "--group", "view-devs", "--service-account", "ci:viewer")
+	admin.tenant("init", "view", "--namespaces", "view-a,view-b", "--create-namespaces", "--user", "vera", "--group", "view-devs", "--service-account", "ci:viewer")
 	admin.run("kubectl", "create", "rolebinding", "others", "--clusterrole=view", "--user=otto", "--namespace", "view-b")
-	vera.run("helm", "tenant", "use", "view")
+	vera.tenant("use", "view")
 	vera.run("helm", "tenant", "install", chart(t), "--name", "web")
 	vera.run("helm", "tenant", "install", chart(t), "--name", "gone")
 	vera.run("helm", "tenant", "delete", "gone")
@@ -48,7 +48,7 @@ func TestViews(t *testing.T) {
 			got != "view|view-a,view-b|user vera, group view-devs, service account ci:viewer|tiller|v2.17.0|1/1|1|view-tiller|admin|ghcr.io/helm/tiller:v2.17.0" {
 			t.Errorf("the wide table:\n%s\n%s", head, got)
 		}
-		contains(t, admin.run("helm", "tenant", "tenants", "-o", "name"), "tenant/view\n")
+		contains(t, admin.tenant("tenants", "-o", "name"), "tenant/view\n")
 
 		type listed struct {
 			APIVersion, Kind string
@@ -60,10 +60,10 @@ func TestViews(t *testing.T) {
 			}
 		}
 		var fromJSON, fromYAML listed
-		if err := json.Unmarshal([]byte(admin.run("helm", "tenant", "tenants", "-o", "json")), &fromJSON); err != nil {
+		if err := json.Unmarshal([]byte(admin.tenant("tenants", "-o", "json")), &fromJSON); err != nil {
 			t.Fatal(err)
 		}
-		if err := yaml.Unmarshal([]byte(admin.run("helm", "tenant", "tenants", "-o", "yaml")), &fromYAML); err != nil {
+		if err := yaml.Unmarshal([]byte(admin.tenant("tenants", "-o", "yaml")), &fromYAML); err != nil {
 			t.Fatal(err)
 		}
 		for format, list := range map[string]listed{"json": fromJSON, "yaml": fromYAML} {
@@ -88,7 +88,7 @@ func TestViews(t *testing.T) {
 
 	t.Run("describe, by an admin", func(t *testing.T) {
 		admin := admin.in(t)
-		out := regexp.MustCompile(`(?m)  +| +$`).ReplaceAllString(admin.run("helm", "tenant", "describe", "view"), "|")
+		out := regexp.MustCompile(`(?m)  +| +$`).ReplaceAllString(admin.tenant("describe", "view"), "|")
 		contains(t, out, "Name:|view\n", "Home:|view-tiller\n", "Role:|ClusterRole admin\n", "Members:|user vera, group view-devs, service account ci:viewer\n",
 			"Tiller:|ghcr.io/helm/tiller:v2.17.0, 1 of 1 ready\n", "|view-a|ClusterRole admin|service account view-tiller:tiller|helm-tenant.view.admin\n",
 			"|view-b|ClusterRole view|user otto|others (not ours)\n", "Releases: 1\n", "|web|view-a|1|DEPLOYED|hello-0.1.0\n", "|gone|view-a|1|DELETED|hello-0.1.0\n")
@@ -96,7 +96,7 @@ func TestViews(t *testing.T) {
 	})
 	t.Run("describe, by a member", func(t *testing.T) {
 		vera := vera.in(t)
-		out := vera.run("helm", "tenant", "describe", "view")
+		out := vera.tenant("describe", "view")
 		contains(t, out, "view-tiller", "running, ready", "(you may not see them)",
 			"Not shown, because you may not read it: Tiller's settings, members, releases, bindings in namespace view-a, bindings in namespace view-b")
 		lacks(t, out, "Releases", "Differs", "otto")
@@ -107,7 +107,7 @@ func TestViews(t *testing.T) {
 		admin := admin.in(t)
 		admin.run("kubectl", "scale", "deployment", "tiller-deploy", "--namespace", "view-tiller", "--replicas=2")
 		admin.run("kubectl", "delete", "networkpolicy", "helm-tenant", "--namespace", "view-tiller")
-		contains(t, admin.run("helm", "tenant", "describe", "view"), "Differs from the record (helm tenant init view makes it as it should be):",
+		contains(t, admin.tenant("describe", "view"), "Differs from the record (helm tenant init view makes it as it should be):",
 			"  ~ Deployment tiller-deploy in namespace view-tiller\n      ~ spec.replicas: 2 -> 1\n", "  + NetworkPolicy helm-tenant in namespace view-tiller\n")
 		var described struct {
 			Kind  string
@@ -116,19 +116,19 @@ func TestViews(t *testing.T) {
 				Fields             []struct{ Path string }
 			}
 		}
-		if err := json.Unmarshal([]byte(admin.run("helm", "tenant", "describe", "view", "-o", "json")), &described); err != nil {
+		if err := json.Unmarshal([]byte(admin.tenant("describe", "view", "-o", "json")), &described); err != nil {
 			t.Fatal(err)
 		}
 		if len(described.Drift) != 2 || described.Kind != "TenantDescription" {
 			t.Errorf("drift: %+v", described)
 		}
-		admin.run("helm", "tenant", "init", "view")
+		admin.tenant("init", "view")
 		// "view is ready" means for whoever types next, too: the pod that was too many
 		// is gone, and nobody is forwarded to it.
 		if got := vera.in(t).run("helm", "tenant", "list", "--short"); got != "web\n" {
 			t.Errorf("right after init: %q", got)
 		}
-		lacks(t, admin.run("helm", "tenant", "describe", "view"), "Differs")
+		lacks(t, admin.tenant("describe", "view"), "Differs")
 	})
 
 	t.Run("shellenv", func(t *testing.T) { shellenv(t, w, vera) })
@@ -159,7 +159,7 @@ func shellenv(t *testing.T, w *world, vera *person) {
 	}
 	t.Run("another tenant than the context's", func(t *testing.T) {
 		vera := vera.in(t)
-		w.admin.in(t).run("helm", "tenant", "init", "view-too", "--namespaces", "view-too", "--create-namespaces", "--wait=false")
+		w.admin.in(t).tenant("init", "view-too", "--namespaces", "view-too", "--create-namespaces", "--wait=false")
 		out := vera.run("helm", "tenant", "--tenant", "view-too", "shellenv", "--shell", "bash")
 		contains(t, out, "export TILLER_NAMESPACE='view-too-tiller'\n", "export HELM_TENANT='view-too'\n")
 		// No member there: refused, and not by the tenant of the context.

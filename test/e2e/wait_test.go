@@ -54,7 +54,7 @@ func TestWait(t *testing.T) {
 	})
 
 	t.Run("the same command again finishes it", func(_ *testing.T) {
-		w.admin.run("helm", "tenant", "init", "wait-image", "--tiller-image", "ghcr.io/helm/tiller:v2.17.0")
+		w.admin.tenant("init", "wait-image", "--tiller-image", "ghcr.io/helm/tiller:v2.17.0")
 	})
 }
 
@@ -64,10 +64,10 @@ func TestOps(t *testing.T) {
 	w := newWorld(t)
 	s := w.admin.fails(1, "admin of the cluster", "helm", "tenant", "init", "ops", "--home-namespace", "kube-system", "--all-namespaces", "--user", "olga")
 	contains(t, s.stderr, "--accept-risk=cluster-wide")
-	w.admin.run("helm", "tenant", "init", "ops", "--home-namespace", "kube-system", "--all-namespaces", "--user", "olga", "--accept-risk=cluster-wide")
+	w.admin.tenant("init", "ops", "--home-namespace", "kube-system", "--all-namespaces", "--user", "olga", "--accept-risk=cluster-wide")
 	olga := w.user("olga")
 	olga.fails(1, "use TENANT --home-namespace", "helm", "tenant", "use", "ops")
-	olga.run("helm", "tenant", "use", "ops", "--home-namespace", "kube-system")
+	olga.tenant("use", "ops", "--home-namespace", "kube-system")
 	w.admin.run("kubectl", "create", "namespace", "anybodys")
 	olga.run("helm", "tenant", "install", chart(t), "--name", "everywhere", "--namespace", "anybodys")
 	olga.run("helm", "tenant", "install", chart(t), "--name", "in-home", "--namespace", "kube-system")
