@@ -64,7 +64,7 @@ current-context: one
 		{"create --dry-run=client --validate=false -o name -f -", 1, "", "refused"},
 		{"create namespace x --dry-run=client -o name", 0, "namespace/x\n", ""},
 		{"--context two get pods", 1, "", "was refused"},
-		{"--context none get pods", 1, "", `context "none" does not exist`},
+		{"--context none get pods", 1, "", "context was not found for specified context: none"},
 		{"get pods --nonsense", 1, "", "unknown flag: --nonsense"},
 		{"get", 1, "", "You must specify the type of resource"},
 	} {
