@@ -29,8 +29,9 @@ else
 endif
 
 # How many packages are tested at once, each with a cluster of its own: one takes
-# one to two gigabytes of memory, and waits more than it computes.
-PACKAGES ?= 5
+# one to two gigabytes of memory, and its tests run beside each other. With five, a slow
+# machine of two cores had 60 to 140 processes waiting for a core, and waits ran out.
+PACKAGES ?= 3
 # What the compiler and the tests do takes a fifth less of the processor's time with it.
 test race: export GOGC ?= 400
 TESTS := go run ./cmd/runtests -count=1 -p $(PACKAGES)
