@@ -29,7 +29,8 @@ else
 endif
 
 # The number of packages that are tested at once, each with its own cluster: one takes one
-# to two gigabytes of memory, and waits more than it computes.
+# to two gigabytes of memory, and its tests run in parallel. With five, 60 to 140 processes
+# waited for the two cores of a slow machine, and waits ran out.
 PACKAGES ?= 3
 # The compiler and the tests take a fifth less processor time with it.
 test race: export GOGC ?= 400

@@ -1,3 +1,5 @@
+//go:build unix
+
 package admin_test
 
 import (
@@ -9,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	goruntime "runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -139,9 +140,6 @@ func repaired(s *clustertest.Server, said string) bool {
 // TestHintsOfMigration: in each phase of a migration, and whatever disappeared meanwhile, each
 // verb succeeds, or prints commands that do. After these the verb itself succeeds, too.
 func TestHintsOfMigration(t *testing.T) {
-	if goruntime.GOOS == "windows" {
-		t.Skip("the helm of this test is a shell script")
-	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // much garbage, and little that stays
 	folder, backups := t.TempDir(), 0                 // one folder: helm's version is cached there
 	program := filepath.Join(folder, "helm")
