@@ -21,6 +21,7 @@ import (
 const (
 	cgroupMount  = "/sys/fs/cgroup"
 	cgroupPrefix = "helm-tenant-test-"
+	podCgroups   = "k8s.io" // containerd's name for the parent of all pods' cgroups
 )
 
 func cgroupName(keeper Process) string {
@@ -107,6 +108,9 @@ func enterCgroups(name string) error {
 				}
 			}
 		}
+		if err := preferCluster(roots[i], h.v2); err != nil {
+			return err
+		}
 		if err := joinCgroup(roots[i]); err != nil {
 			return err
 		}
@@ -126,6 +130,32 @@ func enterCgroups(name string) error {
 		}
 		if err := bindMount(roots[i], h.mount); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// preferCluster gives a cluster's cgroup more of a busy processor than the tests' own processes
+// get, and its pods no less than its components. By default a cgroup has the weight of one
+// thread: beside some dozen helms a whole cluster got a twentieth of a core, and in it all pods
+// (which ask for no processor time, and have the least weight there is) one thread's part of
+// that. Probes and leases ran out, and the kubelet killed healthy Tillers.
+func preferCluster(root string, v2 bool) error {
+	weights := map[string]string{"cpu.weight": "10000"} // as much as 100 threads
+	if !v2 {
+		weights = map[string]string{"cpu.shares": "65536", podCgroups + "/cpu.shares": "16384"}
+	}
+	for file, weight := range weights {
+		path := filepath.Join(root, file)
+		// A file that the cluster's cgroup lacks is another controller's.
+		if _, err := os.Stat(filepath.Join(root, filepath.Base(file))); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("making a cgroup for pods: %w", err)
+		}
+		if err := os.WriteFile(path, []byte(weight), 0); err != nil {
+			return fmt.Errorf("setting the weight of a cgroup: %w", err)
 		}
 	}
 	return nil
