@@ -158,13 +158,19 @@ func (p *plan) startInside(ctx context.Context) (*crew, error) {
 		return c, err
 	}
 	for _, start := range []func(*crew) error{
-		p.startKubelet, p.startControllerManager, p.startScheduler, p.startProxy, p.startNameServer, p.startPolicies,
+		p.startKubelet, p.startControllerManager, p.startScheduler, p.startProxy, p.startNameServer,
 	} {
 		if err := start(c); err != nil {
 			return c, err
 		}
 	}
 	if err := p.awaitControllers(ctx, c, admin); err != nil {
+		return c, err
+	}
+	if err := p.awaitServices(ctx, c, admin); err != nil {
+		return c, err
+	}
+	if err := p.startPolicies(c); err != nil {
 		return c, err
 	}
 	if err := p.publishNameServer(ctx, admin); err != nil {

@@ -43,6 +43,7 @@ func (p *plan) startKubelet(c *crew) error {
 		// Otherwise it asks a name server for it, which it cannot reach here, and
 		// takes two minutes to be Ready.
 		"--node-ip="+p.Network.Node,
+		"--housekeeping-interval=1m", // nobody asks for the containers' numbers, which it reads every 10 s
 	))
 }
 
@@ -65,6 +66,7 @@ func (p *plan) startProxy(c *crew) error {
 		"--proxy-mode=iptables",
 		"--cluster-cidr="+podCIDR,
 		"--healthz-bind-address="+proxyHealth,
+		"--iptables-sync-period=10s", // it is the pause after a failure, too: see awaitServices
 		// The size of the connection table is the whole machine's, and writing it
 		// is refused in a network namespace.
 		"--conntrack-max-per-core=0",
@@ -72,12 +74,22 @@ func (p *plan) startProxy(c *crew) error {
 	))
 }
 
+// awaitServices waits until the node reaches the API server's Service. kube-proxy is healthy
+// before that: kube-router writes the whole filter table back as it read it, and what kube-proxy
+// wrote meanwhile is gone. Its first round then fails, and no Service has an address until the
+// next one. So kube-router starts after this.
+func (p *plan) awaitServices(ctx context.Context, c *crew, admin *http.Client) error {
+	return c.await(ctx, "kube-proxy", "kube-proxy", func(ctx context.Context) error {
+		if err := get(ctx, http.DefaultClient, "http://"+proxyHealth+"/healthz", nil); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return get(ctx, admin, "https://"+serviceIP+"/readyz", nil)
+	})
+}
+
 func (p *plan) awaitNode(ctx context.Context, c *crew, admin *http.Client) error {
-	if err := c.await(ctx, "kube-proxy", "kube-proxy", func(ctx context.Context) error {
-		return get(ctx, http.DefaultClient, "http://"+proxyHealth+"/healthz", nil)
-	}); err != nil {
-		return err
-	}
 	return c.await(ctx, "the node to be Ready", "kubelet", func(ctx context.Context) error {
 		var node struct {
 			Spec struct {
@@ -136,6 +148,10 @@ state = "/run/containerd"
   # container or sandbox may lack; runc then ends with "can't get final child's
   # PID from pipe: EOF".
   restrict_oom_score_adj = true
+  # By default a second: twenty files of each container's cgroups, which nobody here asks for,
+  # were a fifth of a core with fifty pods.
+  stats_collect_period = "1h"
+  stats_retention_period = "1h"
 
   [plugins."io.containerd.cri.v1.runtime".cni]
     bin_dirs = [%s]
