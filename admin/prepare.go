@@ -78,7 +78,26 @@ type Outcome struct {
 // decides about each (decide). An error of one tenant is in its Outcome and does not stop
 // the others; the returned error concerns all of them.
 func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]Outcome, error) {
-	asked := requests
+	outcomes, err := prepareOnce(ctx, c, requests)
+	for i := range outcomes {
+		pause := conflictPauses(maxGatherings)
+		for tries := 0; tries < maxGatherings && changedWhileRead(outcomes[i].Err); tries++ {
+			if err := sleep(ctx, pause()); err != nil {
+				return nil, err
+			}
+			again, err := prepareOnce(ctx, c, requests[i:i+1])
+			if err != nil {
+				outcomes[i].Err = err
+				break
+			}
+			outcomes[i] = again[0]
+		}
+	}
+	return outcomes, err
+}
+
+// prepareOnce is PrepareAll without a second look at what other admins changed while it read.
+func prepareOnce(ctx context.Context, c *cluster.Client, asked []Request) ([]Outcome, error) {
 	requests, err := withAdoptedEngines(ctx, c, asked)
 	if err != nil {
 		return nil, err
@@ -108,17 +127,6 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 	decideMoves(ctx, c, f, requests, outcomes)
 	for i, r := range requests {
 		outcomes[i].Err = explainReads(ctx, c, outcomes[i].Err, func(s *readSet) { s.requested(r, f.live) })
-		if cluster.Outdated(outcomes[i].Err) {
-			outcomes[i].decided(Prepare(ctx, c, asked[i]))
-		}
-		for tries := 0; tries < maxGatherings && changedWhileRead(outcomes[i].Err); tries++ {
-			f, err := gather(ctx, c, requests[i:i+1])
-			if err != nil {
-				outcomes[i].Err = err
-				break
-			}
-			outcomes[i].decided(decide(f, r))
-		}
 	}
 	return outcomes, nil
 }
@@ -135,9 +143,10 @@ func (o *Outcome) decided(prepared *Prepared, err error) {
 const maxGatherings = 3
 
 // changedWhileRead reports whether a decision may have failed because another admin made
-// the tenant between two reads: its home was read, and what refers to it was not.
+// the tenant between two reads: its record appeared, or its home was read, and what refers to
+// it was not.
 func changedWhileRead(err error) bool {
 	_, unread := errors.AsType[*unreadError](err)
 	_, squatted := errors.AsType[*SquattedError](err)
-	return unread || squatted
+	return unread || squatted || cluster.Outdated(err)
 }

@@ -41,6 +41,22 @@ func permissionLines(missing []cluster.Permission) []string {
 // least one of them succeed.
 const maxRounds = 40
 
+// conflictPauses returns the pauses of an admin whose tenant another one changes, a longer one at
+// each call.
+func conflictPauses(steps int) wait.DelayFunc {
+	return wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.5, Jitter: 1, Steps: steps, Cap: time.Second / 4}.DelayFunc()
+}
+
+// sleep waits, and returns an error if the admin interrupts it.
+func sleep(ctx context.Context, pause time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("interrupted while others changed the same tenant: %w", context.Cause(ctx))
+	case <-time.After(pause):
+		return nil
+	}
+}
+
 // Write checks that every write of the plan of prepare is allowed, makes the writes, and
 // calls made after each. If another admin changed an object in the meantime it prepares
 // again and goes on, so that no change is lost.
@@ -48,30 +64,32 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 	var last error
 	var earlier []string
 	wrote := false
-	pause := wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.5, Jitter: 1, Steps: maxRounds, Cap: time.Second / 4}.DelayFunc()
+	pause := conflictPauses(maxRounds)
 	for range maxRounds {
 		prepared, err := prepare(ctx)
-		if err != nil {
+		switch {
+		case cluster.Outdated(err):
+			last = err
+		case err != nil:
 			if prepared != nil {
 				err = withDenied(ctx, c.NewPreflight(prepared.live), prepared, err)
 			}
 			return prepared, err
+		default:
+			prepared.addNotes(earlier)
+			earlier = prepared.Notes
+			if err := CheckAllowed(ctx, c, prepared); err != nil {
+				return prepared, err
+			}
+			wrote = wrote || len(prepared.Plan.Changes) > 0
+			prepared.Wrote = wrote
+			last = c.Write(ctx, &prepared.Plan, cluster.Width, onChange)
+			if !cluster.Outdated(last) {
+				return prepared, last
+			}
 		}
-		prepared.addNotes(earlier)
-		earlier = prepared.Notes
-		if err := CheckAllowed(ctx, c, prepared); err != nil {
+		if err := sleep(ctx, pause()); err != nil {
 			return prepared, err
-		}
-		wrote = wrote || len(prepared.Plan.Changes) > 0
-		prepared.Wrote = wrote
-		last = c.Write(ctx, &prepared.Plan, cluster.Width, onChange)
-		if !cluster.Outdated(last) {
-			return prepared, last
-		}
-		select {
-		case <-ctx.Done():
-			return prepared, fmt.Errorf("interrupted while others changed the same tenant: %w", context.Cause(ctx))
-		case <-time.After(pause()):
 		}
 	}
 	return nil, fmt.Errorf("others kept changing the same tenant: %w", last)
