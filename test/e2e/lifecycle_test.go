@@ -116,7 +116,7 @@ func TestDestroy(t *testing.T) {
 		}
 		contains(t, s.stdout, "would be deleted: Namespace dst-tiller", "would be updated: Namespace dst-a",
 			"would be deleted: RoleBinding helm-tenant.dst.admin in namespace dst-b")
-		contains(t, s.stderr, "release web in namespace dst-a keeps running")
+		contains(t, s.stderr, "what release web made in namespace dst-a stays, managed by no helm")
 		if _, err := os.Stat(file); err == nil {
 			t.Error("a dry run wrote a backup")
 		}
