@@ -42,6 +42,8 @@ type attack struct {
 	run func(ctx context.Context, s *attackRun) outcome
 	// spoils says that it leaves what it hits unusable if it works.
 	spoils bool
+	// needsPod says that what it spoils has to have a pod of Tiller's.
+	needsPod bool
 	// alone says that it can't be made while others are.
 	alone bool
 	// known is the reason why the attack works in ours, and only for those in knownAs. It is
@@ -227,7 +229,7 @@ func attempt(ctx context.Context, a attack, w *world, as relation) (o outcome) {
 			o = failure("it panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	s, err := newAttackRun(ctx, w, as, a.spoils)
+	s, err := newAttackRun(ctx, w, as, a)
 	if err != nil {
 		return failure("%v", err)
 	}

@@ -3,6 +3,7 @@ package attack
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 )
 
@@ -51,7 +52,8 @@ spec: {policyName: ctl-records, validationActions: [Deny]}
 `
 
 // dummyManifest is a tenant as far as an attack can spoil it: its pod is no
-// Tiller. It looks to helm-tenant like one of its own.
+// Tiller, and there is none for an attack that needs none. It looks to helm-tenant like one
+// of its own.
 const dummyManifest = `
 apiVersion: v1
 kind: Namespace
@@ -97,6 +99,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: tiller-deploy, namespace: %[1]s-tiller, labels: {app: helm, name: tiller, helm-tenant/tenant: %[1]s, app.kubernetes.io/managed-by: helm-tenant}}
 spec:
+  replicas: 0
   selector: {matchLabels: {app: helm, name: tiller}}
   template:
     metadata: {labels: {app: helm, name: tiller}}
@@ -143,9 +146,13 @@ func (w *world) initDummies(manifest, prefix string) {
 		return w.runKubectl(ctx, w.root, "--namespace", t.namespaces[0], "get", "rolebindings", "-o", "jsonpath={.items[*].subjects[*].name}")
 	}
 	var dummies atomic.Int64
-	w.dummy = func(ctx context.Context) (*tenant, error) {
+	w.dummy = func(ctx context.Context, withPod bool) (*tenant, error) {
 		name := fmt.Sprint(prefix, dummies.Add(1))
 		t := &tenant{name: name, home: w.homeOf(name), namespaces: []string{name + "-1"}, release: "shop", member: "bob"}
-		return t, w.apply(ctx, fmt.Sprintf(manifest, name))
+		objects := fmt.Sprintf(manifest, name)
+		if withPod {
+			objects = strings.Replace(objects, "replicas: 0", "replicas: 1", 1)
+		}
+		return t, w.apply(ctx, objects)
 	}
 }

@@ -22,8 +22,8 @@ var homing = []attack{
 	{name: "ephemeral container in Tiller's pod", as: onBoth, run: ephemeralContainer},
 	{name: "kubectl debug", as: onBoth, run: kubectlDebug},
 	{name: "Tiller's logs", as: onBoth, run: logs},
-	{name: "delete Tiller's pod", as: onBoth, spoils: true, run: deletePod},
-	{name: "evict Tiller's pod", as: onBoth, spoils: true, run: evictPod},
+	{name: "delete Tiller's pod", as: onBoth, spoils: true, needsPod: true, run: deletePod},
+	{name: "evict Tiller's pod", as: onBoth, spoils: true, needsPod: true, run: evictPod},
 	{name: "read Secrets", as: onBoth, run: readRecords("secrets")},
 	{name: "read release records", as: onBoth, run: readReleaseRecord},
 	{name: "list release records of all namespaces", as: onBoth, run: readAllRecords},
@@ -33,7 +33,7 @@ var homing = []attack{
 	{name: "impersonate a member", as: onOther, run: impersonate("$MEMBER", "")},
 	{name: "impersonate system:masters", as: onOwn, run: impersonate("root", "system:masters")},
 	{name: "patch Tiller's Deployment", as: onBoth, spoils: true, run: patches("Deployment", "tiller-deploy", "", `{"metadata":{"labels":{"attack":"$ID"}},"spec":{"template":{"spec":{"containers":[{"name":"tiller","image":"`+pauseImage+`"}]}}}}`)},
-	{name: "scale Tiller's Deployment", as: onBoth, spoils: true, run: scaleTiller},
+	{name: "scale Tiller's Deployment", as: onBoth, spoils: true, needsPod: true, run: scaleTiller},
 	{name: "delete Tiller's Deployment", as: onBoth, spoils: true, run: deletes("Deployment", "tiller-deploy")},
 	{name: "delete the NetworkPolicy", as: onBoth, spoils: true, run: deletes("NetworkPolicy", "helm-tenant")},
 	{name: "make a NetworkPolicy that lets all in", as: onBoth, run: createsInHome(openPolicy)},
@@ -52,7 +52,7 @@ var homing = []attack{
 	{name: "read Secrets in the tenant's namespace", as: onOther, run: readSecretsOfTeam},
 	{name: "make a RoleBinding in the tenant's namespace", as: onOther, run: bindingInTeam},
 	{name: "helm init --upgrade with another image", as: onBoth, spoils: true, run: helmInitUpgrade},
-	{name: "helm reset --force", as: onBoth, spoils: true, run: helmReset},
+	{name: "helm reset --force", as: onBoth, spoils: true, needsPod: true, run: helmReset},
 }
 
 // kubectlCreate creates an object as the actor, with kubectl if its output shows the result.

@@ -68,7 +68,7 @@ type world struct {
 
 	// dummy creates a team that an attack may damage; nil if attacks must not succeed and are
 	// made on the real teams.
-	dummy func(ctx context.Context) (*tenant, error)
+	dummy func(ctx context.Context, withPod bool) (*tenant, error)
 	// attacker is who attacks, whatever the relation; nil where the relation says.
 	attacker *person
 }
@@ -117,7 +117,7 @@ var attackRuns atomic.Int64
 
 // newAttackRun places an attack. One that spoils what it hits hits a dummy where the
 // world has them.
-func newAttackRun(ctx context.Context, w *world, as relation, spoils bool) (*attackRun, error) {
+func newAttackRun(ctx context.Context, w *world, as relation, a attack) (*attackRun, error) {
 	s := &attackRun{world: w, relation: as, id: fmt.Sprintf("x%d", attackRuns.Add(1))}
 	switch as {
 	case memberAtOther:
@@ -138,9 +138,9 @@ func newAttackRun(ctx context.Context, w *world, as relation, spoils bool) (*att
 	if s.direct {
 		s.own = w.elsewhere(s.actor)
 	}
-	if spoils && w.dummy != nil {
+	if a.spoils && w.dummy != nil {
 		var err error
-		if s.victim, err = w.dummy(ctx); err != nil {
+		if s.victim, err = w.dummy(ctx, a.needsPod); err != nil {
 			return nil, fmt.Errorf("making something to spoil: %w", err)
 		}
 	}
