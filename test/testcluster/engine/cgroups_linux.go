@@ -141,9 +141,9 @@ func enterCgroups(name string) error {
 // (which ask for no processor time, and have the least weight there is) one thread's part of
 // that. Probes and leases ran out, and the kubelet killed healthy Tillers.
 func preferCluster(root string, v2 bool) error {
-	weights := map[string]string{"cpu.weight": "10000"} // as much as 100 threads
+	weights := map[string]string{"cpu.weight": "3200"} // as much as 32 threads
 	if !v2 {
-		weights = map[string]string{"cpu.shares": "65536", podCgroups + "/cpu.shares": "16384"}
+		weights = map[string]string{"cpu.shares": "32768", podCgroups + "/cpu.shares": "8192"}
 	}
 	for file, weight := range weights {
 		path := filepath.Join(root, file)
