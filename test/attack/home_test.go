@@ -154,7 +154,7 @@ func logs(ctx context.Context, s *attackRun) outcome {
 	if err != nil {
 		return failure("%v", err)
 	}
-	return s.getRaw(ctx, fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/log", s.victim.home, pod.Name), "[main] ", "it told its logs")
+	return s.getRaw(ctx, fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/log", s.victim.home, pod.Name), "it told its logs", "[main] ")
 }
 
 func deletePod(ctx context.Context, s *attackRun) outcome {
@@ -181,7 +181,7 @@ func evictPod(ctx context.Context, s *attackRun) outcome {
 
 func readRecords(resource string) func(context.Context, *attackRun) outcome {
 	return func(ctx context.Context, s *attackRun) outcome {
-		return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.home+"/"+resource, `"kind":"`, "it listed them")
+		return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.home+"/"+resource, "it listed them", `"kind":"`)
 	}
 }
 
@@ -194,11 +194,11 @@ func (s *attackRun) storage() string {
 }
 
 func readReleaseRecord(ctx context.Context, s *attackRun) outcome {
-	return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.home+"/"+s.storage()+"/"+s.victim.release+".v1", `"release":"`, "it told a release record")
+	return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.home+"/"+s.storage()+"/"+s.victim.release+".v1", "it told a release record", `"release":"`)
 }
 
 func readAllRecords(ctx context.Context, s *attackRun) outcome {
-	return s.getRaw(ctx, "/api/v1/"+s.storage()+"?labelSelector=OWNER%3DTILLER", `"release":"`, "it told release records")
+	return s.getRaw(ctx, "/api/v1/"+s.storage()+"?labelSelector=OWNER%3DTILLER", "it told release records", `"release":"`)
 }
 
 func createToken(ctx context.Context, s *attackRun) outcome {
@@ -282,7 +282,7 @@ func deletes(kind, name string) func(context.Context, *attackRun) outcome {
 }
 
 func readRecord(ctx context.Context, s *attackRun) outcome {
-	return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.home+"/configmaps/helm-tenant", `"tenant.yaml":"`, "it told the tenant's record")
+	return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.home+"/configmaps/helm-tenant", "it told the tenant's record", `"tenant.yaml":"`)
 }
 
 // home and first pick one of a team's namespaces.
@@ -326,7 +326,7 @@ func deletePolicyBinding(ctx context.Context, s *attackRun) outcome {
 }
 
 func readSecretsOfTeam(ctx context.Context, s *attackRun) outcome {
-	return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.namespaces[0]+"/secrets/"+s.victim.release, `"password":"`, "it told the release's password")
+	return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.namespaces[0]+"/secrets/"+s.victim.release, "it told the release's password", `"password":"`)
 }
 
 func bindingInTeam(ctx context.Context, s *attackRun) outcome {

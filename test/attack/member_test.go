@@ -441,21 +441,21 @@ func crdsFolder(ctx context.Context, s *attackRun) outcome {
 }
 
 func readRecordsInTeam(ctx context.Context, s *attackRun) outcome {
-	return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.namespaces[0]+"/secrets?labelSelector=owner%3Dhelm", `"release":"`, "it told release records")
+	return s.getRaw(ctx, "/api/v1/namespaces/"+s.victim.namespaces[0]+"/secrets?labelSelector=owner%3Dhelm", "it told release records", `"release":"`)
 }
 
 func readAllHelmRecords(ctx context.Context, s *attackRun) outcome {
-	return s.getRaw(ctx, "/api/v1/secrets?labelSelector=owner%3Dhelm", `"release":"`, "it told release records")
+	return s.getRaw(ctx, "/api/v1/secrets?labelSelector=owner%3Dhelm", "it told release records", `"release":"`)
 }
 
 func readSecretsOf(namespace string) func(context.Context, *attackRun) outcome {
 	return func(ctx context.Context, s *attackRun) outcome {
-		return s.getRaw(ctx, "/api/v1/namespaces/"+namespace+"/secrets", `"kind":"SecretList"`, "it listed them")
+		return s.getRaw(ctx, "/api/v1/namespaces/"+namespace+"/secrets", "it listed them", `"kind":"SecretList"`)
 	}
 }
 
 func readMemberBinding(ctx context.Context, s *attackRun) outcome {
-	return s.getRaw(ctx, "/apis/rbac.authorization.k8s.io/v1/namespaces/"+s.victim.home+"/rolebindings", `"kind":"RoleBindingList"`, "it told the members")
+	return s.getRaw(ctx, "/apis/rbac.authorization.k8s.io/v1/namespaces/"+s.victim.home+"/rolebindings", "it told the members", `"kind":"RoleBindingList"`)
 }
 
 var (

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -255,33 +256,35 @@ func (s *attackRun) ask(ctx context.Context, method, url string, headers http.He
 	return response.StatusCode, string(body), err
 }
 
-// getRaw has kubectl get a path of the API.
-func (s *attackRun) getRaw(ctx context.Context, path, shows string, effect string) outcome {
+// getRaw has kubectl get a path of the API; any of the texts in the answer shows the effect.
+func (s *attackRun) getRaw(ctx context.Context, path, effect string, shows ...string) outcome {
 	out, err := s.runKubectl(ctx, s.actor, "get", "--raw", path)
-	if !strings.Contains(out, shows) || byRBAC.MatchString(out) {
+	if !slices.ContainsFunc(shows, func(text string) bool { return strings.Contains(out, text) }) || byRBAC.MatchString(out) {
 		effect = ""
 	}
 	return s.settle(err, effect, nil)
 }
 
-// fromTiller is what an HTTP client makes of Tiller's answer, which is HTTP/2
-// without having been asked for: bytes that only Tiller sends.
-const fromTiller = `malformed HTTP response "\x00\x00`
+// fromTiller has what Go's HTTP client makes of Tiller's answer, which is HTTP/2 and comes
+// unasked: bytes that only Tiller sends, or, where they come before the request was sent,
+// the second one, whose cause is nil because a byte was read (readLoop in
+// net/http/transport.go).
+var fromTiller = []string{`malformed HTTP response "\x00\x00`, "readLoopPeekFailLocked: %!w(<nil>)"}
 
 func podProxy(ctx context.Context, s *attackRun) outcome {
 	pod, err := s.pod(ctx, s.victim)
 	if err != nil {
 		return failure("%v", err)
 	}
-	return s.getRaw(ctx, fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:44134/proxy/", s.victim.home, pod.Name), fromTiller, "Tiller's port answered")
+	return s.getRaw(ctx, fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:44134/proxy/", s.victim.home, pod.Name), "Tiller's port answered", fromTiller...)
 }
 
 func serviceProxy(ctx context.Context, s *attackRun) outcome {
-	return s.getRaw(ctx, fmt.Sprintf("/api/v1/namespaces/%s/services/tiller-deploy:44134/proxy/", s.victim.home), fromTiller, "Tiller's port answered")
+	return s.getRaw(ctx, fmt.Sprintf("/api/v1/namespaces/%s/services/tiller-deploy:44134/proxy/", s.victim.home), "Tiller's port answered", fromTiller...)
 }
 
 func nodeProxy(ctx context.Context, s *attackRun) outcome {
-	return s.getRaw(ctx, "/api/v1/nodes/"+s.node+"/proxy/pods", `"tiller-deploy-`, "the kubelet listed Tiller's pod")
+	return s.getRaw(ctx, "/api/v1/nodes/"+s.node+"/proxy/pods", "the kubelet listed Tiller's pod", `"tiller-deploy-`)
 }
 
 func endpointsAtTiller(ctx context.Context, s *attackRun) outcome {

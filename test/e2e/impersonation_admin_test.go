@@ -162,7 +162,7 @@ func destroyHelm(t *testing.T, admin, mia *person, team string, create []string)
 	if s.code != 0 {
 		t.Fatalf("exit code %d: %s", s.code, s.stderr)
 	}
-	contains(t, s.stderr, "release web in namespace "+one+" is still there")
+	contains(t, s.stderr, "release web in namespace "+one+" stays")
 	admin.gone("namespace", home)
 	lacks(t, admin.jsonpath("{.metadata.labels}{.metadata.annotations}", "namespace", one), "helm-tenant/")
 	mia.fails(1, "", "helm", "tenant", "ls")

@@ -219,8 +219,8 @@ state = "/run/containerd"
 		"evictionHard":                object{},
 		"imageGCHighThresholdPercent": 100,
 
-		"nodeStatusUpdateFrequency": (1 * time.Second).String(), // Ready is seen sooner
-		"nodeStatusReportFrequency": time.Minute.String(),       // while nothing changes
+		"nodeStatusUpdateFrequency": (10 * time.Second).String(), // Ready is seen at once all the same
+		"nodeStatusReportFrequency": time.Minute.String(),        // while nothing changes
 		"kubeAPIQPS":                200,
 		"kubeAPIBurst":              400,
 	})
