@@ -78,6 +78,10 @@ func Main(m *testing.M, o Options) int {
 	shared.armed, shared.options = true, o
 	shared.mu.Unlock()
 
+	// The commands that run in this process get the same part of a busy processor as those that
+	// are processes: with a thread for each core all of them together got that of two.
+	runtime.GOMAXPROCS(max(8, runtime.GOMAXPROCS(0)))
+
 	code := m.Run()
 
 	shared.mu.Lock()
