@@ -93,7 +93,16 @@ func consider(f *facts, r Request) (*decision, error) {
 	} {
 		refusals = append(refusals, step(d))
 	}
-	return d, refuse(refusals...)
+	refused := refuse(refusals...)
+	if d.squatted && !r.Adopt {
+		// What the admin did not ask for comes from the squatter's record, and nobody is to
+		// be invited to accept it.
+		refused = refuse(slices.DeleteFunc(slices.Clone(ReasonsOf(refused)), func(err error) bool {
+			_, risky := errors.AsType[*RiskError](err)
+			return risky
+		})...)
+	}
+	return d, refused
 }
 
 // decision is the state of the decision about one tenant. begin sets the fields up to

@@ -290,8 +290,11 @@ func (s *session) clientDefaults(ctx context.Context) (string, tenant.Engine, er
 func (s *session) explainInit(name string, client *cluster.Client, err error) error {
 	lines := explained(fmt.Sprintf("init of tenant %q in %s", name, client.Where()), err, byFlag)
 	var invalid admin.Invalid
-	if errors.As(err, &invalid) && len(lines) == 1 {
-		return &usageError{problems(invalid), "helm tenant init TENANT --namespaces NS[,NS...] [flags]"}
+	if errors.As(err, &invalid) {
+		if len(lines) == 1 {
+			lines = problems(invalid)
+		}
+		return &usageError{lines, "helm tenant init TENANT --namespaces NS[,NS...] [flags]"}
 	}
 	return lines
 }
