@@ -183,8 +183,8 @@ func attempts() []struct{ what, refusedBy, object string } {
 
 // guardPolicies are the kinds of the guard's policies.
 var guardPolicies = []string{
-	"compositepodgroups", "cronjobs", "daemonsets", "deployments", "gateways", "grpcroutes", "httproutes", "ingresses", "jobs", "listenersets", "networkpolicies", "persistentvolumeclaims",
-	"podgroups", "pods", "podtemplates", "protected", "replicasets", "replicationcontrollers", "rolebindings", "roles", "services", "statefulsets", "tlsroutes", "workloads", "xlistenersets",
+	"compositepodgroups", "configmaps", "cronjobs", "daemonsets", "deployments", "gateways", "grpcroutes", "httproutes", "ingresses", "jobs", "listenersets", "namespaces", "networkpolicies",
+	"persistentvolumeclaims", "podgroups", "pods", "podtemplates", "protected", "replicasets", "replicationcontrollers", "rolebindings", "roles", "services", "statefulsets", "tlsroutes", "workloads", "xlistenersets",
 }
 
 // classes creates the PriorityClasses of these tests before any tenant: the policies name the
