@@ -40,14 +40,14 @@ ALL_TESTS := ./e2e ./faults ./attack ./audit ./preflight ./everyday ./apitest ./
 
 test: ## all tests: unit, scripts, a real API server, a real node, attacks
 	@bash scripts/test-prerequisites.sh
-	go test ./...
+	go test -timeout 30m ./...
 	cd test && go run ./cmd/testcluster build >/dev/null
 	cd test/cel && go test -count=1 ./...
 	cd test && $(TESTS) -timeout 90m $(ALL_TESTS)
 
 soak: ## the same in their long forms: every kill point, 10,000 random sets, fuzzing; some hours
 	@bash scripts/test-prerequisites.sh
-	go test -count=1 ./...
+	go test -count=1 -timeout 30m ./...
 	cd test && go run ./cmd/testcluster build >/dev/null
 	cd test && HELM_TENANT_SOAK=yes $(TESTS) -timeout 8h $(ALL_TESTS)
 	$(MAKE) fuzz
@@ -56,7 +56,7 @@ matrix: ## a short story on API servers of several versions of Kubernetes; build
 	cd test && HELM_TENANT_MATRIX=all go test -count=1 -v -timeout 8h ./matrix
 
 race: ## the unit tests with Go's race detector; needs a C compiler
-	CGO_ENABLED=1 go test -race -short ./...
+	CGO_ENABLED=1 go test -race -timeout 30m -short ./...
 
 windows: ## the wrapper's tests as Windows programs, under Wine
 	@bash scripts/test-windows.sh
@@ -94,7 +94,7 @@ tidy:
 	@for module in $(MODULES); do (cd $$module && go mod tidy -diff) || exit 1; done
 
 unit:
-	go test ./...
+	go test -timeout 30m ./...
 
 cross: ## build for every platform
 	@for platform in $(PLATFORMS); do \
