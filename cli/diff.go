@@ -86,10 +86,10 @@ func (s *session) printDiff(output string, outcomes []admin.Outcome, shared clus
 	}
 	unchanged := 0
 	for _, item := range items {
-		switch {
-		case item.Result == "failed":
+		switch item.Result {
+		case "failed":
 			continue // reported at the end
-		case item.Result == "unchanged":
+		case "unchanged":
 			unchanged++
 			if len(item.Notes) == 0 {
 				continue
