@@ -38,5 +38,5 @@ if [ ! -e "$system/bcryptprimitives.dll" ]; then
 	x86_64-w64-mingw32-ld -shared --entry=0 -o "$system/bcryptprimitives.dll" "$work/random.o" "$work/random.def"
 fi
 say "testing the programs for Windows"
-go test -exec wine -count=1 -short ./command ./helm ./visible
-go test -exec wine -count=1 -run 'TestScripts' ./cli
+go test -exec wine -timeout 30m -count=1 -short ./command ./helm ./visible
+go test -exec wine -timeout 30m -count=1 -run 'TestScripts' ./cli
