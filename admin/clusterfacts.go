@@ -120,8 +120,9 @@ func (t *taking) readWebhookNames(ctx context.Context, kind string) error {
 // hasMaker reports whether a Deployment or CronJob that was read made the workload, and
 // whether the workload is what its maker says. Anybody who writes a Job can name a controller
 // that did not make it, by its name and UID. If the makers could not be read, the workload's
-// own owner reference counts.
-func (t *taking) hasMaker(kind string, object metav1.Object, w audit.Workload) bool {
+// own owner reference counts. It sets MadeBy of a ReplicaSet that is not what its Deployment
+// says, otherwise Sets of the Deployment.
+func (t *taking) hasMaker(kind string, object metav1.Object, w *audit.Workload) bool {
 	owner := metav1.GetControllerOf(object)
 	if owner == nil || owner.Kind != "Deployment" && owner.Kind != "CronJob" {
 		return false
@@ -136,7 +137,15 @@ func (t *taking) hasMaker(kind string, object metav1.Object, w audit.Workload) b
 			return
 		}
 		index, found := t.indices[maker]
-		owned = found && isMadeOf(w, t.snapshot.Workloads[index])
+		owned = found && isMadeOf(*w, t.snapshot.Workloads[index])
+		switch {
+		case kind != "ReplicaSet":
+		case !owned:
+			w.MadeBy = maker.Name
+		case w.Demand != nil:
+			made := &t.snapshot.Workloads[index]
+			made.Sets = append(made.Sets, w.Name)
+		}
 	})
 	return owned
 }
@@ -173,7 +182,7 @@ func (t *taking) readOtherWorkloads(ctx context.Context, kind string) error {
 			return
 		}
 		w := workloadOf(kind, meta, template)
-		if !t.hasMaker(kind, meta, w) {
+		if !t.hasMaker(kind, meta, &w) {
 			t.locked(func() { t.addMaker(kind, meta, w) })
 		}
 	}

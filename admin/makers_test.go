@@ -83,6 +83,7 @@ func TestForgedMakersInTheSnapshot(t *testing.T) {
 	}
 	server := clustertest.Start(t,
 		&appsv1.Deployment{TypeMeta: metav1.TypeMeta{Kind: "Deployment", APIVersion: "apps/v1"}, ObjectMeta: meta("web", ""), Spec: appsv1.DeploymentSpec{Template: plain}},
+		&appsv1.Deployment{TypeMeta: metav1.TypeMeta{Kind: "Deployment", APIVersion: "apps/v1"}, ObjectMeta: meta("urgent", ""), Spec: appsv1.DeploymentSpec{Template: critical}},
 		&batchv1.CronJob{TypeMeta: metav1.TypeMeta{Kind: "CronJob", APIVersion: "batch/v1"}, ObjectMeta: meta("nightly", ""), Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: plain}}}},
 	)
 	owner := func(kind, name string) string {
@@ -98,18 +99,27 @@ func TestForgedMakersInTheSnapshot(t *testing.T) {
 				Spec: appsv1.ReplicaSetSpec{Template: template}},
 		)
 	}
+	server.Put(&appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: meta("urgent-1", owner("Deployment", "urgent")),
+		Spec: appsv1.ReplicaSetSpec{Template: critical}})
 	snapshot, err := TakeSnapshot(t.Context(), server.Connect())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for _, w := range snapshot.Workloads {
-		got = append(got, w.Kind+" "+w.Name)
+		text := w.Kind + " " + w.Name
+		if w.MadeBy != "" {
+			text += ", made by " + w.MadeBy
+		}
+		for _, set := range w.Sets {
+			text += ", with " + set
+		}
+		got = append(got, text)
 	}
 	slices.Sort(got)
-	want := []string{"CronJob nightly", "Deployment web", "Job nightly-account", "Job nightly-critical", "Job nightly-tiller",
+	want := []string{"CronJob nightly", "Deployment urgent, with urgent-1", "Deployment web", "Job nightly-account", "Job nightly-critical", "Job nightly-tiller",
 		"ReplicaSet else-account", "ReplicaSet else-critical", "ReplicaSet else-plain", "ReplicaSet else-tiller",
-		"ReplicaSet web-account", "ReplicaSet web-critical", "ReplicaSet web-tiller"}
+		"ReplicaSet web-account, made by web", "ReplicaSet web-critical, made by web", "ReplicaSet web-tiller, made by web"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

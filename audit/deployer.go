@@ -132,7 +132,10 @@ func (a *auditor) findTillers() map[string][]*Workload {
 }
 
 // takeTiller returns and removes a tenant's Tiller, nil if there is none: the workload with the
-// usual name, or another one that runs as its account.
+// usual name, or another one that runs as its account. Of a Deployment it also removes the
+// ReplicaSets of earlier revisions, such as one with the account from before an adoption: they
+// are no Tillers of their own. Somebody may have written their owner references, but their pods
+// have the labels of a Tiller, so that checkPods reports those with another account.
 func takeTiller(tillers map[string][]*Workload, home, account string) *Workload {
 	index := slices.IndexFunc(tillers[home], func(w *Workload) bool { return w.Kind == "Deployment" && w.Name == install.DeploymentName })
 	if index < 0 {
@@ -142,7 +145,9 @@ func takeTiller(tillers map[string][]*Workload, home, account string) *Workload 
 		return nil
 	}
 	found := tillers[home][index]
-	tillers[home] = slices.Delete(tillers[home], index, index+1)
+	tillers[home] = slices.DeleteFunc(tillers[home], func(w *Workload) bool {
+		return w == found || found.Kind == "Deployment" && w.Kind == "ReplicaSet" && w.MadeBy == found.Name && recognise.HasLabels(w.Template.Labels)
+	})
 	return found
 }
 

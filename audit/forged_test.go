@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"helm-tenant/install"
 	"helm-tenant/tenant"
 )
 
@@ -142,5 +143,44 @@ func TestIgnoredSubjectsHaveKinds(t *testing.T) {
 	one, two := Finding{ID: idSecrets, Home: "h", Subject: "user a|b"}, Finding{ID: idSecrets, Home: "h", Subject: "user a", Tenants: []string{"b"}}
 	if one.Fingerprint() == two.Fingerprint() {
 		t.Errorf("two findings are %q", one.Fingerprint())
+	}
+}
+
+// A ReplicaSet of an earlier revision of a tenant's Tiller is no Tiller of its own, unless it
+// has other labels, or names another Deployment: then it is not known whose its pods are. A pod
+// of it is reported, whoever wrote its owner reference.
+func TestEarlierRevisionOfTiller(t *testing.T) {
+	template := func(labelled bool) *corev1.PodTemplateSpec {
+		d := install.Deployment(team("a", tenant.EngineTiller).WithDefaults())
+		d.Spec.Template.Spec.ServiceAccountName = "magic"
+		if !labelled {
+			d.Spec.Template.Labels = nil
+		}
+		return &d.Spec.Template
+	}
+	for _, test := range []struct {
+		name     string
+		madeBy   string
+		labelled bool
+		tillers  int
+	}{
+		{"an earlier revision", install.DeploymentName, true, 0},
+		{"other labels", install.DeploymentName, false, 1},
+		{"another Deployment", "else", true, 1},
+		{"no Deployment", "", true, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := sceneOf(team("a", tenant.EngineTiller))
+			set := template(test.labelled)
+			s.Workloads = append(s.Workloads, Workload{Kind: "ReplicaSet", Namespace: "a-tiller", Name: "tiller-deploy-1", Account: "magic", Template: set, MadeBy: test.madeBy})
+			if got := found(s, idUnmanaged); len(got) != test.tillers {
+				t.Errorf("Tillers that are nobody's: %+v", got)
+			}
+			s.ReplicaSets = []ReplicaSet{{Namespace: "a-tiller", Name: "tiller-deploy-1", Deployment: test.madeBy, Template: set}}
+			s.Pods = append(s.Pods, Pod{Namespace: "a-tiller", Name: "tiller-deploy-1-x", Account: "magic", Labels: set.Labels, Owner: ObjectRef{"ReplicaSet", "a-tiller", "tiller-deploy-1"}, Spec: &set.Spec})
+			if got := found(s, idImpostor); test.labelled != (len(got) == 1) {
+				t.Errorf("pods that should not be there: %+v", got)
+			}
+		})
 	}
 }

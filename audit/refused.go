@@ -51,17 +51,23 @@ func (a *auditor) checkRefused(r *Record) {
 			a.refused = append(a.refused, d.Object)
 			f := r.about(d.Object.String(), "the guard %s to make %s anew: %s", verb, d.Object, strings.Join(refusals, "; "))
 			f.Chains = [][]string{append([]string{"namespace " + name, d.Object.String()}, refusals...)}
-			f.Fix = mendRefused(d)
+			f.Fix = a.mendRefused(d)
 			a.add(idRefused, "", f)
 		}
 	}
 }
 
 // mendRefused returns the commands that remove from an object what is refused. A claim's
-// volume and a pod's specification can't be changed.
-func mendRefused(d Demand) command.Fix {
+// volume and a pod's specification can't be changed. ReplicaSets of a Deployment's earlier
+// revisions are deleted: whoever can scale them has pods of them, which a controller creates
+// and the guard does not judge.
+func (a *auditor) mendRefused(d Demand) command.Fix {
+	var w Workload
+	if i := slices.IndexFunc(a.workloads[d.Object.Namespace], func(w *Workload) bool { return w.Kind == d.Object.Kind && w.Name == d.Object.Name }); i >= 0 {
+		w = *a.workloads[d.Object.Namespace][i]
+	}
 	switch {
-	case d.Object.Kind == "Pod":
+	case d.Object.Kind == "Pod", w.MadeBy != "":
 		return deleteObject(d.Object.Namespace, d.Object.Kind, d.Object.Name)
 	case len(d.Asks.Volumes) > 0:
 		return command.Advice("make the claim anew without volumeName, or what makes it with another template of claims; what is in the volume stays there only where its reclaim policy is Retain")
@@ -70,7 +76,14 @@ func mendRefused(d Demand) command.Fix {
 	case len(d.Asks.Drivers) > 0:
 		return command.Advice("use a claim in its place; or, where the attributes of the driver's inline volumes give nobody what is another tenant's, name the driver in the namespace's annotation " + rails.AnnotationDrivers)
 	}
-	return command.Run(command.Kubectl("edit", d.Object.Namespace, strings.ToLower(d.Object.Kind), d.Object.Name)).
+	commands := []command.Command{command.Kubectl("edit", d.Object.Namespace, strings.ToLower(d.Object.Kind), d.Object.Name)}
+	if len(w.Sets) > 0 { // those of the template before the edit, when no pod is theirs any more
+		commands = append(commands, command.Command{"kubectl", "rollout", "status", "--namespace=" + d.Object.Namespace, "deployment", "--", d.Object.Name})
+		for _, set := range slices.Sorted(slices.Values(w.Sets)) {
+			commands = append(commands, command.Kubectl("delete", d.Object.Namespace, "replicaset", set))
+		}
+	}
+	return command.Run(commands...).
 		With("take that out, where the object is a release's in its chart; or allow it in the tenant, as its hosts or priorityClasses")
 }
 

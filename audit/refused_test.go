@@ -61,6 +61,34 @@ func TestRefusedOnce(t *testing.T) {
 	}
 }
 
+// Whoever can scale a ReplicaSet of an earlier revision has pods of it: it is deleted, with the
+// command of its Deployment as well.
+func TestRefusedReplicaSets(t *testing.T) {
+	tested := team("a", tenant.EngineImpersonation)
+	tested.Rails = tenant.NewRails(false)
+	s := sceneOf(tested)
+	asks := &rails.Demand{Class: "system-cluster-critical"}
+	s.Workloads = append(s.Workloads,
+		Workload{Kind: "Deployment", Namespace: "a-1", Name: "urgent", Demand: asks, Sets: []string{"urgent-2", "urgent-1"}},
+		Workload{Kind: "ReplicaSet", Namespace: "a-1", Name: "alone", Demand: asks},
+		Workload{Kind: "ReplicaSet", Namespace: "a-1", Name: "web-1", Demand: asks, MadeBy: "web"})
+	want := map[string][]string{
+		"Deployment urgent in namespace a-1": {"kubectl edit --namespace=a-1 deployment -- urgent", "kubectl rollout status --namespace=a-1 deployment -- urgent",
+			"kubectl delete --namespace=a-1 replicaset -- urgent-1", "kubectl delete --namespace=a-1 replicaset -- urgent-2"},
+		"ReplicaSet alone in namespace a-1": {"kubectl edit --namespace=a-1 replicaset -- alone"},
+		"ReplicaSet web-1 in namespace a-1": {"kubectl delete --namespace=a-1 replicaset -- web-1"},
+	}
+	got := map[string][]string{}
+	for _, f := range found(s, idRefused) {
+		for _, c := range f.Fix.Commands {
+			got[f.Subject] = append(got[f.Subject], strings.Join(c, " "))
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // Demands of a pod beyond its controller's template are reported: its owner reference is its
 // author's claim.
 func TestDemandsBeyondTemplates(t *testing.T) {

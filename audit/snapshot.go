@@ -189,6 +189,13 @@ type Workload struct {
 	// AppliesFrom are the ConfigMaps and Secrets that its pods read if they run helm-tenant's
 	// apply.
 	AppliesFrom []ObjectRef
+	// MadeBy is, of a ReplicaSet that differs from its Deployment, the Deployment's name: the
+	// ReplicaSet is of an earlier revision, or somebody wrote the owner reference. It is empty
+	// for others.
+	MadeBy string
+	// Sets are the Deployment's ReplicaSets that ask for something that the guard judges, and
+	// are not workloads of their own. They stay when the Deployment's template changes.
+	Sets []string
 	// OfPod is one of its pods if only pods were read: the pod's owner reference is then the
 	// only source.
 	OfPod string

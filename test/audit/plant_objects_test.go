@@ -3,12 +3,14 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
@@ -36,6 +38,23 @@ func (p *plant) job(ns, account string) {
 	p.await("a pod of the Job", func() bool {
 		p.old = p.podOf(ns, name+"-")
 		return p.old != ""
+	})
+}
+
+// withoutPods deletes the pods of a namespace and has a quota refuse new ones.
+func (p *plant) withoutPods(ns string) {
+	p.Helper()
+	ctx := context.Background()
+	must(p.T, create(p.w.root.CoreV1().ResourceQuotas(ns).Create(ctx, &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "no-pods"},
+		Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")}}}, metav1.CreateOptions{})))
+	p.await("no pods, and a refusal of one", func() bool {
+		must(p.T, p.w.root.CoreV1().Pods(ns).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}))
+		sets, err := p.w.root.AppsV1().ReplicaSets(ns).List(ctx, metav1.ListOptions{})
+		must(p.T, err)
+		refused := func(c appsv1.ReplicaSetCondition) bool {
+			return c.Type == appsv1.ReplicaSetReplicaFailure && c.Status == corev1.ConditionTrue
+		}
+		return len(p.podsAt(ns)) == 0 && slices.ContainsFunc(sets.Items, func(s appsv1.ReplicaSet) bool { return slices.ContainsFunc(s.Status.Conditions, refused) })
 	})
 }
 

@@ -97,6 +97,13 @@ var plantedPeople = []planting{
 		p.merge(binding, `{"metadata":{"annotations":{"helm-tenant/temporary":"soon"}}}`)
 		p.later(func() { p.merge(binding, `{"metadata":{"annotations":{"helm-tenant/temporary":null}}}`) })
 	}, []string{"HT036 alpha RoleBinding helm-tenant-member in namespace alpha-tiller"}},
+	{"a disconnect that was stopped", func(p *plant) {
+		p.helmTenant("init", "parting", "--namespaces", "parting-a", "--create-namespaces", "--user", "dora", "--engine", "tiller", "--wait=false")
+		p.later(func() { p.helmTenant("destroy", "parting", "--yes", "--delete-namespaces") })
+		p.withoutPods("parting-tiller") // no pod runs here, and the fix would wait for the Tiller that it restarts
+		p.merge("/apis/rbac.authorization.k8s.io/v1/namespaces/parting-tiller/rolebindings/helm-tenant-member",
+			`{"metadata":{"annotations":{"helm-tenant/disconnect":"2026-01-31T12:00:00Z"}}}`)
+	}, []string{"HT084 parting RoleBinding helm-tenant-member in namespace parting-tiller"}},
 
 	{"a foreign binding in a tenant's namespace", func(p *plant) { p.bind("alpha-a", "foreign", "ClusterRole", "edit", "user zoe") }, []string{"HT040 alpha user zoe"}},
 	{"a foreign binding that only reads", func(p *plant) { p.bind("alpha-b", "foreign", "ClusterRole", "view", "group auditors") }, []string{"HT040 alpha group auditors"}},

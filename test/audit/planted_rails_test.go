@@ -219,4 +219,10 @@ func (p *plant) criticalDeployment(ns, name string) {
 	must(p.T, create(p.w.root.AppsV1().Deployments(ns).Create(ctx, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: appsv1.DeploymentSpec{
 		Replicas: &zero, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}}}, metav1.CreateOptions{})))
 	p.later(func() { p.gone(p.w.root.AppsV1().Deployments(ns).Delete(ctx, name, metav1.DeleteOptions{})) })
+	// The fix deletes the ReplicaSet, which a controller makes.
+	p.await("the ReplicaSet of "+name, func() bool {
+		sets, err := p.w.root.AppsV1().ReplicaSets(ns).List(ctx, metav1.ListOptions{LabelSelector: "is=" + name})
+		must(p.T, err)
+		return len(sets.Items) > 0
+	})
 }
