@@ -197,12 +197,12 @@ func TestSlowAPIServer(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
 	u, _ := w.withHelm3(t).behind(t, func(http.ResponseWriter, *http.Request) bool {
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(time.Second)
 		return false
 	})
 	timeout := []string{"--request-timeout", "30s"}
-	made := u.must(t, "init", team.name, "--engine", "impersonation", "--namespaces", team.a+","+team.b, "--create-namespaces", "--user", "alice", "--request-timeout", "5s")
-	if made.took < 5*time.Second {
+	made := u.must(t, "init", team.name, "--engine", "impersonation", "--namespaces", team.a+","+team.b, "--create-namespaces", "--user", "alice", "--request-timeout", "12s")
+	if made.took < 12*time.Second {
 		t.Errorf("it took %v, which shows nothing: %v", made.took, made)
 	}
 	for _, args := range [][]string{{"tenants"}, {"describe", team.name}, {"audit", team.name}, {"grant", team.name, "--user", "dave"}} {
@@ -230,12 +230,12 @@ func TestSlowPage(t *testing.T) {
 		mu.Unlock()
 		select {
 		case <-r.Context().Done():
-		case <-time.After(9 * time.Second):
+		case <-time.After(25 * time.Second):
 		}
 		return false
 	})
 	for _, args := range [][]string{{"tenants"}, {"describe", team.name}} {
-		r := u.run(t, append(args, "--request-timeout", "6s")...)
+		r := u.run(t, append(args, "--request-timeout", "20s")...)
 		if r.code != 0 && r.code != 4 {
 			t.Errorf("a slow page ends it: %v", r)
 		}
@@ -261,7 +261,7 @@ func TestThrottledAPIServer(t *testing.T) {
 		if now := time.Now().Unix(); now != second {
 			second, passed = now, 0
 		}
-		if passed++; passed > 20 {
+		if passed++; passed > 8 {
 			refused++
 			return faults["429"](response, r)
 		}
