@@ -216,9 +216,12 @@ func TestNamespaceMadeAgain(t *testing.T) {
 		return nil
 	})
 	w.namespace(t, team.b)
-	_, err := w.root.RbacV1().RoleBindings(team.b).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "theirs"},
-		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"}, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "mallory"}}}, metav1.CreateOptions{})
-	must(t, err)
+	// The API server's admission may take the new namespace for the old one for a moment.
+	eventually(t, "a binding in the new namespace", func() error {
+		_, err := w.root.RbacV1().RoleBindings(team.b).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "theirs"},
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"}, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "mallory"}}}, metav1.CreateOptions{})
+		return err
+	})
 	r := admin.must(t, "init", team.name, "--wait=false")
 	if !strings.Contains(r.stderr, "made again") || !strings.Contains(r.stderr, "RoleBinding theirs") {
 		t.Errorf("the binding is not named: %v", r)
