@@ -101,6 +101,11 @@ func TestForgedMakersInTheSnapshot(t *testing.T) {
 	}
 	server.Put(&appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: meta("urgent-1", owner("Deployment", "urgent")),
 		Spec: appsv1.ReplicaSetSpec{Template: critical}})
+	tillers := *tiller.DeepCopy()
+	tillers.Spec.ServiceAccountName = "tiller"
+	server.Put(&appsv1.Deployment{TypeMeta: metav1.TypeMeta{Kind: "Deployment", APIVersion: "apps/v1"}, ObjectMeta: meta("tiller-deploy", ""), Spec: appsv1.DeploymentSpec{Template: tillers}})
+	server.Put(&appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: meta("tiller-deploy-1", owner("Deployment", "tiller-deploy")),
+		Spec: appsv1.ReplicaSetSpec{Template: account}}) // Tiller's account, and no Tiller
 	snapshot, err := TakeSnapshot(t.Context(), server.Connect())
 	if err != nil {
 		t.Fatal(err)
@@ -117,10 +122,43 @@ func TestForgedMakersInTheSnapshot(t *testing.T) {
 		got = append(got, text)
 	}
 	slices.Sort(got)
-	want := []string{"CronJob nightly", "Deployment urgent, with urgent-1", "Deployment web", "Job nightly-account", "Job nightly-critical", "Job nightly-tiller",
+	want := []string{"CronJob nightly", "Deployment tiller-deploy", "Deployment urgent, with urgent-1", "Deployment web", "Job nightly-account", "Job nightly-critical", "Job nightly-tiller",
 		"ReplicaSet else-account", "ReplicaSet else-critical", "ReplicaSet else-plain", "ReplicaSet else-tiller",
-		"ReplicaSet web-account, made by web", "ReplicaSet web-critical, made by web", "ReplicaSet web-tiller, made by web"}
+		"ReplicaSet tiller-deploy-1, made by tiller-deploy", "ReplicaSet web-account, made by web", "ReplicaSet web-critical, made by web", "ReplicaSet web-tiller, made by web"}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// A ReplicaSet counts as its Deployment's by the Deployment's UID: with the name alone, a pod of
+// it would be taken for one of Tiller.
+func TestReplicaSetsOfTillerByUID(t *testing.T) {
+	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "helm", "name": "tiller"}},
+		Spec: corev1.PodSpec{ServiceAccountName: "tiller", Containers: []corev1.Container{{Name: "x", Image: "tiller:v2.17.0"}}}}
+	meta := func(name, owner string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: "a", Name: name, Labels: template.Labels, OwnerReferences: controlledBy(owner)}
+	}
+	server := clustertest.Start(t, &appsv1.Deployment{TypeMeta: metav1.TypeMeta{Kind: "Deployment", APIVersion: "apps/v1"}, ObjectMeta: meta("tiller-deploy", ""), Spec: appsv1.DeploymentSpec{Template: template}})
+	uid := string(server.Get(cluster.Key{Kind: "Deployment", Namespace: "a", Name: "tiller-deploy"}).GetUID())
+	for name, owner := range map[string]string{
+		"of-it": uid + " Deployment tiller-deploy", "forged": "no-such-uid Deployment tiller-deploy", "renamed": uid + " Deployment younger", "of-younger": "new-uid Deployment younger",
+	} {
+		server.Put(
+			&appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: meta(name, owner), Spec: appsv1.ReplicaSetSpec{Template: template}},
+			&corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}, ObjectMeta: meta(name+"-x", string("uid-of-set ReplicaSet ")+name), Spec: template.Spec},
+		)
+	}
+	snapshot, err := TakeSnapshot(t.Context(), server.Connect())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, set := range snapshot.ReplicaSets {
+		got = append(got, set.Name+" of "+set.Deployment)
+	}
+	slices.Sort(got)
+	// A Deployment that was created after the list of them is believed.
+	if diff := cmp.Diff([]string{"of-it of tiller-deploy", "of-younger of younger", "renamed of younger"}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

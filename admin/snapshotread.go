@@ -113,7 +113,8 @@ func (t *taking) readPods(ctx context.Context) error {
 	})
 }
 
-// readReplicaSets reads the ReplicaSets that own pods which look like Tillers.
+// readReplicaSets reads the ReplicaSets that own pods which look like Tillers. One that names a
+// Deployment with another UID than the Deployment of that name is of none: it can name any.
 func (t *taking) readReplicaSets(ctx context.Context) error {
 	owners := map[string]bool{}
 	for _, pod := range t.snapshot.Pods {
@@ -125,7 +126,18 @@ func (t *taking) readReplicaSets(ctx context.Context) error {
 		return nil
 	}
 	return cluster.Each(ctx, t.client, "ReplicaSet", "", metav1.ListOptions{LabelSelector: recognise.Selector()}, func(set *appsv1.ReplicaSet) {
-		if owner := metav1.GetControllerOf(set); owner != nil && owner.Kind == "Deployment" && owners[set.Namespace+"/"+set.Name] {
+		owner := metav1.GetControllerOf(set)
+		if owner == nil || owner.Kind != "Deployment" || !owners[set.Namespace+"/"+set.Name] {
+			return
+		}
+		forged := false
+		t.locked(func() { // a Deployment that is younger than the list of them is not known
+			if _, known := t.indices[cluster.Key{Kind: owner.Kind, Namespace: set.Namespace, Name: owner.Name}]; known {
+				_, made := t.makers.Maker("ReplicaSet", set)
+				forged = !made
+			}
+		})
+		if !forged {
 			t.snapshot.ReplicaSets = append(t.snapshot.ReplicaSets, audit.ReplicaSet{Namespace: set.Namespace, Name: set.Name, Deployment: owner.Name, Template: set.Spec.Template.DeepCopy()})
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"helm-tenant/command"
 	"helm-tenant/rails"
 	"helm-tenant/rbac"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -288,8 +289,11 @@ func (a *auditor) checkPlaced(d *deployer) {
 	home := d.target.Home
 	for _, w := range a.workloads[home] {
 		if w == d.tiller || cmp.Or(w.Account, "default") != d.target.Account || w.OfPod != "" ||
-			slices.ContainsFunc(a.pods[home], func(pod Pod) bool { return made(w, pod) }) {
+			slices.ContainsFunc(a.pods[home], func(pod Pod) bool { return made(w, pod) && cmp.Or(pod.Account, "default") == d.target.Account }) {
 			continue
+		}
+		if d.tiller != nil && w.isSetOf(d.tiller) && w.Template != nil && recognise.HasLabels(w.Template.Labels) {
+			continue // an earlier revision of Tiller, with another priority class
 		}
 		f := d.about(w.Kind+" "+w.Name, "%s %s at the home of the deployer %s makes pods with its account", w.Kind, w.Name, d.account.Name)
 		f.Chains = [][]string{{objectName(w.Kind, home, w.Name), d.account.String()}}

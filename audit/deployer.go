@@ -85,7 +85,7 @@ func (a *auditor) findDeployers() {
 			members := a.membersOf(r.Namespace)
 			d := &deployer{record: r, members: members, terms: a.termsOf(r.Namespace), target: Target{Home: r.Namespace, Account: actor.account, Engine: actor.engine, Members: members}}
 			if actor.engine == tenant.EngineTiller {
-				d.tiller = takeTiller(tillers, r.Namespace, actor.account)
+				d.tiller = a.takeTiller(tillers, r.Namespace, actor.account)
 			}
 			add(d)
 		}
@@ -93,6 +93,9 @@ func (a *auditor) findDeployers() {
 	a.findOrphans(tillers, add)
 	for _, namespace := range slices.Sorted(maps.Keys(tillers)) {
 		for _, w := range tillers[namespace] {
+			if a.isEarlierRevision(w, tillers[namespace]) {
+				continue
+			}
 			if deployers := a.homes[namespace]; w.OfPod != "" && (deployers[accountName(w.Template.Spec)].isTenants() || recognise.HasLabels(w.Template.Labels) && deployers[tenant.TillerAccount].isTenants()) {
 				continue // reported as a pod that should not exist
 			}
@@ -117,7 +120,7 @@ func (a *auditor) findTillers() map[string][]*Workload {
 	}
 	for namespace, pods := range a.pods {
 		for _, pod := range pods {
-			if pod.Spec == nil || slices.ContainsFunc(tillers[namespace], func(w *Workload) bool { return made(w, pod) }) {
+			if pod.Spec == nil || slices.ContainsFunc(tillers[namespace], func(w *Workload) bool { return made(w, pod) && accountName(w.Template.Spec) == accountName(*pod.Spec) }) {
 				continue
 			}
 			owner := cmp.Or(pod.Owner, ObjectRef{"Pod", namespace, pod.Name})
@@ -131,12 +134,36 @@ func (a *auditor) findTillers() map[string][]*Workload {
 	return tillers
 }
 
+// isEarlierRevision reports whether a ReplicaSet is an earlier revision of a Deployment among
+// these Tillers and has no pods of another account: it is no Tiller of its own, and the
+// Deployment's controller scales it down. Pods count because whoever writes a ReplicaSet can
+// name the Deployment.
+func (a *auditor) isEarlierRevision(set *Workload, tillers []*Workload) bool {
+	return slices.ContainsFunc(tillers, func(w *Workload) bool {
+		return set.isSetOf(w) && !a.runsOther(set, w, func(Pod) bool { return true })
+	})
+}
+
+// isSetOf reports whether a ReplicaSet names the Deployment and differs from it.
+func (w *Workload) isSetOf(maker *Workload) bool {
+	return w.Kind == "ReplicaSet" && maker.Kind == "Deployment" && maker.OfPod == "" && w.MadeBy == maker.Name
+}
+
+// runsOther reports whether the ReplicaSet of a Deployment has such a pod with another account
+// than the Deployment's.
+func (a *auditor) runsOther(set, maker *Workload, such func(Pod) bool) bool {
+	return slices.ContainsFunc(a.pods[set.Namespace], func(pod Pod) bool {
+		return made(set, pod) && cmp.Or(pod.Account, "default") != accountName(maker.Template.Spec) && such(pod)
+	})
+}
+
 // takeTiller returns and removes a tenant's Tiller, nil if there is none: the workload with the
 // usual name, or another one that runs as its account. Of a Deployment it also removes the
 // ReplicaSets of earlier revisions, such as one with the account from before an adoption: they
-// are no Tillers of their own. Somebody may have written their owner references, but their pods
-// have the labels of a Tiller, so that checkPods reports those with another account.
-func takeTiller(tillers map[string][]*Workload, home, account string) *Workload {
+// are no Tillers of their own. Somebody may have written their owner references, but checkPods
+// reports pods with another account and the labels of a Tiller, and a ReplicaSet that has pods
+// without the labels stays.
+func (a *auditor) takeTiller(tillers map[string][]*Workload, home, account string) *Workload {
 	index := slices.IndexFunc(tillers[home], func(w *Workload) bool { return w.Kind == "Deployment" && w.Name == install.DeploymentName })
 	if index < 0 {
 		index = slices.IndexFunc(tillers[home], func(w *Workload) bool { return w.OfPod == "" && accountName(w.Template.Spec) == account })
@@ -146,7 +173,8 @@ func takeTiller(tillers map[string][]*Workload, home, account string) *Workload 
 	}
 	found := tillers[home][index]
 	tillers[home] = slices.DeleteFunc(tillers[home], func(w *Workload) bool {
-		return w == found || found.Kind == "Deployment" && w.Kind == "ReplicaSet" && w.MadeBy == found.Name && recognise.HasLabels(w.Template.Labels)
+		return w == found || w.isSetOf(found) && recognise.HasLabels(w.Template.Labels) &&
+			!a.runsOther(w, found, func(pod Pod) bool { return !recognise.HasLabels(pod.Labels) })
 	})
 	return found
 }

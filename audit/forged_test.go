@@ -2,6 +2,7 @@ package audit
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -182,5 +183,99 @@ func TestEarlierRevisionOfTiller(t *testing.T) {
 				t.Errorf("pods that should not be there: %+v", got)
 			}
 		})
+	}
+}
+
+// A ReplicaSet of an earlier revision of a Tiller that is no tenant's is no second Tiller, unless
+// it has a pod with another account than the Deployment's.
+func TestEarlierRevisionOfUnmanagedTiller(t *testing.T) {
+	spec := install.Deployment(team("a", tenant.EngineTiller).WithDefaults()).Spec
+	before := spec.Template.DeepCopy()
+	before.Spec.ServiceAccountName = "magic"
+	set := func(madeBy string) Workload {
+		return Workload{Kind: "ReplicaSet", Namespace: "hand", Name: "tiller-deploy-1", Account: "magic", Template: before, MadeBy: madeBy}
+	}
+	pod := func(owner, account string) []Pod {
+		own := before.Spec.DeepCopy()
+		own.ServiceAccountName = account
+		return []Pod{{Namespace: "hand", Name: owner + "-x", Account: account, Labels: before.Labels, Owner: ObjectRef{"ReplicaSet", "hand", owner}, Spec: own}}
+	}
+	for _, test := range []struct {
+		name string
+		set  Workload
+		pods []Pod
+		want []string
+	}{
+		{"without pods", set(install.DeploymentName), nil, []string{"tiller"}},
+		{"of another Deployment", set("else"), nil, []string{"magic", "tiller"}},
+		{"of none", set(""), nil, []string{"magic", "tiller"}},
+		{"with a pod", set(install.DeploymentName), pod("tiller-deploy-1", "magic"), []string{"magic", "tiller"}},
+		{"with a pod of the same account", set(install.DeploymentName), pod("tiller-deploy-1", "tiller"), []string{"tiller"}},
+		{"a pod that names a ReplicaSet of that name", set(install.DeploymentName), pod("tiller-deploy-2", "magic"), []string{"magic", "tiller"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := sceneOf()
+			s.Workloads = append(s.Workloads, Workload{Kind: "Deployment", Namespace: "hand", Name: install.DeploymentName, Account: "tiller", Template: &spec.Template, Deployment: &spec}, test.set)
+			s.Pods = test.pods
+			var got []string
+			for _, f := range found(s, idUnmanaged) {
+				got = append(got, strings.TrimPrefix(f.Subject, "service account hand:"))
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// What a pod in a home says of its owner hides neither the pod nor a workload: anybody who may
+// write pods there can name any object.
+func TestForgedOwnersInHomes(t *testing.T) {
+	const home = "a-tiller"
+	tiller := install.Deployment(team("a", tenant.EngineTiller).WithDefaults()).Spec.Template
+	bare := tiller.Spec.DeepCopy()
+	bare.ServiceAccountName = "default"
+	ofTiller := ObjectRef{"ReplicaSet", home, install.DeploymentName + "-1"}
+	deployer := Workload{Kind: "StatefulSet", Namespace: home, Name: "db", Account: "tiller"}
+	earlier := Workload{Kind: "ReplicaSet", Namespace: home, Name: ofTiller.Name, Account: "magic", Template: tiller.DeepCopy(), MadeBy: install.DeploymentName}
+	earlier.Template.Spec.ServiceAccountName = "magic"
+	magic := earlier.Template.Spec.DeepCopy()
+	for _, test := range []struct {
+		name      string
+		workloads []Workload
+		pod       Pod
+		want      []string
+	}{
+		{"another pod, by the ReplicaSet of Tiller", nil, Pod{Account: "default", Owner: ofTiller}, []string{idSharedHome}},
+		{"a Tiller without labels", nil, Pod{Account: "default", Owner: ofTiller, Spec: bare}, []string{idUnmanaged}},
+		{"a workload of the deployer's account", []Workload{deployer}, Pod{Account: "default", Owner: ObjectRef{"StatefulSet", home, "db"}}, []string{idSharedHome, idImpostor}},
+		{"a revision whose pod lost its labels", []Workload{earlier}, Pod{Account: "magic", Owner: ofTiller, Spec: magic}, []string{idUnmanaged}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := sceneOf(team("a", tenant.EngineTiller))
+			s.Workloads = append(s.Workloads, test.workloads...)
+			test.pod.Namespace, test.pod.Name = home, "p"
+			s.Pods = []Pod{test.pod}
+			var got []string
+			for _, f := range Audit(s, Options{}).Findings {
+				got = append(got, f.ID)
+			}
+			slices.Sort(got)
+			slices.Sort(test.want)
+			if diff := cmp.Diff(test.want, slices.Compact(got)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// An earlier revision of a tenant's Tiller with the same account, such as one with a priority
+// class, is not reported as a workload in the deployer's place.
+func TestEarlierRevisionWithAnotherClass(t *testing.T) {
+	s := sceneOf(team("a", tenant.EngineTiller))
+	s.Workloads = append(s.Workloads, Workload{Kind: "ReplicaSet", Namespace: "a-tiller", Name: "tiller-deploy-1", Account: "tiller", Template: s.Workloads[0].Template, MadeBy: install.DeploymentName})
+	if got := found(s, idImpostor); len(got) > 0 {
+		t.Errorf("reported is %+v", got)
 	}
 }

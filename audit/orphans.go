@@ -72,7 +72,7 @@ func (a *auditor) findOrphans(tillers map[string][]*Workload, add func(*deployer
 		d := &deployer{orphan: found[account], members: members, target: Target{Home: account.Namespace, Account: account.Name, Engine: tenant.EngineImpersonation, Members: members}}
 		if account.Name == tenant.TillerAccount {
 			d.target.Engine = tenant.EngineTiller
-			d.tiller = takeTiller(tillers, account.Namespace, account.Name)
+			d.tiller = a.takeTiller(tillers, account.Namespace, account.Name)
 			a.settleAccount(d, tillers)
 		}
 		add(d)

@@ -159,16 +159,16 @@ func (a *auditor) removePod(d *deployer, pod Pod, kind impostor) command.Fix {
 // neighbours returns the workloads and pods in the home that are not part of the Tiller.
 func (a *auditor) neighbours(d *deployer) []string {
 	var found []string
-	workloads := a.workloads[d.target.Home]
-	for _, w := range workloads {
+	var others []*Workload
+	for _, w := range a.workloads[d.target.Home] {
 		if (d.tiller == nil || w.Kind != d.tiller.Kind || w.Name != d.tiller.Name) && w.Template == nil && !a.homes[d.target.Home][cmp.Or(w.Account, "default")].isTenants() {
-			found = append(found, w.Kind+" "+w.Name)
+			found, others = append(found, w.Kind+" "+w.Name), append(others, w)
 		}
 	}
 	for _, pod := range a.pods[d.target.Home] {
 		if other := a.homes[d.target.Home][pod.Account]; pod.Spec != nil || other.isTenants() ||
-			slices.ContainsFunc(workloads, func(w *Workload) bool { return made(w, pod) }) {
-			continue // reported as an impostor
+			slices.ContainsFunc(others, func(w *Workload) bool { return made(w, pod) }) {
+			continue // reported as a Tiller, as an impostor, or with its workload
 		}
 		name := pod.Owner.short()
 		if pod.Owner == (ObjectRef{}) || pod.Owner.Kind == "Node" { // a static pod

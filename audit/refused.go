@@ -75,16 +75,23 @@ func (a *auditor) mendRefused(d Demand) command.Fix {
 		return command.Advice("make a PersistentVolume for what the volume names, with a claimRef, and use a claim in its place")
 	case len(d.Asks.Drivers) > 0:
 		return command.Advice("use a claim in its place; or, where the attributes of the driver's inline volumes give nobody what is another tenant's, name the driver in the namespace's annotation " + rails.AnnotationDrivers)
+	case d.Object.Kind == "Job": // its template can't be changed
+		return deleteObject(d.Object.Namespace, d.Object.Kind, d.Object.Name).
+			With("take that out in its chart, where it is a release's, and in its CronJob; or allow it in the tenant, as its priorityClasses")
 	}
 	commands := []command.Command{command.Kubectl("edit", d.Object.Namespace, strings.ToLower(d.Object.Kind), d.Object.Name)}
 	if len(w.Sets) > 0 { // those of the template before the edit, when no pod is theirs any more
-		commands = append(commands, command.Command{"kubectl", "rollout", "status", "--namespace=" + d.Object.Namespace, "deployment", "--", d.Object.Name})
+		// A paused Deployment has no rollout that ends.
+		commands = append(commands, command.Command{"kubectl", "rollout", "status", "--namespace=" + d.Object.Namespace, "--timeout=5m", "deployment", "--", d.Object.Name})
 		for _, set := range slices.Sorted(slices.Values(w.Sets)) {
 			commands = append(commands, command.Kubectl("delete", d.Object.Namespace, "replicaset", set))
 		}
 	}
-	return command.Run(commands...).
-		With("take that out, where the object is a release's in its chart; or allow it in the tenant, as its hosts or priorityClasses")
+	note := "take that out, where the object is a release's in its chart; or allow it in the tenant, as its hosts or priorityClasses"
+	if d.Object.Kind == "StatefulSet" { // its controller makes the pods below the partition of the revision before
+		note += "; take a partition out of its updateStrategy as well, which keeps the pods as they were"
+	}
+	return command.Run(commands...).With(note)
 }
 
 // demandsOf returns what objects ask for that the guard judges, by namespace.

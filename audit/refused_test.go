@@ -62,8 +62,8 @@ func TestRefusedOnce(t *testing.T) {
 }
 
 // Whoever can scale a ReplicaSet of an earlier revision has pods of it: it is deleted, with the
-// command of its Deployment as well.
-func TestRefusedReplicaSets(t *testing.T) {
+// command of its Deployment as well. A Job is deleted, since its template can't be changed.
+func TestRefusedWorkloads(t *testing.T) {
 	tested := team("a", tenant.EngineImpersonation)
 	tested.Rails = tenant.NewRails(false)
 	s := sceneOf(tested)
@@ -71,17 +71,24 @@ func TestRefusedReplicaSets(t *testing.T) {
 	s.Workloads = append(s.Workloads,
 		Workload{Kind: "Deployment", Namespace: "a-1", Name: "urgent", Demand: asks, Sets: []string{"urgent-2", "urgent-1"}},
 		Workload{Kind: "ReplicaSet", Namespace: "a-1", Name: "alone", Demand: asks},
+		Workload{Kind: "Job", Namespace: "a-1", Name: "nightly-1", Demand: asks},
+		Workload{Kind: "StatefulSet", Namespace: "a-1", Name: "db", Demand: asks},
 		Workload{Kind: "ReplicaSet", Namespace: "a-1", Name: "web-1", Demand: asks, MadeBy: "web"})
 	want := map[string][]string{
-		"Deployment urgent in namespace a-1": {"kubectl edit --namespace=a-1 deployment -- urgent", "kubectl rollout status --namespace=a-1 deployment -- urgent",
+		"Deployment urgent in namespace a-1": {"kubectl edit --namespace=a-1 deployment -- urgent", "kubectl rollout status --namespace=a-1 --timeout=5m deployment -- urgent",
 			"kubectl delete --namespace=a-1 replicaset -- urgent-1", "kubectl delete --namespace=a-1 replicaset -- urgent-2"},
 		"ReplicaSet alone in namespace a-1": {"kubectl edit --namespace=a-1 replicaset -- alone"},
+		"Job nightly-1 in namespace a-1":    {"kubectl delete --namespace=a-1 job -- nightly-1"}, // the API server refuses another template
+		"StatefulSet db in namespace a-1":   {"kubectl edit --namespace=a-1 statefulset -- db"},
 		"ReplicaSet web-1 in namespace a-1": {"kubectl delete --namespace=a-1 replicaset -- web-1"},
 	}
 	got := map[string][]string{}
 	for _, f := range found(s, idRefused) {
 		for _, c := range f.Fix.Commands {
 			got[f.Subject] = append(got[f.Subject], strings.Join(c, " "))
+		}
+		if partition := strings.Contains(strings.Join(f.Fix.Notes, ""), "partition"); partition != strings.HasPrefix(f.Subject, "StatefulSet") {
+			t.Errorf("%s: %q", f.Subject, f.Fix.Notes)
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
