@@ -164,7 +164,8 @@ func begin(f *facts, r Request) (*decision, error) {
 		return nil, err
 	}
 	was, existed, err := recorded(f.live, r.Tenant.Name)
-	if (err != nil || r.Adopt && existed) && !r.Migrating && !r.Share && !f.leadsToRecord(r.Tenant.Name) {
+	untrusted := err != nil && !r.Share || r.Adopt && existed && !f.shares(r.merged(was), was)
+	if untrusted && !r.Migrating && !f.leadsToRecord(r.Tenant.Name) {
 		was, existed, err = tenant.Tenant{}, false, nil // the record is untrusted or unreadable; see judgeSquatter
 	}
 	broken, unreadable := errors.AsType[*cluster.RecordError](err)

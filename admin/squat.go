@@ -48,7 +48,7 @@ func (d *decision) labelledOnly() bool {
 	name, home := d.tenant.Name, d.tenant.Home()
 	live := d.facts.live
 	namespace := live.Get(namespaceKey(home))
-	if namespace == nil || d.request.Migrating || d.request.Resumed || live.Leads(name, home) || d.sharesAll() {
+	if namespace == nil || d.request.Migrating || d.request.Resumed || live.Leads(name, home) || d.facts.shares(d.tenant, d.was) {
 		return false
 	}
 	if namespace.GetLabels()[tenant.LabelTenant] == name {
@@ -60,22 +60,34 @@ func (d *decision) labelledOnly() bool {
 	})
 }
 
-// sharesAll reports whether the tenant has no namespace that could refer to its home,
-// since all carry the label of another tenant: because of --share, or because an admin
-// noted the share on one of them.
-func (d *decision) sharesAll() bool {
-	if slices.ContainsFunc(d.was.Namespaces, func(ns string) bool {
-		live := d.facts.live.Get(namespaceKey(ns))
-		return live != nil && rails.Claimed(d.tenant.Name, live)
+// shares reports whether objects that only admins write say that the tenant has the home of its
+// record, although none of its namespaces refers to it: a namespace that it shares carries the
+// label of another tenant. Such an object is the tenant's claim on one of them. A tenant without
+// guard rails has none: then its deployer has to be bound in all of them, where whoever could
+// bind it has no more to gain.
+func (f *facts) shares(t, was tenant.Tenant) bool {
+	all := slices.Concat(was.Namespaces, t.Namespaces)
+	if slices.ContainsFunc(all, func(ns string) bool {
+		live := f.live.Get(namespaceKey(ns))
+		return live != nil && rails.Claimed(t.Name, live)
 	}) {
 		return true
 	}
-	if !d.request.Share || len(d.tenant.Namespaces) == 0 {
-		return false
-	}
-	return !slices.ContainsFunc(d.tenant.Namespaces, func(ns string) bool {
-		live := d.facts.live.Get(namespaceKey(ns))
-		return live == nil || slices.Contains([]string{"", d.tenant.Name}, live.GetLabels()[tenant.LabelTenant])
+	return len(all) > 0 && !slices.ContainsFunc(all, func(ns string) bool {
+		live := f.live.Get(namespaceKey(ns))
+		return live == nil || slices.Contains([]string{"", t.Name}, live.GetLabels()[tenant.LabelTenant]) || !f.bindsIn(t.Name, was.Home(), ns)
+	})
+}
+
+// bindsIn reports whether a RoleBinding with the tenant's label in a namespace has an account of
+// that home as a subject.
+func (f *facts) bindsIn(name, home, ns string) bool {
+	return slices.ContainsFunc(f.live.OfTenant(name), func(key cluster.Key) bool {
+		var binding rbacv1.RoleBinding
+		return key.Kind == "RoleBinding" && key.Namespace == ns && cluster.Typed(f.live.Get(key), &binding) == nil &&
+			slices.ContainsFunc(binding.Subjects, func(s rbacv1.Subject) bool {
+				return s.Kind == rbacv1.ServiceAccountKind && s.Namespace == home
+			})
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -183,5 +184,57 @@ func TestSquattedPair(t *testing.T) {
 	prepared, err := decide(pair.facts(t, request), request)
 	if err != nil || len(prepared.Warnings) != 1 || !strings.Contains(prepared.Warnings[0], `namespace "shop"`) {
 		t.Errorf("%v, %+v", err, prepared)
+	}
+}
+
+// TestSquattedShared: a tenant whose namespaces all carry another tenant's label has none that
+// could refer to its home. A stranger's home is refused nevertheless, and with --adopt the
+// stranger's record is not believed.
+func TestSquattedShared(t *testing.T) {
+	sharing := func(r *Request) { r.Share = true }
+	byHelm := engine(tenant.EngineImpersonation)
+	bare := func(r *Request) {
+		r.Tenant.Rails, r.Accepted = tenant.RailsOfBefore(), Risks
+	}
+	other := func(options ...func(*Request)) world {
+		return empty().after(t, asked(append(options, func(r *Request) { r.Tenant.Name = "o" })...))
+	}
+	squatted := func(w world, objects ...runtime.Object) world {
+		objects = append(objects, namespace("t-helm", tenant.LabelTenant, "t", tenant.LabelHome, "impersonation", tenant.LabelManagedBy, tenant.ManagedBy),
+			recordIn("t-helm", "name: t\nnamespaces: [a, b]\nrole: cluster-admin\nengine: impersonation\n", "t"), ownedAccount("t-helm", "helm", "t"))
+		return w.with(objects...)
+	}
+	binding := func(ns string) runtime.Object {
+		b := bindingOf(ns, "helm-tenant.t.admin", "admin", rbacv1.Subject{Kind: "ServiceAccount", Namespace: "t-helm", Name: "helm"})
+		b.(metav1.Object).SetLabels(map[string]string{tenant.LabelTenant: "t"})
+		return b
+	}
+	for _, test := range []struct {
+		name    string
+		world   world
+		request Request
+		refused bool
+	}{
+		{"a stranger's home", squatted(other()), asked(byHelm, sharing), true},
+		{"without rails", squatted(other(bare)), asked(byHelm, sharing, bare), true},
+		{"with a binding in one of the namespaces", squatted(other(bare), binding("a")), asked(byHelm, sharing, bare), true},
+		{"the tenant's own", other().after(t, asked(byHelm, sharing)), asked(byHelm, sharing), false},
+		{"the tenant's own without rails", other(bare).after(t, asked(byHelm, sharing, bare)), asked(byHelm, sharing, bare), false},
+		{"no home yet", other(), asked(byHelm, sharing), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := test.world.decide(t, test.request)
+			if refused := strings.Contains(got.Err, "whoever made it may hold tokens"); refused != test.refused || !refused && got.Err != "" {
+				t.Errorf("got %q", got.Err)
+			}
+			if !test.refused {
+				return
+			}
+			adopting(&test.request)
+			prepared, err := decide(test.world.facts(t, test.request), test.request)
+			if err != nil || prepared.Tenant.Role != tenant.DefaultRole || !slices.Contains(test.world.decide(t, test.request).Steps, "replace ServiceAccount helm in namespace t-helm") {
+				t.Errorf("adopted: %v, %+v", err, prepared)
+			}
+		})
 	}
 }
