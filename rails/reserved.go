@@ -1,6 +1,7 @@
 package rails
 
 import (
+	"strconv"
 	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -47,6 +48,12 @@ func IsReservation(message string) bool {
 // reservedPrefix begins the reserved labels and annotations, after an optional subdomain.
 const reservedPrefix = "helm-tenant/"
 
+// mostKeys is the number of labels, and of annotations, of a namespace up to which each of them
+// is looked at. The cost of an expression is limited, and an expression that exceeds the limit
+// refuses every request: also an administrator's, and that of the controller which deletes the
+// namespace.
+const mostKeys = 1000
+
 // reserved is IsReserved in CEL, of the variable k.
 const reserved = `(k.startsWith("` + reservedPrefix + `") || k.contains(".` + reservedPrefix + `"))`
 
@@ -80,21 +87,23 @@ func Reserving() []runtime.Object {
 // that a stranger creates in its place. Kubernetes deletes again what is being deleted.
 func reservedNamespaces() policy {
 	const managed = `"` + tenant.LabelManagedBy + `"`
+	most := strconv.Itoa(mostKeys)
 	either := func(test func(object string) string) string {
 		return `(object != null && ` + test("object") + ` || oldObject != null && ` + test("oldObject") + `)`
 	}
 	carries := either(func(object string) string {
 		labels, notes := object+`.metadata.labels`, object+`.metadata.annotations`
-		return `(has(` + labels + `) && (` + labels + `.exists(k, ` + reserved + `) || ` + managed + ` in ` + labels + ` && ` + labels + `[` + managed + `] == "` + tenant.ManagedBy + `")` +
-			` || has(` + notes + `) && ` + notes + `.exists(k, ` + reserved + `))`
+		return `(has(` + labels + `) && (size(` + labels + `) > ` + most + ` || ` + labels + `.exists(k, ` + reserved + `) || ` + managed + ` in ` + labels + ` && ` + labels + `[` + managed + `] == "` + tenant.ManagedBy + `")` +
+			` || has(` + notes + `) && (size(` + notes + `) > ` + most + ` || ` + notes + `.exists(k, ` + reserved + `)))`
 	})
 	content := func(object, field string) string {
 		return object + ` != null && has(` + object + `.metadata.` + field + `) ? ` + object + `.metadata.` + field + ` : {}`
 	}
 	changed := func(kind string) string {
 		before, after := `variables.`+kind+`Before`, `variables.`+kind+`After`
-		return after + `.filter(k, ` + reserved + ` && !(k in ` + before + ` && ` + before + `[k] == ` + after + `[k])) + ` +
-			before + `.filter(k, ` + reserved + ` && !(k in ` + after + `))`
+		return `(size(` + after + `) > ` + most + ` ? (` + before + ` == ` + after + ` ? [] : ["more than ` + most + ` labels or annotations"])` +
+			` : ` + after + `.filter(k, ` + reserved + ` && !(k in ` + before + ` && ` + before + `[k] == ` + after + `[k])) + ` +
+			`(size(` + before + `) > ` + most + ` ? [] : ` + before + `.filter(k, ` + reserved + ` && !(k in ` + after + `))))`
 	}
 	isManaged := func(labels string) string {
 		return `(` + managed + ` in ` + labels + ` && ` + labels + `[` + managed + `] == "` + tenant.ManagedBy + `")`
