@@ -7,9 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"helm-tenant/cluster"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
@@ -32,6 +29,10 @@ func decide(f *facts, r Request) (*Prepared, error) {
 	return prepared, err
 }
 
+// errRecordAppeared is the error of a decision about a tenant that another admin made between two
+// reads.
+var errRecordAppeared = errors.New("the tenant's record was created meanwhile")
+
 // decideAccepted is decide with the request's risks counted as newly taken.
 func decideAccepted(f *facts, r Request) (*Prepared, error) {
 	d, err := consider(f, r)
@@ -43,7 +44,7 @@ func decideAccepted(f *facts, r Request) (*Prepared, error) {
 		return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: compared, live: f.live}, refuse(err, foreign)
 	}
 	if !d.squatted && d.recordAppeared() {
-		return nil, apierrors.NewConflict(schema.GroupResource{Resource: "ConfigMap"}, tenant.RecordName, errors.New("the tenant's record was created meanwhile"))
+		return nil, errRecordAppeared
 	}
 	plan, err := d.plan()
 	if err != nil {

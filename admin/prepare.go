@@ -148,5 +148,5 @@ const maxGatherings = 3
 func changedWhileRead(err error) bool {
 	_, unread := errors.AsType[*unreadError](err)
 	_, squatted := errors.AsType[*SquattedError](err)
-	return unread || squatted || cluster.Outdated(err)
+	return unread || squatted || errors.Is(err, errRecordAppeared)
 }

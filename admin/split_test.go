@@ -142,6 +142,15 @@ func killedAt(s *clustertest.Server, n int, run func() error) error {
 	return run()
 }
 
+// stride is the distance between two of a table's many scenarios that are run: 1, and with -short
+// a larger one. The race detector runs with -short, since each scenario has the same goroutines.
+func stride() int {
+	if testing.Short() {
+		return 5
+	}
+	return 1
+}
+
 // TestSplitKilled kills a split at each of its writes: the same command goes on to the same
 // end, and from each point there is a way back.
 func TestSplitKilled(t *testing.T) {
@@ -164,7 +173,7 @@ func TestSplitKilled(t *testing.T) {
 		t.Fatalf("%d writes", total)
 	}
 	// The tenants' objects, which init writes, are most of the writes: of them every eighth.
-	for n := 0; n < total; n++ {
+	for n := 0; n < total; n += stride() {
 		if n > 2 && n < total-16 {
 			n += 7
 		}
@@ -210,7 +219,7 @@ func TestSplitKilled(t *testing.T) {
 			settled(t, s)
 		}},
 	} {
-		for n := 0; ; n++ {
+		for n := 0; ; n += stride() {
 			s := clustertest.Start(t, begun...)
 			run := splitting(t, s.Connect())
 			killed := killedAt(s, n, func() error { return way.run(run) })

@@ -116,7 +116,7 @@ func TestSplitOnward(t *testing.T) {
 		settled(t, s)
 	}
 	// Killed while it is migrated, and where it ends.
-	for n := writes - 9; n < writes; n += 2 {
+	for n := writes - 9; n < writes; n += 1 + stride() {
 		s, c := unsplit(t).start(t)
 		run := splittingOnward(t, c)
 		if err := killedAt(s, n, func() error { _, err := run.Begin(t.Context()); return err }); err == nil {
@@ -131,7 +131,7 @@ func TestSplitOnward(t *testing.T) {
 		s = clustertest.Start(t, killed...)
 		back(t, s, splittingOnward(t, s.Connect()))
 	}
-	for n := 0; ; n++ {
+	for n := 0; ; n += stride() {
 		s := clustertest.Start(t, begun...)
 		run := splittingOnward(t, s.Connect())
 		err := killedAt(s, n, func() error { _, err := run.Finish(t.Context()); return err })
@@ -188,7 +188,7 @@ func TestSplitNarrow(t *testing.T) {
 	if _, state, err := readSplitState(t.Context(), c, "old"); !ok || risk.Risk != RiskSharedHome || err != nil || state.Phase != tenant.PhaseVerified {
 		t.Fatalf("the risk is %v, the state %+v, %v", risk, state, err)
 	}
-	for n := 0; ; n++ {
+	for n := 0; ; n += stride() {
 		s := clustertest.Start(t, begun...)
 		run := splitting(t, s.Connect())
 		run.Narrow, run.Accepted = "ops", Accepted{RiskSharedHome}

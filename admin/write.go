@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -68,7 +69,7 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 	for range maxRounds {
 		prepared, err := prepare(ctx)
 		switch {
-		case cluster.Outdated(err):
+		case errors.Is(err, errRecordAppeared):
 			last = err
 		case err != nil:
 			if prepared != nil {
@@ -115,7 +116,7 @@ func CheckAllowed(ctx context.Context, c *cluster.Client, prepared *Prepared) er
 // to write what was judged of it. An error that is no refusal stays as it is: nothing else was
 // judged then.
 func withDenied(ctx context.Context, preflight *cluster.Preflight, refused *Prepared, err error) error {
-	if cluster.Outdated(err) {
+	if errors.Is(err, errRecordAppeared) {
 		return err
 	}
 	missing, asking := preflight.Missing(ctx, &refused.Plan)

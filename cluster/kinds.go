@@ -113,7 +113,7 @@ type Resource struct {
 
 // Resources returns all kinds that helm-tenant reads or writes.
 func Resources() map[schema.GroupVersionResource]Resource {
-	all := map[schema.GroupVersionResource]Resource{}
+	all := make(map[schema.GroupVersionResource]Resource, len(kinds))
 	for name, k := range kinds {
 		all[k.resource] = Resource{name, k.namespaced, len(k.fields) > 0 || name == "Namespace"}
 	}

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	"k8s.io/client-go/kubernetes/scheme"
 
 	"helm-tenant/cluster"
 )
@@ -61,7 +62,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		asked.Namespace, parts = parts[1], parts[2:]
 	}
 	gvr.Resource, parts = parts[0], parts[1:]
-	asked.Kind = cluster.Resources()[gvr].Kind
+	asked.Kind = s.kinds[gvr].Kind
 	if len(parts) > 0 {
 		asked.Name = parts[0]
 	}
@@ -96,12 +97,8 @@ func decode(r *http.Request, into *unstructured.Unstructured) error {
 	if err != nil {
 		return err
 	}
-	scheme := runtime.NewScheme()
-	if err := corev1.AddToScheme(scheme); err != nil {
-		return err
-	}
 	var secret corev1.Secret
-	if _, _, err := protobuf.NewSerializer(scheme, scheme).Decode(text, nil, &secret); err != nil {
+	if _, _, err := protobuf.NewSerializer(scheme.Scheme, scheme.Scheme).Decode(text, nil, &secret); err != nil {
 		return err
 	}
 	into.Object, err = runtime.DefaultUnstructuredConverter.ToUnstructured(&secret)
@@ -263,7 +260,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, asked Request) {
 func (s *Server) groups(w http.ResponseWriter) {
 	seen := map[schema.GroupVersion]bool{}
 	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
-	for gvr := range cluster.Resources() {
+	for gvr := range s.kinds {
 		gv := gvr.GroupVersion()
 		if gv.Group == "" || seen[gv] {
 			continue
@@ -278,7 +275,7 @@ func (s *Server) groups(w http.ResponseWriter) {
 // resources returns the kinds of an API group's version.
 func (s *Server) resources(w http.ResponseWriter, gv schema.GroupVersion) {
 	list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}, GroupVersion: gv.String()}
-	for gvr, resource := range cluster.Resources() {
+	for gvr, resource := range s.kinds {
 		if gvr.GroupVersion() == gv {
 			list.APIResources = append(list.APIResources, metav1.APIResource{Name: gvr.Resource, Kind: resource.Kind, Namespaced: resource.Namespaced, Verbs: []string{"get", "list"}})
 		}

@@ -19,6 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"helm-tenant/cluster"
@@ -41,6 +42,7 @@ type Server struct {
 
 	t       testing.TB
 	url     string
+	kinds   map[schema.GroupVersionResource]cluster.Resource
 	mutex   sync.Mutex
 	objects map[cluster.Key]*unstructured.Unstructured
 	version int
@@ -58,7 +60,7 @@ type event struct {
 // Start starts a server that holds these objects.
 func Start(t testing.TB, objects ...runtime.Object) *Server {
 	t.Helper()
-	s := &Server{t: t, objects: map[cluster.Key]*unstructured.Unstructured{}, Allowed: func(string) bool { return true }}
+	s := &Server{t: t, kinds: cluster.Resources(), objects: map[cluster.Key]*unstructured.Unstructured{}, Allowed: func(string) bool { return true }}
 	s.Put(objects...)
 	server := httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(func() {
