@@ -2,12 +2,10 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"helm-tenant/backup"
@@ -277,49 +275,6 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 		}
 	}
 	return copied, s.step(ctx, copied.State, tenant.PhaseConverted)
-}
-
-// moved returns the records of the releases that move.
-func (p *SplitPlan) moved() []cluster.Stored {
-	var records []cluster.Stored
-	for _, r := range p.Releases {
-		if r.Tenant != "" {
-			records = append(records, storedOf(r.records)...)
-		}
-	}
-	return records
-}
-
-func storedOf(records []oldRecord) []cluster.Stored {
-	var stored []cluster.Stored
-	for _, record := range records {
-		stored = append(stored, record.Stored)
-	}
-	return stored
-}
-
-// digestOf returns a digest that changes when a Tiller writes, adds or removes a record.
-// It covers the labels, since restores and a new key of the encryption at rest rewrite
-// records as well.
-func digestOf(records []cluster.Stored) string {
-	var lines []string
-	for _, record := range records {
-		lines = append(lines, fmt.Sprintln(record.Key, record.Revision, record.Updated.Unix()))
-	}
-	slices.Sort(lines)
-	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(lines, ""))))
-}
-
-// same fails unless every record that moves has a copy of the same bytes, and has not
-// changed itself since it was copied.
-func (p *SplitPlan) same(frozen *SplitPlan) error {
-	for key := range p.missing() {
-		return fmt.Errorf("%s has no copy of the same bytes in the tenant's home", key)
-	}
-	if !slices.Equal(p.moved(), frozen.moved()) {
-		return errors.New("somebody changed the Tiller's records while they were copied: see that nothing else runs a Tiller there")
-	}
-	return nil
 }
 
 // step moves the split to its next phase.

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"helm-tenant/tenant"
+)
+
+// contextName is pflag's string, except that it refuses an empty value: that comes from a
+// variable which a script forgot to set, and does not mean the current context, or the
+// default kubeconfig.
+type contextName string
+
+func (c *contextName) String() string { return string(*c) }
+func (c *contextName) Type() string   { return "string" }
+func (c *contextName) Set(value string) error {
+	if value == "" {
+		return errors.New("it is empty: name one, or leave it out")
+	}
+	*c = contextName(value)
+	return nil
+}
+
+// mayBeEmpty are the flags whose empty value means something, and those of init, which says
+// what is wrong with all of its flags at once.
+var mayBeEmpty = []string{"reason", "filter", "home-namespace of init", "default-namespace", "role", "engine", "storage", "flux-account", "tiller-image", "tiller-version",
+	"pod-security", "guard", "network", "contact"}
+
+// withoutEmptyFlags refuses a flag with an empty value before the arguments are checked: it
+// comes from a variable which a script forgot to set, and leaving the flag out means something
+// else.
+func withoutEmptyFlags(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		var wrong problems
+		cmd.Flags().Visit(func(f *pflag.Flag) {
+			if f.Value.Type() == "string" && f.Value.String() == "" && !slices.Contains(mayBeEmpty, f.Name) && !slices.Contains(mayBeEmpty, f.Name+" of "+cmd.Name()) {
+				wrong = append(wrong, fmt.Errorf("--%s is empty: give it a value, or leave it out", f.Name))
+			}
+		})
+		if len(wrong) > 0 {
+			return asUsage(cmd, wrong)
+		}
+		return check(cmd, args)
+	}
+}
+
+// oneTenant checks the single argument of most verbs.
+func oneTenant(cmd *cobra.Command, args []string) error {
+	if err := oneArgument(cmd, args); err != nil {
+		return err
+	}
+	if err := tenant.CheckName(args[0]); err != nil {
+		return asUsage(cmd, err)
+	}
+	return nil
+}
+
+// oneArgument checks that one tenant is named.
+func oneArgument(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return asUsage(cmd, errors.New("the tenant's name is missing"))
+	case len(args) > 1:
+		return asUsage(cmd, fmt.Errorf("one tenant is named at a time, not also %q", args[1]))
+	}
+	return nil
+}
+
+// tenantNames checks arguments that are all names of tenants.
+func tenantNames(cmd *cobra.Command, args []string) error {
+	for _, name := range args {
+		if err := tenant.CheckName(name); err != nil {
+			return asUsage(cmd, err)
+		}
+	}
+	return nil
+}
