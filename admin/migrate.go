@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,6 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/migrate"
-	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -160,6 +160,7 @@ func (m *Migration) readReleases(ctx context.Context, c *cluster.Client, save fu
 	if save == nil || m.State != nil && m.State.Phase != tenant.PhaseFrozen {
 		save = func(cluster.Record) error { return nil }
 	}
+	notes := &migrationNotes{served: c.Served(), tenant: m.Tenant}
 	stored := map[string]migrate.Stored{}
 	var mutex sync.Mutex
 	var group errgroup.Group // converting takes longer than reading
@@ -169,14 +170,18 @@ func (m *Migration) readReleases(ctx context.Context, c *cluster.Client, save fu
 			old, err := c.ReleaseOf(record)
 			s := migrate.Unreadable(record.Key.Name, err)
 			if err == nil {
-				s = migrate.Read(record.Key.Name, old)
+				var keeps func(migrate.Object) bool
+				if !m.moved() {
+					keeps = notes.keeps(ctx, old.GetNamespace())
+				}
+				s = migrate.Read(record.Key.Name, old, keeps)
 			}
 			mutex.Lock()
 			defer mutex.Unlock()
 			stored[record.Key.Name] = s
 			return nil
 		})
-		return save(record)
+		return cmp.Or(notes.problem(), save(record))
 	})
 	_ = group.Wait() // the functions return no error
 	if err != nil {
@@ -190,7 +195,7 @@ func (m *Migration) readReleases(ctx context.Context, c *cluster.Client, save fu
 	m.Releases, m.Problems = migrate.Releases(sorted, m.keep, func(namespace string) bool {
 		return namespace != "" && (t.AllNamespaces || slices.Contains(t.Namespaces, namespace))
 	})
-	return m.noteUnserved(ctx, c)
+	return notes.add(ctx, m.Releases)
 }
 
 // compare finds out what Helm 3 has of each release.
@@ -284,37 +289,6 @@ func (m *Migration) checkClash(r migrate.Release, s migrate.Standing) {
 	if m.State == nil && len(s.Changed)+len(s.Later) > 0 {
 		m.Problems = append(m.Problems, fmt.Errorf("release %s: Helm 3 has it in namespace %s already, and changed it since: delete the one that you do not mean", r.Name, r.Namespace))
 	}
-}
-
-// noteUnserved notes the objects of kinds that the API server no longer serves, and those
-// outside the tenant's namespaces.
-func (m *Migration) noteUnserved(ctx context.Context, c *cluster.Client) error {
-	versions := map[string]bool{}
-	for _, r := range m.Releases {
-		for _, version := range r.APIVersions() {
-			versions[version] = true
-		}
-	}
-	if len(versions) == 0 || m.moved() {
-		return nil
-	}
-	served, err := c.ServedKinds(ctx, slices.Sorted(maps.Keys(versions)))
-	if err != nil {
-		return err
-	}
-	for i := range m.Releases {
-		m.Releases[i].NoteUnserved(func(resource migrate.Resource) bool {
-			_, found := served[resource.APIVersion][resource.Kind]
-			return found
-		})
-		if !m.Tenant.AllNamespaces {
-			m.Releases[i].NoteOutside(m.Tenant.Namespaces, func(resource migrate.Resource) bool {
-				kind, found := served[resource.APIVersion][resource.Kind]
-				return found && !kind.Namespaced() || !found && release.ClusterScoped(resource.Kind)
-			})
-		}
-	}
-	return nil
 }
 
 // Revisions returns the number of revisions that move.

@@ -57,6 +57,11 @@ func currentRecords(records []cluster.Stored, deployed bool) []cluster.Stored {
 // readHeld reads the objects of the releases from their records.
 func readHeld(ctx context.Context, c *cluster.Client, records []cluster.Stored) ([]Held, error) {
 	held := map[migrate.Owner]*Held{}
+	type part struct {
+		owner  migrate.Owner
+		object migrate.Object
+	}
+	known := map[part]bool{} // a record of a megabyte can have hundreds of thousands of objects
 	err := c.EachRecord(ctx, records, func(record cluster.Record) error {
 		owner, manifest, err := manifestOf(c, record)
 		if held[owner] == nil {
@@ -71,7 +76,8 @@ func readHeld(ctx context.Context, c *cluster.Client, records []cluster.Stored) 
 			if object.Namespace == "" {
 				object.Namespace = owner.Namespace
 			}
-			if !slices.Contains(into.Objects, object) {
+			if one := (part{owner, object}); !known[one] {
+				known[one] = true
 				into.Objects = append(into.Objects, object)
 			}
 		}

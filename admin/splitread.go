@@ -218,7 +218,7 @@ func readOldRecords(ctx context.Context, c *cluster.Client, stored []cluster.Sto
 			old.converted = migrate.Unreadable(record.Key.Name, err)
 			if old.problem = err; err == nil {
 				if converts {
-					old.converted = migrate.Read(record.Key.Name, r)
+					old.converted = migrate.Read(record.Key.Name, r, nil)
 				}
 				old.name, old.namespace, old.version, old.status = r.GetName(), r.GetNamespace(), int(r.GetVersion()), r.GetInfo().GetStatus().GetCode().String()
 				if old.current {

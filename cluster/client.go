@@ -4,7 +4,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -210,61 +209,6 @@ func (c *Client) ask(ctx context.Context, resource string, review runtime.Object
 		return c.explain("asking for "+resource, err)
 	}
 	return runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object, review)
-}
-
-// ServedKinds returns the kinds that the API server serves of each of these API versions,
-// by name. API versions that it does not serve are left out.
-func (c *Client) ServedKinds(ctx context.Context, apiVersions []string) (map[string]map[string]ServedKind, error) {
-	var groups metav1.APIGroupList
-	if err := c.discover(ctx, "/apis", &groups); err != nil {
-		return nil, err
-	}
-	// Only API versions that the server itself lists are requested: these strings come
-	// from a chart.
-	paths := map[string]string{"v1": "/api/v1"}
-	for _, group := range groups.Groups {
-		for _, version := range group.Versions {
-			paths[version.GroupVersion] = "/apis/" + version.GroupVersion
-		}
-	}
-	served := map[string]map[string]ServedKind{}
-	for _, apiVersion := range apiVersions {
-		path, found := paths[apiVersion]
-		if !found || served[apiVersion] != nil {
-			continue
-		}
-		var resources metav1.APIResourceList
-		if err := c.discover(ctx, path, &resources); err != nil {
-			return nil, err
-		}
-		served[apiVersion] = map[string]ServedKind{}
-		groupVersion, err := schema.ParseGroupVersion(apiVersion)
-		if err != nil {
-			return nil, fmt.Errorf("the API server of %s names the API version %q: %w", c.where, apiVersion, err)
-		}
-		for _, resource := range resources.APIResources {
-			if !strings.Contains(resource.Name, "/") { // a subresource has the kind of its own object, or another kind
-				served[apiVersion][resource.Kind] = ServedKind{kind{resource: groupVersion.WithResource(resource.Name), namespaced: resource.Namespaced}}
-			}
-		}
-	}
-	return served, nil
-}
-
-// discover reads a discovery document. The discovery client of client-go would link the
-// schemas of all kinds.
-func (c *Client) discover(ctx context.Context, path string, into any) error {
-	config := dynamic.ConfigFor(c.config)
-	config.GroupVersion = &schema.GroupVersion{}
-	client, err := rest.UnversionedRESTClientFor(config)
-	if err != nil {
-		return err
-	}
-	text, err := client.Get().AbsPath(path).DoRaw(ctx)
-	if err == nil {
-		err = json.Unmarshal(text, into)
-	}
-	return c.explain("asking for "+path, err)
 }
 
 // explain adds the operation, the context, and the usual reasons for such a failure. It wraps

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	discoveryv2 "k8s.io/api/apidiscovery/v2"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -32,13 +31,9 @@ func (d *Discovery) APIVersions() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-const (
-	// aggregated is the content type of one document about all kinds of all groups
-	// (Kubernetes 1.30).
-	aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
-	// longestDiscovery is larger than the discovery documents of any API server.
-	longestDiscovery = 64 << 20
-)
+// aggregated is the content type of one document about all kinds of all groups
+// (Kubernetes 1.30).
+const aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 
 // Discover asks the API server for its version and for all kinds that it serves.
 func (c *Client) Discover(ctx context.Context) (*Discovery, error) {
@@ -55,7 +50,7 @@ func (c *Client) Discover(ctx context.Context) (*Discovery, error) {
 	})
 	for i, path := range paths {
 		group.Go(func() (err error) {
-			texts[i], err = c.discoverAggregated(ctxOfGroup, path)
+			texts[i], err = c.document(ctxOfGroup, path, aggregated)
 			return err
 		})
 	}
@@ -84,15 +79,6 @@ func (c *Client) Discover(ctx context.Context) (*Discovery, error) {
 		}
 	}
 	return d, nil
-}
-
-func (c *Client) discoverAggregated(ctx context.Context, path string) ([]byte, error) {
-	client, err := c.typed(corev1.SchemeGroupVersion)
-	if err != nil {
-		return nil, err
-	}
-	text, err := client.Get().AbsPath(path).SetHeader("Accept", aggregated).DoRaw(context.WithValue(ctx, meteredKey{}, &metered{most: longestDiscovery}))
-	return text, c.explain("asking for "+path, err)
 }
 
 // discoverEach reads the discovery documents group by group, for an API server that has

@@ -226,17 +226,6 @@ type Resource struct {
 	APIVersion, Kind, Name string
 }
 
-// APIVersions returns those of the objects in all revisions that move.
-func (r Release) APIVersions() []string {
-	versions := map[string]bool{}
-	for _, revision := range r.Revisions {
-		for _, object := range revision.objects {
-			versions[object.APIVersion] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(versions))
-}
-
 // NoteUnserved notes the objects that the API server no longer serves. Helm 3 reads the
 // manifest of the current revision before an upgrade, and that of the older one at a
 // rollback, and fails if one of the kinds is not served.

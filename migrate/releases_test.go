@@ -25,7 +25,7 @@ func everywhere(string) bool { return true }
 
 // old returns a record of a revision of Helm 2's, changed by each of the functions.
 func old(name string, version int32, code release2.Status_Code, change ...func(*release2.Release)) Stored {
-	return Read(fmt.Sprintf("%s.v%d", name, version), oldRelease(name, version, code, change...))
+	return Read(fmt.Sprintf("%s.v%d", name, version), oldRelease(name, version, code, change...), all)
 }
 
 func oldRelease(name string, version int32, code release2.Status_Code, change ...func(*release2.Release)) *release2.Release {
@@ -100,7 +100,7 @@ func TestReleases(t *testing.T) {
 			want:     []string{`a/a.b-c DEPLOYED 1:deployed []`},
 			problems: []string{`release "Web" has a name that Helm 3 does not take`, `release "a_b" has a name that Helm 3 does not take`, `release "` + strings.Repeat("x", 54) + `" has a name that Helm 3 does not take`}},
 		{name: "records that no Tiller wrote",
-			stored:   []Stored{Unreadable("broken.v1", errors.New("Secret broken.v1 is none")), Read("web.v1", oldRelease("db", 1, deployed)), Read("web.v2", oldRelease("web", 1, deployed))},
+			stored:   []Stored{Unreadable("broken.v1", errors.New("Secret broken.v1 is none")), Read("web.v1", oldRelease("db", 1, deployed), nil), Read("web.v2", oldRelease("web", 1, deployed), nil)},
 			problems: []string{"Secret broken.v1 is none", "record web.v1 holds db.v1, which no Tiller writes: remove it", "record web.v2 holds web.v1, which no Tiller writes: remove it"}},
 		{name: "all of it at once",
 			stored: []Stored{old("web", 1, superseded, func(r *release2.Release) { r.Config.Raw = "[" }), old("web", 2, upgrading, in("c"), func(r *release2.Release) { r.Chart = nil })},
@@ -124,6 +124,32 @@ func TestReleases(t *testing.T) {
 				t.Errorf("problems: -want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// all keeps every object of a manifest.
+func all(Object) bool { return true }
+
+// TestReadKeeps: of the objects of a manifest only those stay that are asked for, so that the
+// memory for a release does not depend on their number.
+func TestReadKeeps(t *testing.T) {
+	var manifest strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&manifest, "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: part-%d\n", i)
+	}
+	one := oldRelease("web", 1, release2.Status_DEPLOYED, func(r *release2.Release) { r.Manifest = manifest.String() })
+	for _, test := range []struct {
+		keeps func(Object) bool
+		want  int
+	}{
+		{nil, 0},
+		{func(Object) bool { return false }, 0},
+		{func(o Object) bool { return o.Name == "part-7" }, 1},
+		{all, 5000},
+	} {
+		if kept := Read("web.v1", one, test.keeps).revision.objects; len(kept) != test.want || test.want == 1 && kept[0].Name != "part-7" {
+			t.Errorf("%d objects are kept, not %d", len(kept), test.want)
+		}
 	}
 }
 
@@ -311,7 +337,7 @@ func TestCompareFirstDeployed(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var stored []Stored
 			for _, one := range test.stored {
-				stored = append(stored, Read(fmt.Sprintf("web.v%d", one.Version), one))
+				stored = append(stored, Read(fmt.Sprintf("web.v%d", one.Version), one, all))
 			}
 			releases, problems := Releases(stored, 0, everywhere)
 			if len(problems) > 0 {
@@ -348,7 +374,7 @@ func TestReleasesTooLarge(t *testing.T) {
 	}
 	old := full()
 	old.Chart.Files = []*anypb.Any{{TypeUrl: "big", Value: random}}
-	_, problems := Releases([]Stored{Read("web.v3", old)}, 0, everywhere)
+	_, problems := Releases([]Stored{Read("web.v3", old, all)}, 0, everywhere)
 	if len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), "release web, revision 3, is too large: it takes ") {
 		t.Errorf("it says %v", problems)
 	}
@@ -377,7 +403,7 @@ func FuzzRecords(f *testing.F) {
 		if proto.Unmarshal(message, protoadapt.MessageV2Of(&old)) != nil {
 			return
 		}
-		releases, problems := Releases([]Stored{Read(fmt.Sprintf("%s.v%d", old.GetName(), old.GetVersion()), &old)}, 0, everywhere)
+		releases, problems := Releases([]Stored{Read(fmt.Sprintf("%s.v%d", old.GetName(), old.GetVersion()), &old, all)}, 0, everywhere)
 		if len(releases)+len(problems) == 0 {
 			t.Error("it is neither converted nor refused")
 		}

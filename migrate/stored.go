@@ -37,8 +37,10 @@ func Unreadable(object string, problem error) Stored {
 	return Stored{object: object, problem: problem}
 }
 
-// Read converts the content of a record, and keeps the parts that decisions need.
-func Read(object string, old *release2.Release) Stored {
+// Read converts the content of a record, and keeps the parts that decisions need. Of the
+// objects in its manifest those stay for which keeps is true, since all objects of all
+// releases may not fit into memory; the manifest is not parsed if keeps is nil.
+func Read(object string, old *release2.Release, keeps func(Object) bool) Stored {
 	s := Stored{object: object, name: old.GetName(), namespace: old.GetNamespace(), version: old.GetVersion(), status: old.GetInfo().GetStatus().GetCode()}
 	for _, h := range old.GetHooks() {
 		for _, event := range h.GetEvents() {
@@ -53,7 +55,9 @@ func Read(object string, old *release2.Release) Stored {
 		if s.revision, plain, err = revisionOf(object, converted); err == nil {
 			err = release.CheckSize(plain)
 		}
-		s.revision.objects = Objects(converted.Manifest)
+		if keeps != nil {
+			s.revision.objects = keptObjects(converted.Manifest, keeps)
+		}
 	}
 	s.failure = err
 	return s
@@ -72,9 +76,23 @@ type Revision struct {
 	whole digest
 	// size is the size of that.
 	size int
-	// objects are the objects of the manifest. Only Read sets them, since parsing them
-	// takes as long as everything else.
+	// objects are the objects of the manifest that are kept, to note them. Only Read sets
+	// them, since parsing them takes as long as everything else.
 	objects []Object
+}
+
+// keptObjects returns the objects of a manifest for which keeps is true, in memory of
+// their own.
+func keptObjects(manifest string, keeps func(Object) bool) []Object {
+	var kept []Object
+	for _, object := range Objects(manifest) {
+		if keeps(object) {
+			object.APIVersion, object.Kind, object.Name = strings.Clone(object.APIVersion), strings.Clone(object.Kind), strings.Clone(object.Name)
+			object.Namespace = strings.Clone(object.Namespace)
+			kept = append(kept, object)
+		}
+	}
+	return kept
 }
 
 type digest [sha256.Size]byte

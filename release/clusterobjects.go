@@ -45,7 +45,10 @@ func (w *wire) clusterObjects(f field) ([]string, error) {
 		if err != nil && whole && !errors.Is(err, io.EOF) {
 			return nil, cut(err)
 		}
-		text := bytes.TrimRight(line, " \r\n")
+		text := line
+		if inMetadata || len(line) > 0 && line[0] != ' ' { // most lines are neither
+			text = bytes.TrimRight(line, " \r\n")
+		}
 		switch {
 		case bytes.HasPrefix(text, []byte("---")):
 			kind, inMetadata = "", false
