@@ -84,8 +84,14 @@ var gone = map[string]func(*clustertest.Server){
 	"Tiller's Deployment":         func(s *clustertest.Server) { s.Remove(tillerKey("t-tiller")) },
 	"the newest record of Helm 3": func(s *clustertest.Server) { s.Remove(helmKey(2)) },
 	"all records of Helm 3":       func(s *clustertest.Server) { s.Remove(helmKey(1)); s.Remove(helmKey(2)) },
-	"the record":                  func(s *clustertest.Server) { s.Remove(recordKey("t-tiller")) },
-	"the home":                    func(s *clustertest.Server) { s.Remove(namespaceKey("t-tiller")) },
+	"the newest record of Tiller": func(s *clustertest.Server) {
+		s.Remove(cluster.Key{Kind: "Secret", Namespace: "t-tiller", Name: "web.v2"})
+	},
+	"all records of Tiller":           func(s *clustertest.Server) { removeAllIn(s, "t-tiller", "Secret", "web.") },
+	"the binding of Tiller's storage": func(s *clustertest.Server) { removeAllIn(s, "t-tiller", "RoleBinding", "") },
+	"the deployer's bindings":         func(s *clustertest.Server) { removeAllIn(s, "a", "RoleBinding", "") },
+	"the record":                      func(s *clustertest.Server) { s.Remove(recordKey("t-tiller")) },
+	"the home":                        func(s *clustertest.Server) { s.Remove(namespaceKey("t-tiller")) },
 }
 
 func helmKey(revision int) cluster.Key {

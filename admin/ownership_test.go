@@ -1,17 +1,21 @@
 package admin
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	release2 "k8s.io/helm/pkg/proto/hapi/release"
 
 	"helm-tenant/cluster"
 	"helm-tenant/migrate"
 	"helm-tenant/release"
+	"helm-tenant/tenant"
 )
 
 func TestCurrentRecords(t *testing.T) {
@@ -44,6 +48,30 @@ func TestCurrentRecords(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestManyObjects: the time to read the objects of a release grows with their number, not with
+// its square. Whoever may write a record in a namespace of the tenant's decides on it.
+func TestManyObjects(t *testing.T) {
+	const count = 100_000
+	var manifest strings.Builder
+	for i := range count {
+		fmt.Fprintf(&manifest, "---\nkind: A\nmetadata:\n  name: n%d\n", i)
+	}
+	server, c := empty().start(t)
+	server.Put(recordHolding(t, "h", "web", "a", 1, release2.Status_DEPLOYED, manifest.String()))
+	stored, err := c.StoredReleases(t.Context(), tenant.EngineTiller, "h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	held, err := readHeld(t.Context(), c, currentRecords(stored, true))
+	if err != nil || len(held) != 1 || len(held[0].Objects) != count {
+		t.Fatalf("%d releases, %v", len(held), err)
+	}
+	if took := time.Since(begin); took > 20*time.Second { // pair by pair it takes minutes
+		t.Errorf("it took %v", took)
 	}
 }
 
