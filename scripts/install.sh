@@ -13,7 +13,7 @@
 #
 # gpg checks the signature with the user's own keyring, or with the file of public
 # keys that HELM_TENANT_KEYRING names. curl and wget take a proxy from https_proxy, or
-# HTTPS_PROXY.
+# HTTPS_PROXY, and the hosts that need none from no_proxy, or NO_PROXY.
 # Existing programs stay until the new ones are complete and checked.
 set -eu
 
@@ -48,17 +48,21 @@ wrapper=helm-tenant-wrapper-$os-$arch
 target=$root/bin/helm-tenant$exe
 
 checksum() { # prints the SHA-256 of a file
+	# Read from standard input: before the sum of a file whose path has a backslash, as on
+	# Windows, sha256sum prints another one.
 	if command -v sha256sum >/dev/null 2>&1; then
-		sha256sum "$1" | cut -d' ' -f1
+		sha256sum <"$1" | cut -d' ' -f1
+	elif command -v shasum >/dev/null 2>&1; then
+		shasum -a 256 <"$1" | cut -d' ' -f1
 	else
-		shasum -a 256 "$1" | cut -d' ' -f1
+		fail "neither sha256sum nor shasum is installed; install one"
 	fi
 }
 
 verify() { # FILE NAME SUMS: compares FILE with the line for NAME in the file SUMS
 	wanted=$(awk -v name="$2" '$2 == name || $2 == "*" name { print $1 }' "$3")
 	[ -n "$wanted" ] || fail "SHA256SUMS has no line for $2"
-	have=$(checksum "$1")
+	have=$(checksum "$1") || exit 1
 	[ "$have" = "$wanted" ] || fail "the checksum of $2 is $have, SHA256SUMS says $wanted; the file is not used"
 }
 
@@ -183,6 +187,10 @@ elif [ -n "${HELM_TENANT_URL:-}" ]; then
 	if [ -z "${https_proxy:-}" ] && [ -n "${HTTPS_PROXY:-}" ]; then
 		https_proxy=$HTTPS_PROXY
 		export https_proxy # wget reads that one alone
+	fi
+	if [ -z "${no_proxy:-}" ] && [ -n "${NO_PROXY:-}" ]; then
+		no_proxy=$NO_PROXY
+		export no_proxy
 	fi
 	download
 else

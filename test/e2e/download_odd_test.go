@@ -108,6 +108,23 @@ func TestDownloadOddly(t *testing.T) {
 			i.dir = to
 			return []string{"HELM_PLUGIN_DIR=-P"}
 		}, "downloaded and checked", false},
+		{"a folder with backslashes", func(t *testing.T, i *installing) []string {
+			to := filepath.Join(filepath.Dir(i.dir), `C:\Users\it`)
+			if err := os.Rename(i.dir, to); err != nil {
+				t.Fatal(err)
+			}
+			i.dir = to
+			return []string{"HELM_PLUGIN_DIR=" + to}
+		}, "downloaded and checked", false},
+		{"shasum alone", func(t *testing.T, _ *installing) []string {
+			return []string{"PATH=" + fake(t, "shasum", `[ "$*" = "-a 256" ] && exec `+program(t, "sha256sum")) + ":" + programs(t, "sha256sum", "shasum")}
+		}, "downloaded and checked", false},
+		{"nothing that makes checksums", func(t *testing.T, _ *installing) []string {
+			return []string{"PATH=" + programs(t, "sha256sum", "shasum")}
+		}, "neither sha256sum nor shasum is installed", true},
+		{"wget, and a proxy that is not for the host", func(t *testing.T, _ *installing) []string {
+			return []string{"PATH=" + programs(t, "curl"), "http_proxy=http://127.0.0.1:1", "NO_PROXY=127.0.0.1"}
+		}, "downloaded and checked", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -130,6 +147,16 @@ func TestDownloadOddly(t *testing.T) {
 			i.has(t, want)
 		})
 	}
+}
+
+// program returns the path of a program that install.sh needs.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skip(err)
+	}
+	return path
 }
 
 // programs returns a folder with all programs that install.sh may call, but for some.
