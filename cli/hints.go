@@ -70,86 +70,129 @@ func hintsFor(err error, a asking) []hint {
 		}
 		return all
 	}
+	for _, hintsOf := range []func(error, asking) ([]hint, bool){requestHints, tenantHints, homeHints, runHints} {
+		if hints, known := hintsOf(err, a); known {
+			return hints
+		}
+	}
+	return nil
+}
+
+// oneHint returns a single hint, in the form of the functions below: known reports whether
+// they know the error.
+func oneHint(format string, args ...any) (hints []hint, known bool) {
+	return []hint{hint(fmt.Sprintf(format, args...))}, true
+}
+
+// requestHints are the hints for errors in what was asked for.
+func requestHints(err error, a asking) (hints []hint, known bool) {
 	var (
 		risk    *admin.RiskError
 		refused *admin.RefusedError
-		engine  *admin.EngineError
-		left    *admin.LeftReleasesError
 		missing *admin.MissingNamespacesError
 		claimed *admin.ClaimedError
-		notOurs *cluster.NotOursError
-		unknown *admin.NoTenantError
-		has     *admin.HasReleasesError
-		step    *admin.StepError
-		second  *backup.SecondError
-		hinted  *hintError
-		moving  *admin.MigratingError
-		lost    *admin.LostRecordError
-		storage *admin.StorageError
-		frozen  *admin.FrozenError
-		squat   *admin.SquattedError
 		against *admin.ContradictionError
 		unread  *admin.ReadDeniedError
 		unseen  *admin.UnseenTillerError
 	)
-	one := func(format string, args ...any) []hint { return []hint{hint(fmt.Sprintf(format, args...))} }
 	switch {
 	case errors.As(err, &unseen):
-		return one("say what is to be adopted: --engine=%s, or --engine=%s", tenant.EngineTiller, unseen.Engine)
+		return oneHint("say what is to be adopted: --engine=%s, or --engine=%s", tenant.EngineTiller, unseen.Engine)
 	case errors.As(err, &unread):
 		return []hint{typed("the ClusterRole that an admin needs is printed by", command.Command{"helm", "tenant", "init", "--print-role"}),
-			"an admin of only the home and the tenant's namespaces adds --no-cluster-reads"}
+			"an admin of only the home and the tenant's namespaces adds --no-cluster-reads"}, true
 	case errors.As(err, &risk):
-		return one("if that is what you want, add --accept-risk=%s", risk.Risk)
+		return oneHint("if that is what you want, add --accept-risk=%s", risk.Risk)
 	case errors.As(err, &refused) && a.value(refused.Setting, refused.Value) != "" && refused.Value != "":
-		return one("say %s", a.value(refused.Setting, refused.Value))
+		return oneHint("say %s", a.value(refused.Setting, refused.Value))
 	case errors.As(err, &refused):
-		return one("choose another %s", a.name(refused.Setting))
-	case errors.As(err, &engine) && engine.From == tenant.EngineTiller:
-		return []hint{typed("move it with its releases", command.Tenant("migrate", engine.Name))}
-	case errors.As(err, &engine):
-		return []hint{typed("let it have both first", command.Tenant("init", engine.Name, "--engine="+string(tenant.EngineBoth)))}
-	case errors.As(err, &left):
-		return one("delete them first, or read: helm tenant help migrate")
-	case errors.Is(err, admin.ErrEnded):
-		return one("if Helm 3 has records of it that nobody wants, migrate it again, and abort that: it removes them")
-	case errors.As(err, &moving) && moving.From != "":
-		return []hint{typed("go on with", splitCommand(moving.From, "-f", "tenants.yaml")), typed("or go back with", splitCommand(moving.From, "--abort"))}
-	case errors.As(err, &moving):
-		return phaseHints(moving.Name, moving.Phase)
-	case errors.As(err, &storage):
-		return storageHints(storage, a)
-	case errors.As(err, &lost):
-		return lostHints(lost)
-	case errors.As(err, &frozen):
-		return []hint{typed("end the freeze first", command.Tenant("thaw", frozen.Name))}
+		return oneHint("choose another %s", a.name(refused.Setting))
 	case errors.As(err, &missing):
-		return one("create them with --create-namespaces, or correct %s", a.name(admin.SettingNamespaces))
+		return oneHint("create them with --create-namespaces, or correct %s", a.name(admin.SettingNamespaces))
 	case errors.As(err, &claimed):
-		return one("two tenants in one namespace can undo each other's work; if that is wanted, add --share")
+		return oneHint("two tenants in one namespace can undo each other's work; if that is wanted, add --share")
+	case errors.As(err, &against):
+		return []hint{typed("revoke what they have first", command.Tenant("revoke", against.Tenant, memberArguments(against.Who)...))}, true
+	}
+	return nil, false
+}
+
+// tenantHints are the hints for a tenant that is not in the state that a verb needs.
+func tenantHints(err error, _ asking) (hints []hint, known bool) {
+	var (
+		engine *admin.EngineError
+		left   *admin.LeftReleasesError
+		moving *admin.MigratingError
+		lost   *admin.LostRecordError
+		frozen *admin.FrozenError
+	)
+	switch {
+	case errors.As(err, &engine) && engine.From == tenant.EngineTiller:
+		return []hint{typed("move it with its releases", command.Tenant("migrate", engine.Name))}, true
+	case errors.As(err, &engine):
+		return []hint{typed("let it have both first", command.Tenant("init", engine.Name, "--engine="+string(tenant.EngineBoth)))}, true
+	case errors.As(err, &left):
+		return oneHint("delete them first, or read: helm tenant help migrate")
+	case errors.Is(err, admin.ErrEnded):
+		return oneHint("if Helm 3 has records of it that nobody wants, migrate it again, and abort that: it removes them")
+	case errors.As(err, &moving) && moving.From != "":
+		return []hint{typed("go on with", splitCommand(moving.From, "-f", "tenants.yaml")), typed("or go back with", splitCommand(moving.From, "--abort"))}, true
+	case errors.As(err, &moving):
+		return phaseHints(moving.Name, moving.Phase), true
+	case errors.As(err, &lost):
+		return lostHints(lost), true
+	case errors.As(err, &frozen):
+		return []hint{typed("end the freeze first", command.Tenant("thaw", frozen.Name))}, true
+	}
+	return nil, false
+}
+
+// homeHints are the hints for objects of others in a home, and for records in another storage.
+func homeHints(err error, a asking) (hints []hint, known bool) {
+	var (
+		notOurs *cluster.NotOursError
+		squat   *admin.SquattedError
+		storage *admin.StorageError
+	)
+	switch {
+	case errors.As(err, &storage):
+		return storageHints(storage, a), true
 	case errors.As(err, &notOurs):
 		if slices.ContainsFunc(notOurs.Keys, func(key cluster.Key) bool { return notOurs.Owner[key] != "" }) {
-			return nil
+			return nil, true
 		}
-		return one("take them over with --adopt, or choose another home with %s", a.name(admin.SettingHome))
-	case errors.As(err, &against):
-		return []hint{typed("revoke what they have first", command.Tenant("revoke", against.Tenant, memberArguments(against.Who)...))}
+		return oneHint("take them over with --adopt, or choose another home with %s", a.name(admin.SettingHome))
 	case errors.As(err, &squat):
-		return one("look at what is in it, and take it over with --adopt, which creates its service accounts again, or choose another home with %s", a.name(admin.SettingHome))
-	case errors.As(err, &hinted):
-		return hinted.hints
-	case errors.As(err, &second):
-		return one("run the same command again to continue; --backup names another file")
-	case errors.As(err, &step):
-		return stepHints(step)
-	case errors.As(err, &has):
-		return one("delete them with --delete-releases, or leave their objects, unmanaged, with --keep-releases")
-	case errors.As(err, &unknown) && unknown.Home != "":
-		return one("leave --home-namespace out, or name the namespace in which the tenant's Tiller lives")
-	case errors.As(err, &unknown):
-		return noTenantHints(unknown)
+		return oneHint("look at what is in it, and take it over with --adopt, which creates its service accounts again, or choose another home with %s", a.name(admin.SettingHome))
 	}
-	return nil
+	return nil, false
+}
+
+// runHints are the hints for a run that ended in one of its steps, and for a tenant that can't
+// be found or destroyed.
+func runHints(err error, _ asking) (hints []hint, known bool) {
+	var (
+		step    *admin.StepError
+		second  *backup.SecondError
+		hinted  *hintError
+		has     *admin.HasReleasesError
+		unknown *admin.NoTenantError
+	)
+	switch {
+	case errors.As(err, &hinted):
+		return hinted.hints, true
+	case errors.As(err, &second):
+		return oneHint("run the same command again to continue; --backup names another file")
+	case errors.As(err, &step):
+		return stepHints(step), true
+	case errors.As(err, &has):
+		return oneHint("delete them with --delete-releases, or leave their objects, unmanaged, with --keep-releases")
+	case errors.As(err, &unknown) && unknown.Home != "":
+		return oneHint("leave --home-namespace out, or name the namespace in which the tenant's Tiller lives")
+	case errors.As(err, &unknown):
+		return noTenantHints(unknown), true
+	}
+	return nil, false
 }
 
 // noTenantHints suggests similar names for a tenant that does not exist.
