@@ -109,8 +109,11 @@ type flight struct {
 	// newest is the newest revision of the release, nil if there is none.
 	newest *cluster.Stored
 	report *preflight.Report
-	// exact waits for helm's own dry run; nil with Helm 2.
+	// exact waits for helm's own dry run, or for its template of a chart that does not depend on
+	// the cluster; nil with Helm 2.
 	exact func() (helm.Output, error)
+	// alone is the output of that template; nil if there is none.
+	alone *preflight.Attempt
 	// renders counts how often helm has rendered the chart.
 	renders int
 	// chart is a folder or an archive for Helm 2, whose template accepts nothing else;
@@ -214,9 +217,13 @@ func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
 	f.report.Findings = append(f.report.Findings, findings...)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if f.question.Major > 2 {
-		// Helm's dry run asks the API server the same, and takes longest.
-		f.exact, f.renders = f.start(ctx, f.deployment.DryRun()), 1
+	// Helm's dry run asks the API server the same, and takes longest; its template asks nothing.
+	alone := len(findings) == 0 && f.storesSecrets() && f.deployment.RendersAlone()
+	switch {
+	case alone:
+		f.exact, f.renders = f.start(ctx, f.deployment.Alone()), 1
+	case f.question.Major > 2:
+		f.startDryRun(ctx)
 	}
 	asking, ctxOfAsking := errgroup.WithContext(ctx)
 	asking.Go(func() (err error) {
@@ -233,39 +240,90 @@ func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
 		return nil, err
 	}
 	f.kinds = admin.ServedKinds(f.served)
+	if alone {
+		objects, fits, err := f.judgeAlone(ctx)
+		if fits || err != nil {
+			return objects, err
+		}
+		f.startDryRun(ctx)
+	}
 	rendering, err := f.render(ctx)
 	if err != nil {
 		return nil, err
 	}
 	rendering.Prune(f.kinds)
-	f.question.Release = cmp.Or(fitting, rendering.Name, "release-name")
-	f.report.Release = cmp.Or(f.report.Release, f.question.Release)
-	f.report.Findings = append(f.report.Findings, rendering.Findings...)
-	f.report.Findings = append(f.report.Findings, rendering.Broken...)
-	objects := rendering.Judged(f.question)
-	f.report.Objects = len(objects)
-	plan := f.question.Judge(f.kinds, objects)
-	f.report.Findings = append(f.report.Findings, plan.Findings...)
-	if f.question.Major == 2 {
-		err = f.judgeStatically(ctx, plan)
-	} else {
-		err = f.try(ctx, plan, rendering.Version)
-	}
+	objects, findings, err := f.judgeRendering(ctx, cmp.Or(fitting, rendering.Name, "release-name"), rendering)
 	if err != nil {
 		return nil, err
 	}
-	f.report.Findings = rendering.Unexplained(f.report.Findings)
+	f.report.Findings = rendering.Unexplained(append(f.report.Findings, findings...))
 	return objects, f.tryValues(ctx, rendering.Rendered)
 }
 
+// judgeAlone judges the output of helm's template for a chart that does not depend on the
+// cluster. Only if nothing at all prevents the installation does the result stand: otherwise
+// helm's own dry run has to confirm it.
+func (f *flight) judgeAlone(ctx context.Context) (objects []preflight.Object, fits bool, err error) {
+	out, err := f.exact()
+	if err != nil {
+		return nil, false, err
+	}
+	if out.Code != 0 || f.newest != nil || len(f.report.Findings) > 0 {
+		return nil, false, nil
+	}
+	f.alone = attempt(out)
+	rendering, simple := preflight.RenderingAlone(f.alone, f.served.Version)
+	if !simple {
+		return nil, false, nil
+	}
+	question, report := f.question, *f.report
+	objects, findings, err := f.judgeRendering(ctx, f.question.Release, rendering)
+	if err != nil {
+		return nil, false, err
+	}
+	if f.report.Findings = findings; f.report.Has(preflight.Refused) || f.report.Has(preflight.Untried) {
+		f.question, *f.report = question, report
+		return nil, false, nil
+	}
+	return objects, true, nil
+}
+
+// judgeRendering returns the objects that a rendering would create, and what is found about them.
+func (f *flight) judgeRendering(ctx context.Context, release string, rendering preflight.Rendering) ([]preflight.Object, []preflight.Finding, error) {
+	f.question.Release = release
+	f.report.Release = cmp.Or(f.report.Release, release)
+	objects := rendering.Judged(f.question)
+	f.report.Objects = len(objects)
+	plan := f.question.Judge(f.kinds, objects)
+	findings := slices.Concat(rendering.Findings, rendering.Broken, plan.Findings)
+	judge := f.judgeStatically
+	if f.question.Major > 2 {
+		judge = func(ctx context.Context, plan preflight.Plan) ([]preflight.Finding, error) {
+			return f.try(ctx, plan, rendering.Version)
+		}
+	}
+	more, err := judge(ctx, plan)
+	return objects, append(findings, more...), err
+}
+
+// startDryRun starts helm's own dry run.
+func (f *flight) startDryRun(ctx context.Context) {
+	f.exact = f.start(ctx, f.deployment.DryRun())
+	f.renders++
+}
+
+// storesSecrets reports whether helm stores its releases in Secrets.
+func (f *flight) storesSecrets() bool {
+	driver := f.Env.Get(envvar.Driver)
+	return driver == "" || driver == "secret" || driver == "secrets"
+}
+
 // try asks the API server as the deployer.
-func (f *flight) try(ctx context.Context, plan preflight.Plan, version int) error {
-	if driver := f.Env.Get(envvar.Driver); driver == "" || driver == "secret" || driver == "secrets" {
+func (f *flight) try(ctx context.Context, plan preflight.Plan, version int) ([]preflight.Finding, error) {
+	if f.storesSecrets() {
 		plan.Record = new(f.question.Record(version))
 	}
-	findings, err := admin.TryChart(ctx, f.deployer, f.question, f.served, plan)
-	f.report.Findings = append(f.report.Findings, findings...)
-	return err
+	return admin.TryChart(ctx, f.deployer, f.question, f.served, plan)
 }
 
 // readRelease finds the release's newest record. A member may not read those of Helm 2.

@@ -114,6 +114,9 @@ func (f *flight) renderCRDs(ctx context.Context, capabilities helm.Capabilities)
 	if f.question.Upgrade || f.question.SkipCRDs || !f.deployment.MayHaveCRDs() {
 		return func() (*preflight.Attempt, error) { return nil, nil }
 	}
+	if f.alone != nil { // it has the crds folders
+		return func() (*preflight.Attempt, error) { return f.alone, nil }
+	}
 	start := func() func() (helm.Output, error) {
 		f.renders++
 		return f.start(ctx, f.deployment.CRDs(capabilities))
@@ -127,6 +130,9 @@ func (f *flight) renderCRDs(ctx context.Context, capabilities helm.Capabilities)
 
 // renderRefused renders with helm's template what its dry run refuses.
 func (f *flight) renderRefused(ctx context.Context, capabilities helm.Capabilities, exact helm.Output) (preflight.Rendering, error) {
+	if f.alone != nil && !f.question.Upgrade {
+		return preflight.RenderingOfRefused(attempt(exact), f.alone)
+	}
 	f.renders++
 	if f.question.Upgrade {
 		plain, err := f.templateOfUpgrade(ctx, capabilities)

@@ -16,17 +16,16 @@ import (
 )
 
 // judgeStatically judges for Helm 2, from what a member may read.
-func (f *flight) judgeStatically(ctx context.Context, plan preflight.Plan) error {
+func (f *flight) judgeStatically(ctx context.Context, plan preflight.Plan) ([]preflight.Finding, error) {
 	var record *tenant.Tenant
 	t, err := f.deployer.Record(ctx, f.decision.Tenant.Home)
 	switch {
 	case err == nil:
 		record = &t
 	case !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err):
-		return err
+		return nil, err
 	}
-	f.report.Findings = append(f.report.Findings, f.question.JudgeStatically(f.kinds, plan, record)...)
-	return nil
+	return f.question.JudgeStatically(f.kinds, plan, record), nil
 }
 
 // tryValues renders the chart with its usual switches for cluster-scoped objects turned

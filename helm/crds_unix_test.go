@@ -3,36 +3,10 @@
 package helm
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"os"
 	"path/filepath"
 	"testing"
 )
-
-// packedChart returns an archive with files of those names.
-func packedChart(t *testing.T, names ...string) []byte {
-	t.Helper()
-	var text bytes.Buffer
-	zipped := gzip.NewWriter(&text)
-	files := tar.NewWriter(zipped)
-	for _, name := range names {
-		if err := files.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: 1}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := files.Write([]byte("x")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := files.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := zipped.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return text.Bytes()
-}
 
 // TestMayHaveCRDs: false only where no crds folder can be. Not for Windows: Wine can neither
 // make symbolic links nor remove files as Go does there.

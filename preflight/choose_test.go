@@ -195,3 +195,28 @@ func TestForAdmins(t *testing.T) {
 		t.Errorf("what no admin is needed for: %v", all)
 	}
 }
+
+// TestRenderingAlone: the output of helm's template suffices only if helm's own dry run could
+// refuse nothing that the API server's dry runs accept.
+func TestRenderingAlone(t *testing.T) {
+	const config = "---\n# Source: c/templates/a.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+	for _, c := range []struct {
+		name, text, server string
+		failed, simple     bool
+	}{
+		{name: "objects", text: config, server: "v1.37.2", simple: true},
+		{name: "nothing", text: "\n", server: "v1.37.2", simple: true},
+		{name: "empty documents", text: config + "---\n# Source: c/templates/b.yaml\n\n---\n", server: "v1.37.2", simple: true},
+		{name: "a failure", text: config, server: "v1.37.2", failed: true},
+		{name: "a document without a kind", text: config + "---\napiVersion: v1\n", server: "v1.37.2"},
+		{name: "no YAML", text: config + "---\n{\n", server: "v1.37.2"},
+		{name: "a generated name", text: config + "---\napiVersion: v1\nkind: Secret\nmetadata: {generateName: a}\n", server: "v1.37.2"},
+		{name: "a name that is a number", text: config + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: 1}\n", server: "v1.37.2"},
+		{name: "a list", text: "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}}\n", server: "v1.37.2"},
+		{name: "an API server that validates no fields", text: config, server: "v1.24.0"},
+	} {
+		if r, simple := RenderingAlone(&Attempt{Text: []byte(c.text), Failed: c.failed}, c.server); simple != c.simple {
+			t.Errorf("%s: %t, %v", c.name, simple, r)
+		}
+	}
+}

@@ -99,6 +99,24 @@ func RenderingOfRefused(exact, plain *Attempt) (Rendering, error) {
 	return r, nil
 }
 
+// RenderingAlone reads the output of helm template with the crds folders, for a chart that does
+// not depend on the cluster. simple is false where helm's own dry run could refuse what the API
+// server's dry runs do not show: server is the API server's version.
+func RenderingAlone(plain *Attempt, server string) (r Rendering, simple bool) {
+	if plain.Failed {
+		return r, false
+	}
+	rendered, err := ParseTemplate(3, plain.Text)
+	if err != nil || len(rendered.Broken) > 0 {
+		return r, false
+	}
+	r.Rendered = rendered
+	r.size(plain.Text)
+	// Helm reads each object by its name before it creates it.
+	nameless := slices.ContainsFunc(r.Objects, func(o Object) bool { return o.GetName() == "" })
+	return r, !nameless && len(r.Findings) == 0 && !r.ValidatedByHelm(server)
+}
+
 // RenderingOfDryRun reads the output of helm's own dry run. crds is the output of helm template
 // with the crds folders, which the dry run omits; nil if there are none, or if the command
 // ignores them.
