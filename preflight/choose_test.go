@@ -212,6 +212,10 @@ func TestRenderingAlone(t *testing.T) {
 		{name: "no YAML", text: config + "---\n{\n", server: "v1.37.2"},
 		{name: "a generated name", text: config + "---\napiVersion: v1\nkind: Secret\nmetadata: {generateName: a}\n", server: "v1.37.2"},
 		{name: "a name that is a number", text: config + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: 1}\n", server: "v1.37.2"},
+		{name: "a label that is a number", text: "apiVersion: v1\nkind: Secret\nmetadata: {name: a, labels: {b: 1}}\n", server: "v1.37.2"},
+		{name: "an annotation that is a boolean", text: "apiVersion: v1\nkind: Secret\nmetadata: {name: a, annotations: {b: true}}\n", server: "v1.37.2"},
+		{name: "a namespace that is a number", text: "apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: 1}\n", server: "v1.37.2"},
+		{name: "finalizers that are no list", text: "apiVersion: v1\nkind: Secret\nmetadata: {name: a, finalizers: b}\n", server: "v1.37.2"},
 		{name: "a list", text: "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}}\n", server: "v1.37.2"},
 		{name: "an API server that validates no fields", text: config, server: "v1.24.0"},
 	} {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -112,9 +114,17 @@ func RenderingAlone(plain *Attempt, server string) (r Rendering, simple bool) {
 	}
 	r.Rendered = rendered
 	r.size(plain.Text)
-	// Helm reads each object by its name before it creates it.
-	nameless := slices.ContainsFunc(r.Objects, func(o Object) bool { return o.GetName() == "" })
-	return r, !nameless && len(r.Findings) == 0 && !r.ValidatedByHelm(server)
+	unreadable := slices.ContainsFunc(r.Objects, func(o Object) bool { return !o.readableByHelm() })
+	return r, !unreadable && len(r.Findings) == 0 && !r.ValidatedByHelm(server)
+}
+
+// readableByHelm reports whether the object has a name, by which helm reads it before it creates
+// it, and metadata of the right types: helm refuses a label that is a number, for example
+// (k8s.io/cli-runtime/pkg/resource, Mapper).
+func (o Object) readableByHelm() bool {
+	text, err := json.Marshal(o.Object)
+	var known metav1.PartialObjectMetadata
+	return err == nil && json.Unmarshal(text, &known) == nil && known.Name != ""
 }
 
 // RenderingOfDryRun reads the output of helm's own dry run. crds is the output of helm template
