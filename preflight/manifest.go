@@ -61,6 +61,12 @@ func (o Object) Replaces() bool {
 	return len(policies) == 0 || slices.Contains(policies, "before-hook-creation")
 }
 
+// remains reports whether the object is a hook that helm creates before the objects of a new
+// release, and does not delete after it.
+func (o Object) remains() bool {
+	return o.Hook && slices.Contains(o.events(), "pre-install") && !slices.Contains(words(o.notes[annotationDeletePolicy]), "hook-succeeded")
+}
+
 // words splits a list at its commas.
 func words(list string) []string {
 	var all []string

@@ -92,6 +92,11 @@ func (q Question) judgeNames(p *Plan, o Object) bool {
 	k := key{o.gvk().GroupKind(), o.GetNamespace(), o.GetName()}
 	before, found := p.all[k]
 	p.all[k] = o
+	if found && o.Hook != before.Hook && !o.CRDFolder && !before.CRDFolder && !q.ServerSide && !q.Upgrade && (o.remains() || before.remains()) {
+		p.Findings = append(p.Findings, refused(o, Duplicate, fmt.Sprintf("a hook that is created first and remains has the object's name: %s renders it, too", before.File),
+			"give the hook another name, or the delete policy hook-succeeded", ""))
+		return false
+	}
 	if found && !o.Hook && !before.Hook && !o.CRDFolder && !before.CRDFolder && !q.ServerSide {
 		p.Findings = append(p.Findings, refused(o, Duplicate, fmt.Sprintf("the chart has this object twice: %s renders it, too", before.File),
 			"leave one of them out, by the chart's values", ""))
