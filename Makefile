@@ -8,7 +8,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 MODULES := . test test/cel test/tools scripts/release
 export CGO_ENABLED ?= 0
 
-.PHONY: help build install demo test soak matrix race windows check fuzz bench fmt vet lint vulns shellcheck picture tidy unit cross cluster cluster-down package release clean
+.PHONY: help build install demo test soak matrix race race-api windows check fuzz bench fmt vet lint vulns shellcheck picture tidy unit cross cluster cluster-down package release clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ endif
 # waited for the two cores of a slow machine, and waits ran out.
 PACKAGES ?= 3
 # The compiler and the tests take a fifth less processor time with it.
-test race: export GOGC ?= 400
+test race race-api: export GOGC ?= 400
 TESTS := go run ./cmd/runtests -count=1 -p $(PACKAGES)
 # The packages that take longest or wait most begin first, so that none of them ends alone.
 ALL_TESTS := ./e2e ./faults ./attack ./audit ./preflight ./everyday ./apitest ./...
@@ -57,6 +57,10 @@ matrix: ## a short story on API servers of several versions of Kubernetes; build
 
 race: ## the unit tests with Go's race detector; needs a C compiler
 	CGO_ENABLED=1 go test -race -timeout 30m -short ./...
+
+# The tests in which several commands change the same objects.
+race-api: ## several admins at once on a real API server, with Go's race detector; needs a C compiler
+	cd test && HELM_TENANT_RACE=yes $(TESTS) -timeout 30m -run 'AtOnce|ByManyAdmins|Concurrent|During|Meanwhile|WhileIt|AndWork|TestSplit$$' ./apitest
 
 windows: ## the wrapper's tests as Windows programs, under Wine
 	@bash scripts/test-windows.sh
