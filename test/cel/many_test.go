@@ -16,7 +16,7 @@ func TestManyAnnotations(t *testing.T) {
 	keys := func(most int) string {
 		var text strings.Builder
 		for i := range most {
-			if fmt.Fprintf(&text, "'%x': '', ", i); text.Len() > size*2 {
+			if fmt.Fprintf(&text, "'%x': '', ", i); text.Len() > size*3 {
 				break
 			}
 		}

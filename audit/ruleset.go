@@ -1,0 +1,128 @@
+package audit
+
+import (
+	"slices"
+	"strings"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/component-helpers/auth/rbac/validation"
+)
+
+// ruleSet has the rules of one or more roles, with cached answers. A cluster has many
+// roles, and few different ones.
+type ruleSet struct {
+	rules []rbacv1.PolicyRule
+	// named are the names in the rules' resourceNames.
+	named []string
+	known map[act]answer
+	// leads caches whether the rules have any act that leads to a deployer.
+	leads map[leading]bool
+}
+
+type answer struct {
+	// all is a right to every object, some a right to at least one.
+	all, some bool
+	// unnamed is a right to requests that name no object.
+	unnamed bool
+}
+
+// answer returns what the rules allow of an act. validation.Covers with a single rule
+// compares as the authorizer does (k8s.io/kubernetes/pkg/apis/rbac/v1, RuleAllows).
+func (r *ruleSet) answer(a act) answer {
+	if known, found := r.known[a]; found {
+		return known
+	}
+	var found answer
+	for _, rule := range r.rules {
+		names := rule.ResourceNames
+		rule.ResourceNames = nil
+		if !covers(rule, a) {
+			continue
+		}
+		found.all = found.all || len(names) == 0
+		found.unnamed = found.unnamed || len(names) == 0 || a.unnamed() && slices.Contains(names, "")
+		found.some = found.some || len(names) == 0 || slices.ContainsFunc(names, func(name string) bool { return name != "" })
+	}
+	found.some = found.some || found.unnamed
+	r.known[a] = found
+	return found
+}
+
+// covers reports whether a rule allows an act on the named object, or on every object
+// without a name. The verb and API group are compared first, since most rules have
+// others: Covers splits every rule and every act before it compares them.
+func covers(rule rbacv1.PolicyRule, a act, name ...string) bool {
+	if !listed(rule.Verbs, a.verb) || !listed(rule.APIGroups, a.group) {
+		return false
+	}
+	does, _ := validation.Covers([]rbacv1.PolicyRule{rule}, a.rule(name...))
+	return does
+}
+
+// listed reports whether a rule's list has the word or "*".
+func listed(words []string, word string) bool {
+	return slices.Contains(words, word) || slices.Contains(words, rbacv1.VerbAll)
+}
+
+// acts reports whether the rules allow any verb with that prefix, on anything; with all,
+// also by a rule of all verbs.
+func (r *ruleSet) acts(prefix string, all bool) bool {
+	return slices.ContainsFunc(r.rules, func(rule rbacv1.PolicyRule) bool {
+		return len(rule.Resources) > 0 && slices.ContainsFunc(rule.Verbs, func(verb string) bool {
+			return all && verb == rbacv1.VerbAll || strings.HasPrefix(verb, prefix)
+		})
+	})
+}
+
+func (r *ruleSet) allows(ask Ask) bool {
+	if ask.AnyAct {
+		return r.acts(ask.Verb, true)
+	}
+	if ask.GroupNamed {
+		only := &ruleSet{named: r.named, known: map[act]answer{}}
+		for _, rule := range r.rules {
+			if slices.Contains(rule.APIGroups, ask.Group) {
+				only.rules = append(only.rules, rule)
+			}
+		}
+		r, ask.GroupNamed = only, false
+	}
+	a := act{ask.Verb, ask.Group, ask.Resource}
+	can := r.answer(a)
+	switch {
+	case can.all, can.unnamed && a.unnamed(), can.some && ask.AnyName:
+		return true
+	case !can.some:
+		return false
+	}
+	for _, name := range r.asked(ask) {
+		if slices.Contains(r.named, name) && slices.ContainsFunc(r.rules, func(rule rbacv1.PolicyRule) bool { return covers(rule, a, name) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// asked returns the names that the question is about and that the rules have.
+func (r *ruleSet) asked(ask Ask) []string {
+	if ask.NamePrefix == "" {
+		return ask.Names
+	}
+	return slices.DeleteFunc(slices.Clone(r.named), func(name string) bool { return !strings.HasPrefix(name, ask.NamePrefix) })
+}
+
+// fingerprint returns the same text for the same rules.
+func fingerprint(rules []rbacv1.PolicyRule) string {
+	var text strings.Builder
+	for _, rule := range rules {
+		for _, list := range [][]string{rule.Verbs, rule.APIGroups, rule.Resources, rule.ResourceNames, rule.NonResourceURLs} {
+			for _, word := range list {
+				text.WriteString(word)
+				text.WriteByte(1)
+			}
+			text.WriteByte(2)
+		}
+		text.WriteByte(3)
+	}
+	return text.String()
+}
