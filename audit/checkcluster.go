@@ -116,8 +116,26 @@ func (a *auditor) checkMakesHomes() {
 		if s.IsEverybody() {
 			severity = Medium
 		}
+		if r, steps := a.deletesHome(s); r != nil {
+			severity = Medium
+			f.Text += fmt.Sprintf("; it can also delete the home of tenant %s and make it again: the tenant's namespaces trust the account of that name, whoever makes it", r.Tenant.Name)
+			f.Chains = append(f.Chains, chainsOf(s, []opened{{path, steps}})...)
+		}
 		a.add(idMakesHomes, severity, f)
 	})
+}
+
+// deletesHome returns a tenant whose home namespace the subject can delete, with the grants that
+// allow it; nil if there is none.
+func (a *auditor) deletesHome(s Subject) (*Record, []step) {
+	for i := range a.snapshot.Records {
+		r := &a.snapshot.Records[i]
+		deletion := Path{Any: []Need{pather{Target{Home: r.Namespace}, a.rights}.only("delete", "", "namespaces", r.Namespace)}}
+		if steps, open := a.rights.opens(identityOf(s), deletion, nil, nil); open {
+			return r, steps
+		}
+	}
+	return nil, nil
 }
 
 // checkWebhooks finds webhooks that get the objects of homes. The matchConditions of a

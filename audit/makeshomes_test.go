@@ -29,6 +29,19 @@ func TestMakesHomes(t *testing.T) {
 			s.give("", "x", eve, rule("", "namespaces", "create"))
 			s.give("other", "y", eve, rule("helm-tenant", "namespaces", "claim"))
 		}, nil, found},
+		{"namespaces, and to delete a home", func(s *Snapshot) {
+			s.give("", "x", eve, rule("", "namespaces", "create"), rule("", "namespaces", "delete", "a-tiller"))
+		}, nil, []string{"HT027 medium user eve"}},
+		{"namespaces, and to delete a home by a Role there", func(s *Snapshot) {
+			s.give("", "x", eve, rule("", "namespaces", "create"))
+			s.give("a-tiller", "y", eve, rule("", "namespaces", "delete"))
+		}, nil, []string{"HT027 medium user eve"}},
+		{"namespaces, and to delete them and to claim one", func(s *Snapshot) {
+			s.give("", "x", eve, rule("", "namespaces", "create"), rule("", "namespaces", "delete"), rule("helm-tenant", "namespaces", "claim", "b-tiller"))
+		}, []string{"HT027 medium user eve"}, []string{"HT027 medium user eve"}},
+		{"namespaces, and to delete another one", func(s *Snapshot) {
+			s.give("", "x", eve, rule("", "namespaces", "create"), rule("", "namespaces", "delete", "a-1"))
+		}, nil, found},
 		{"to claim them", func(s *Snapshot) { s.give("", "x", eve, rule("helm-tenant", "namespaces", "claim")) }, nil, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -239,7 +239,8 @@ func (p pather) makePods(i int) []Need {
 }
 
 // changeHome returns the ways to change the home namespace's labels. Deleting the
-// namespace is no way: the deployer's account and rights end with it.
+// namespace is no way: the deployer's account ends with it. Who can make the namespace again is
+// found by checkMakesHomes.
 func (p pather) changeHome() []Need {
 	var needs []Need
 	for _, write := range rbac.NamespaceWrites() {
