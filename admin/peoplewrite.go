@@ -113,16 +113,21 @@ func (p *peopleChange) mayMark(ctx context.Context, c *cluster.Client) (disconne
 }
 
 // look reads the bindings of the relations, and the Role of each. An owner may not read
-// the binding of owners, which is then listed in unseen, nor the Roles. The Roles are
-// compared with the caller's own rights, which is not needed for a caller with the verb
-// bind.
+// the binding of owners, which is then listed in unseen, nor that of readers if the tenant
+// can have none, nor the Roles. The Roles are compared with the caller's own rights, which
+// is not needed for a caller with the verb bind.
 func (p *peopleChange) look(ctx context.Context, c *cluster.Client, live *cluster.Live) error {
 	home := p.tenant.Home()
 	for _, as := range p.relations {
 		err := c.Lookup(ctx, live, []cluster.Key{peopleKey(home, as)})
-		if apierrors.IsForbidden(err) && as == tenant.RelationOwner && p.optional {
-			p.unseen = append(p.unseen, as)
-			continue
+		if apierrors.IsForbidden(err) && p.optional {
+			if as == tenant.RelationOwner {
+				p.unseen = append(p.unseen, as)
+				continue
+			}
+			if as == tenant.RelationReader && p.tenant.CheckReaders() != nil {
+				continue
+			}
 		}
 		if err != nil {
 			return err

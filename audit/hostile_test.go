@@ -15,6 +15,7 @@ import (
 	"helm-tenant/command"
 	"helm-tenant/command/shelltest"
 	"helm-tenant/install"
+	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -23,7 +24,9 @@ import (
 // hostileScene returns a cluster in which every name that other people can choose is word: in a
 // tenant's namespaces, in its home, and for an unmanaged Tiller.
 func hostileScene(word string) *Snapshot {
-	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation))
+	guarded := team("g", tenant.EngineImpersonation)
+	guarded.Rails = tenant.NewRails(false)
+	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation), guarded)
 	const home, ns = "a-tiller", "a-1"
 	user, group, account := User(word), Group(word), Account(word, word)
 	everything := rule("*", "*", "*")
@@ -67,6 +70,14 @@ func hostileScene(word string) *Snapshot {
 	spec := install.Deployment(team("h", tenant.EngineTiller).WithDefaults()).Spec
 	s.Workloads = append(s.Workloads, Workload{Kind: "Deployment", Namespace: "hand", Name: word, Template: &spec.Template, Deployment: &spec},
 		Workload{Kind: "DaemonSet", Namespace: home, Name: word, Template: &template}, Workload{Kind: "StatefulSet", Namespace: home, Name: "z" + word})
+	for _, kind := range []string{"Deployment", "ReplicaSet", "StatefulSet", "Job", "CronJob"} {
+		s.Workloads = append(s.Workloads, Workload{Kind: kind, Namespace: "g-1", Name: word, Demand: &rails.Demand{Class: word + "x"}, Sets: []string{word, "by-" + word}},
+			Workload{Kind: kind, Namespace: "g-1", Name: "by-" + word, Demand: &rails.Demand{Drivers: []string{word}, Storage: []string{word}}})
+	}
+	s.Workloads = append(s.Workloads, Workload{Kind: "ReplicaSet", Namespace: home, Name: "also-" + word, MadeBy: word, Account: word, Template: &template},
+		Workload{Kind: "ReplicaSet", Namespace: "hand", Name: "also-" + word, MadeBy: word, Account: word, Template: &template})
+	s.Demands = append(s.Demands, Demand{ObjectRef{"Ingress", "g-1", word}, &rails.Demand{Hosts: []string{word}, Annotations: map[string]string{word: word}}},
+		Demand{ObjectRef{"Service", "g-1", word}, &rails.Demand{ExternalIPs: []string{word}}}, Demand{ObjectRef{"PersistentVolumeClaim", "g-1", word}, &rails.Demand{Volumes: []string{word}}})
 	s.Tokens = append(s.Tokens, Token{home, word, "tiller"})
 	s.Policies = append(s.Policies, NetworkPolicy{home, word, networkingv1.NetworkPolicySpec{PodSelector: metav1.LabelSelector{}, Ingress: []networkingv1.NetworkPolicyIngressRule{{}}}})
 	s.Services = append(s.Services, Service{home, word, template.Labels})
@@ -78,7 +89,7 @@ func hostileScene(word string) *Snapshot {
 }
 
 var (
-	kubectlVerb  = regexp.MustCompile(`^(delete|edit|get|label)$`)
+	kubectlVerb  = regexp.MustCompile(`^(delete|edit|get|label|status)$`)
 	resourceName = regexp.MustCompile(`^[a-z]+$`)
 	helmVerb     = regexp.MustCompile(`^(init|revoke|destroy|export|migrate)$`)
 	helmFlag     = regexp.MustCompile(`^--[a-z]+(-[a-z]+)*(=|$)`)
@@ -91,12 +102,15 @@ func wrong(c command.Command, names map[string]bool) string {
 	case slices.ContainsFunc(c, func(word string) bool { return word == "" || !visible.Plain(word) }):
 		return "a word that is not seen"
 	case c[0] == "kubectl":
+		if c[1] == "rollout" {
+			c = c[1:] // kubectl rollout status
+		}
 		end := slices.Index(c, "--")
 		if end < 0 || !kubectlVerb.MatchString(c[1]) || !resourceName.MatchString(c[end-1]) {
 			return "not a verb, a resource and a name"
 		}
 		for _, word := range c[2 : end-1] {
-			if ns, ok := strings.CutPrefix(word, "--namespace="); word != "--overwrite" && word != "--output=yaml" && (!ok || !names[ns]) {
+			if ns, ok := strings.CutPrefix(word, "--namespace="); word != "--overwrite" && word != "--output=yaml" && word != "--timeout=5m" && (!ok || !names[ns]) {
 				return "the word " + word
 			}
 		}
@@ -149,6 +163,7 @@ func namesIn(s *Snapshot, word string) map[string]bool {
 	for _, ns := range s.Namespaces {
 		names[ns.Name] = true
 	}
+	names["g-1"] = true
 	return names
 }
 
@@ -201,7 +216,7 @@ func TestHostileNamesInFixes(t *testing.T) {
 		}
 		checkReportAsJSON(t, word, r)
 	}
-	for _, id := range []string{idClusterAdmin, idLeaves, idForeign, idImpostor, idLongToken, idStray, idOpenGroup, idNoAccount, idOrphan, idUnmanaged, idOpen, idFile, idStillIn, idClusterWide} {
+	for _, id := range []string{idClusterAdmin, idLeaves, idForeign, idImpostor, idLongToken, idStray, idOpenGroup, idNoAccount, idOrphan, idUnmanaged, idOpen, idFile, idStillIn, idClusterWide, idRefused} {
 		if !reported[id] {
 			t.Errorf("no scene has %s", id)
 		}

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -47,6 +48,9 @@ func (k *Kubeconfig) Derive(t Known, eachNamespace bool, name string, with Crede
 // as YAML (sigs.k8s.io/yaml, JSONToYAML).
 func writeConfig(config *clientcmdapi.Config) ([]byte, error) {
 	text, err := clientcmd.Write(*config)
+	if plain, _ := json.Marshal(config); err == nil && bytes.ContainsRune(plain, '\u0085') {
+		err = errors.New("control characters are not allowed: U+0085") // it has become a space
+	}
 	if err != nil {
 		return nil, fmt.Errorf("a name, path or argument in the kubeconfig's entry can't be written again: %w", err)
 	}
