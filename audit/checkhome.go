@@ -209,6 +209,16 @@ func (a *auditor) checkHost(d *deployer, c *corev1.Container, pod corev1.PodSpec
 	}
 }
 
+// foreignRights are the rights of a subject in a tenant's namespaces by bindings that are not the
+// tenant's.
+type foreignRights struct {
+	chains [][]string
+	fix    command.Fix
+	spaces []string
+	writes bool
+	more   string // rights that no role of a tenant should have
+}
+
 // checkNamespaces finds subjects with rights in a tenant's namespaces other than its
 // deployer and its own accounts.
 func (a *auditor) checkNamespaces(r *Record) {
@@ -216,14 +226,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 		return
 	}
 	t := r.Tenant
-	type foreign struct {
-		chains [][]string
-		fix    command.Fix
-		spaces []string
-		writes bool
-		more   string // rights that no role of a tenant should have
-	}
-	found := map[Subject]*foreign{}
+	found := map[Subject]*foreignRights{}
 	var order []Subject
 	for _, ns := range t.Namespaces {
 		for _, b := range a.rights.bindings[ns] {
@@ -248,7 +251,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 				}
 				f := found[s]
 				if f == nil {
-					f = &foreign{}
+					f = &foreignRights{}
 					found[s] = f
 					order = append(order, s)
 				}
@@ -265,29 +268,34 @@ func (a *auditor) checkNamespaces(r *Record) {
 	}
 	slices.SortFunc(order, compareSubjects)
 	for _, s := range order {
-		finding := r.about(s.String(), "%s has rights in namespace %s by a binding that is not the tenant's", s, shortened(found[s].spaces))
-		severity := Medium
-		switch {
-		case s.IsEverybody() && found[s].writes:
-			severity = Critical
-		case s.IsEverybody():
-			severity = High
-		case !found[s].writes:
-			severity = Low
-		}
-		if d := a.byRecord[r]; d != nil && slices.Contains(d.members, s) && !s.IsEverybody() {
-			severity = Low
-			finding.Text += "; it is a member, and a revoke leaves this"
-		}
-		if found[s].more != "" {
-			finding.Text += "; it may " + found[s].more
-			if severity != Critical {
-				severity = High
-			}
-		}
-		finding.Chains, finding.Fix = found[s].chains, found[s].fix
-		a.add(idForeign, severity, finding)
+		a.addForeign(r, s, found[s])
 	}
+}
+
+// addForeign reports a subject that has rights in the tenant's namespaces.
+func (a *auditor) addForeign(r *Record, s Subject, f *foreignRights) {
+	finding := r.about(s.String(), "%s has rights in namespace %s by a binding that is not the tenant's", s, shortened(f.spaces))
+	severity := Medium
+	switch {
+	case s.IsEverybody() && f.writes:
+		severity = Critical
+	case s.IsEverybody():
+		severity = High
+	case !f.writes:
+		severity = Low
+	}
+	if d := a.byRecord[r]; d != nil && slices.Contains(d.members, s) && !s.IsEverybody() {
+		severity = Low
+		finding.Text += "; it is a member, and a revoke leaves this"
+	}
+	if f.more != "" {
+		finding.Text += "; it may " + f.more
+		if severity != Critical {
+			severity = High
+		}
+	}
+	finding.Chains, finding.Fix = f.chains, f.fix
+	a.add(idForeign, severity, finding)
 }
 
 // deployerOf returns the deployer with that account, nil if there is none.

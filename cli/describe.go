@@ -109,7 +109,6 @@ func descriptionObject(d *admin.Description) any {
 
 func (s *session) printDescription(d *admin.Description) error {
 	w := s.out()
-	unseen := func(part string) bool { return slices.Contains(d.Unseen, part) }
 	head := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	visible.Fprintf(head, "Name:\t%s\n", d.Name)
 	visible.Fprintf(head, "Engine:\t%s\n", d.Engine)
@@ -121,8 +120,32 @@ func (s *session) printDescription(d *admin.Description) error {
 	if d.FluxAccount != "" {
 		visible.Fprintf(head, "Flux:\tservice account %s in each namespace, with the same role\n", d.FluxAccount)
 	}
+	printPeople(head, d)
+	if d.Unended {
+		visible.Fprintf(head, "Disconnect:\tnot finished: who was revoked may still use an open connection; to restart Tiller: %s\n", command.Run(command.Tenant("init", d.Name)))
+	}
+	for _, line := range railLines(d.Rails) {
+		visible.Fprintf(head, "%s:\t%s\n", line[0], line[1])
+	}
+	printState(head, d)
+	if err := head.Flush(); err != nil {
+		return err
+	}
+	if d.AllNamespaces {
+		fmt.Fprintln(w, "\nNamespaces: all")
+	} else {
+		fmt.Fprintln(w, "\nNamespaces, and who has rights there:")
+		printBindings(w, d.In)
+		printQuotas(w, d.In)
+	}
+	s.printDeviations(w, d)
+	return nil
+}
+
+// printPeople prints who may act as the tenant, and until when.
+func printPeople(head io.Writer, d *admin.Description) {
 	members := visible.List(d.Members.Names())
-	if unseen("members") {
+	if slices.Contains(d.Unseen, "members") {
 		members = "(you may not see them)"
 	}
 	visible.Fprintf(head, "Members:\t%s\n", dash(members))
@@ -145,12 +168,10 @@ func (s *session) printDescription(d *admin.Description) error {
 	if d.TermsUnread != "" {
 		visible.Fprintf(head, "For a time:\t(can't be read: %s)\n", d.TermsUnread)
 	}
-	if d.Unended {
-		visible.Fprintf(head, "Disconnect:\tnot finished: who was revoked may still use an open connection; to restart Tiller: %s\n", command.Run(command.Tenant("init", d.Name)))
-	}
-	for _, line := range railLines(d.Rails) {
-		visible.Fprintf(head, "%s:\t%s\n", line[0], line[1])
-	}
+}
+
+// printState prints what the tenant does at the moment, and what runs for it.
+func printState(head io.Writer, d *admin.Description) {
 	if d.Frozen != nil {
 		visible.Fprintf(head, "Frozen:\t%s, by %s\n", strings.TrimPrefix(d.Frozen.String(), "frozen "), d.Frozen.Means)
 	}
@@ -171,16 +192,10 @@ func (s *session) printDescription(d *admin.Description) error {
 		}
 		visible.Fprintf(head, "Pod:\t%s, %s, %s\n", pod.Name, strings.ToLower(pod.Phase), ready)
 	}
-	if err := head.Flush(); err != nil {
-		return err
-	}
-	if d.AllNamespaces {
-		fmt.Fprintln(w, "\nNamespaces: all")
-	} else {
-		fmt.Fprintln(w, "\nNamespaces, and who has rights there:")
-		printBindings(w, d.In)
-		printQuotas(w, d.In)
-	}
+}
+
+// printDeviations prints what is not enforced, the releases, and what differs from the record.
+func (s *session) printDeviations(w io.Writer, d *admin.Description) {
 	if d.PodSecurityUnheld != "" {
 		visible.Fprintf(w, "\nPodSecurity: %s\n", d.PodSecurityUnheld)
 	}
@@ -193,7 +208,7 @@ func (s *session) printDescription(d *admin.Description) error {
 	if d.GuardUnheld != "" {
 		visible.Fprintf(w, "\nGuard: %s\n", d.GuardUnheld)
 	}
-	printReleases(w, d, unseen("releases"))
+	printReleases(w, d, slices.Contains(d.Unseen, "releases"))
 	if d.Foreign != "" {
 		visible.Fprintf(w, "\nDiffers from the record: %s\n", d.Foreign)
 	}
@@ -207,7 +222,6 @@ func (s *session) printDescription(d *admin.Description) error {
 	if len(d.Unseen) > 0 {
 		visible.Fprintf(w, "\nNot shown, because you may not read it: %s\n", strings.Join(d.Unseen, ", "))
 	}
-	return nil
 }
 
 func printBindings(w io.Writer, in []admin.NamespaceOf) {

@@ -30,7 +30,7 @@ func (d *termFlag) Set(value string) error {
 	term, err := time.ParseDuration(value)
 	switch {
 	case err != nil:
-		return errors.New("it is not a duration such as 90m or 8h; a day is 24h")
+		return errors.New("it is not a duration such as 90m or 8h, of at most 292 years; a day is 24h")
 	case term < time.Second:
 		return errors.New("it must be at least 1s")
 	}

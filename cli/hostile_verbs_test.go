@@ -154,7 +154,7 @@ func hostileProof(word string) *prove.Report {
 
 func hostileWhoami(word string) whoami {
 	return whoami{Tenant: "a", HomeNamespace: word, Rule: word, Context: word, Cluster: word, Server: word, User: word, UserName: word + "2", Namespace: "a-1", Namespaces: []string{word, "a-1"},
-		Stale: word, Migration: word, May: mayRead, Temporary: &tenant.Term{Subject: tenant.User(word), Reason: word}, Frozen: &tenant.Freeze{Reason: word}, Deployer: &deployer{User: word, Problem: word, RoleGaps: []string{word}}}
+		Stale: word, Migration: word, May: mayRead, Temporary: &tenant.Term{Subject: tenant.User(word), Reason: word}, OwnerTemporary: &tenant.Term{Subject: tenant.User(word), Reason: word}, Frozen: &tenant.Freeze{Reason: word}, Deployer: &deployer{User: word, Problem: word, RoleGaps: []string{word}}}
 }
 
 func hostileMembership(word string) admin.Membership {

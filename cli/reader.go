@@ -30,7 +30,7 @@ func asReader(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig,
 	}
 	reader, known, err := isReader(ctx, client, r.Home)
 	if err != nil {
-		return r, fmt.Errorf("whether you may use or read the tenant: %w", err)
+		return r, fmt.Errorf("finding out whether you may use or only read the tenant: %w", err)
 	}
 	if known {
 		r.Reader = reader

@@ -80,27 +80,8 @@ objects, are listed, and refused unless the risk is accepted.`,
 	timeoutFlag(cmd, &o.timeout)
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		ends := o.finish || o.abort
-		switch {
-		case o.finish && o.abort:
-			return asUsage(cmd, errors.New("--finish and --abort contradict each other"))
-		case !ends && len(o.apply.files) == 0:
-			return asUsage(cmd, errors.New("no file is named: give -f FILE"))
-		case ends && (len(o.apply.files) > 0 || len(o.leave) > 0):
-			return asUsage(cmd, errors.New("--finish and --abort go by what was split, and take no -f and no --leave"))
-		case ends && o.output != "text":
-			return asUsage(cmd, fmt.Errorf("--output %s is for what moves; with --finish and --abort nothing does", o.output))
-		}
-		if o.narrow != "" && !o.finish {
-			return asUsage(cmd, errors.New("--narrow is for the end of a split: add it to --finish"))
-		}
-		if o.narrow != "" {
-			if err := tenant.CheckName(o.narrow); err != nil {
-				return asUsage(cmd, fmt.Errorf("--narrow: %w", err))
-			}
-		}
-		if len(validation.IsDNS1123Label(o.from)) > 0 {
-			return asUsage(cmd, fmt.Errorf("--from: %q is no name of a namespace", o.from))
+		if err := o.check(); err != nil {
+			return asUsage(cmd, err)
 		}
 		var err error
 		if r.Accepted, err = admin.ParseAccepted(o.apply.risks); err != nil {
@@ -110,6 +91,33 @@ objects, are listed, and refused unless the risk is accepted.`,
 		return s.split(cmd.Context(), o)
 	}
 	return cmd
+}
+
+// check refuses options that do not belong together.
+func (o *splitOptions) check() error {
+	ends := o.finish || o.abort
+	switch {
+	case o.finish && o.abort:
+		return errors.New("--finish and --abort contradict each other")
+	case !ends && len(o.apply.files) == 0:
+		return errors.New("no file is named: give -f FILE")
+	case ends && (len(o.apply.files) > 0 || len(o.leave) > 0):
+		return errors.New("--finish and --abort go by what was split, and take no -f and no --leave")
+	case ends && o.output != "text":
+		return fmt.Errorf("--output %s is for what moves; with --finish and --abort nothing does", o.output)
+	}
+	if o.narrow != "" && !o.finish {
+		return errors.New("--narrow is for the end of a split: add it to --finish")
+	}
+	if o.narrow != "" {
+		if err := tenant.CheckName(o.narrow); err != nil {
+			return fmt.Errorf("--narrow: %w", err)
+		}
+	}
+	if len(validation.IsDNS1123Label(o.from)) > 0 {
+		return fmt.Errorf("--from: %q is no name of a namespace", o.from)
+	}
+	return nil
 }
 
 func (s *session) split(ctx context.Context, o *splitOptions) error {

@@ -88,18 +88,8 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		return withHint(fmt.Errorf("the kubeconfig remembers namespace %q as the home of tenant %q, and there is no record there that you can read; namespace %s has a record of it, which may be a stranger's", home, resolved.Name, describeHome(elsewhere, there)),
 			typed("if an admin says that it is the home, change to it", command.Tenant("use", resolved.Name, "--home-namespace="+elsewhere)))
 	}
-	switch {
-	case apierrors.IsNotFound(err):
-		return withHint(fmt.Errorf("no tenant has its home in namespace %q of %s", home, k.Where()),
-			"if its home is elsewhere: helm tenant use TENANT --home-namespace NAMESPACE")
-	case apierrors.IsForbidden(err):
-		return withHint(fmt.Errorf("you may not read the record in namespace %q of %s: %w", home, k.Where(), err), askForTenant...)
-	case err != nil:
+	if err := checkRead(k, resolved.Name, home, record, err); err != nil {
 		return err
-	case resolved.Name != "" && record.Name != resolved.Name:
-		return fmt.Errorf("namespace %q of %s is the home of tenant %q, not of %q", home, k.Where(), record.Name, resolved.Name)
-	case record.Home() != home:
-		return fmt.Errorf("the record in namespace %q of %s says that its home is %q: ask an admin", home, k.Where(), record.Home())
 	}
 	record = record.WithDefaults()
 	if !named && !remembered {
@@ -126,6 +116,30 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 			*tenant.Extension
 		}{"ContextTenants", k.Context, extension})
 	}
+	s.sayUsed(k, known, record, engine)
+	return nil
+}
+
+// checkRead refuses a record that was not read from a home, or that is another tenant's.
+func checkRead(k *tenant.Kubeconfig, name, home string, record tenant.Tenant, err error) error {
+	switch {
+	case apierrors.IsNotFound(err):
+		return withHint(fmt.Errorf("no tenant has its home in namespace %q of %s", home, k.Where()),
+			"if its home is elsewhere: helm tenant use TENANT --home-namespace NAMESPACE")
+	case apierrors.IsForbidden(err):
+		return withHint(fmt.Errorf("you may not read the record in namespace %q of %s: %w", home, k.Where(), err), askForTenant...)
+	case err != nil:
+		return err
+	case name != "" && record.Name != name:
+		return fmt.Errorf("namespace %q of %s is the home of tenant %q, not of %q", home, k.Where(), record.Name, name)
+	case record.Home() != home:
+		return fmt.Errorf("the record in namespace %q of %s says that its home is %q: ask an admin", home, k.Where(), record.Home())
+	}
+	return nil
+}
+
+// sayUsed says what the context uses now, and what prevents that it takes effect.
+func (s *session) sayUsed(k *tenant.Kubeconfig, known tenant.Known, record tenant.Tenant, engine tenant.Engine) {
 	visible.Fprintf(s.out(), "context %q now %s tenant %s\n", k.Context, usesOrReads(known), record.Name)
 	if named := s.Env.Get(envvar.Tenant); named != "" && named != record.Name {
 		s.say("Note: HELM_TENANT is set, and says tenant %s until it is unset", named)
@@ -133,7 +147,6 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 	if !record.Engine.Has(engine) {
 		s.say("Note: tenant %s is for %s, which the helm that is used is not", record.Name, helmsFor(record.Engine))
 	}
-	return nil
 }
 
 func usesOrReads(t tenant.Known) string {

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
-	"helm-tenant/admin"
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/envvar"
@@ -40,8 +39,10 @@ type whoami struct {
 	// Grants reports whether the user may grant and revoke the tenant's members, as an
 	// owner or an admin.
 	Grants bool `json:"grants,omitempty"`
-	// Temporary is the end of the user's grant, if the user may read it.
-	Temporary *tenant.Term `json:"temporary,omitempty"`
+	// Temporary is the end of the user's grant as a member or reader, OwnerTemporary that of
+	// the grant as an owner, if the user may read it.
+	Temporary      *tenant.Term `json:"temporary,omitempty"`
+	OwnerTemporary *tenant.Term `json:"ownerTemporary,omitempty"`
 	// Frozen is nil unless the tenant is frozen.
 	Frozen *tenant.Freeze `json:"frozen,omitempty"`
 	// One of these is set, depending on the engine.
@@ -190,8 +191,10 @@ func (s *session) askAll(ctx context.Context, client *cluster.Client, k *tenant.
 	if resolved.Reader {
 		as = tenant.RelationReader
 	}
-	if term, found, err := admin.TermOf(ctx, client, resolved.Home, as, tenant.User(w.UserName)); err == nil && found {
-		w.Temporary = &term
+	w.Grants = mayGrant(ctx, client, resolved.Home)
+	w.Temporary = termOf(ctx, client, resolved.Home, as, w.UserName)
+	if w.Grants {
+		w.OwnerTemporary = termOf(ctx, client, resolved.Home, tenant.RelationOwner, w.UserName)
 	}
 	record, err := client.Record(ctx, resolved.Home)
 	if err == nil && record.Frozen != nil {
@@ -209,7 +212,6 @@ func (s *session) askAll(ctx context.Context, client *cluster.Client, k *tenant.
 	if resolved.Engine != tenant.EngineTiller {
 		w.May = mayDo(resolved.Reader)
 	}
-	w.Grants = mayGrant(ctx, client, resolved.Home)
 	if state, err := client.Migration(ctx, resolved.Home); err == nil && state != nil {
 		w.Migration = state.String() // without the record, the next checks show more
 	}

@@ -9,6 +9,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"helm-tenant/admin"
 	"helm-tenant/cluster"
 	"helm-tenant/helm"
 	"helm-tenant/install"
@@ -41,6 +42,16 @@ func askDeployer(ctx context.Context, client *cluster.Client, resolved tenant.Re
 func mayGrant(ctx context.Context, client *cluster.Client, home string) bool {
 	may, err := client.May(ctx, cluster.Permission{Verb: "update", Group: rbacv1.GroupName, Resource: "rolebindings", Name: rbac.MemberName, Namespace: home})
 	return err == nil && may
+}
+
+// termOf returns the end of the user's relation to the tenant; nil if it has none, or the user may
+// not read it.
+func termOf(ctx context.Context, client *cluster.Client, home string, as tenant.Relation, user string) *tenant.Term {
+	term, found, err := admin.TermOf(ctx, client, home, as, tenant.User(user))
+	if err != nil || !found {
+		return nil
+	}
+	return &term
 }
 
 // deployerGaps returns the rights that the tenant's service account lacks in a namespace

@@ -51,6 +51,9 @@ func (w whoami) print(s *session) error {
 	if w.Temporary != nil {
 		row("FOR A TIME", "%s", w.Temporary)
 	}
+	if w.OwnerTemporary != nil {
+		row("OWNER", "%s", w.OwnerTemporary)
+	}
 	if w.Frozen != nil {
 		row("FROZEN", "%s", strings.TrimPrefix(w.Frozen.String(), "frozen "))
 	}

@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -92,7 +93,7 @@ func TestRendersAlone(t *testing.T) {
 		}
 		for _, command := range [][]string{{"install"}, {"upgrade", "--install"}} {
 			d, err := ReadDeployment(3, slices.Concat(command, []string{"web", filepath.Join(root, c.chart)}, args))
-			if _, unknown := err.(*UnknownFlagError); unknown {
+			if _, unknown := errors.AsType[*UnknownFlagError](err); unknown {
 				continue
 			}
 			if err != nil {

@@ -29,7 +29,7 @@ func HasLabels(podLabels map[string]string) bool {
 // IsTiller reports whether pods of that kind are Tillers: by the labels by which Helm finds
 // its own, by an image's name, by a command, or by Tiller's port.
 func IsTiller(podLabels map[string]string, spec corev1.PodSpec) bool {
-	return HasLabels(podLabels) || slices.ContainsFunc(spec.Containers, isTiller)
+	return HasLabels(podLabels) || slices.ContainsFunc(Listening(spec), func(c *corev1.Container) bool { return isTiller(*c) })
 }
 
 // port is the port of Tiller's API (k8s.io/helm/pkg/tiller/environment).
@@ -66,9 +66,9 @@ func Program(c *corev1.Container) string {
 // Container returns the container of Tiller in its pod: by its specification, or by its
 // name, otherwise the first one. It is nil if there is none.
 func Container(spec corev1.PodSpec) *corev1.Container {
-	for i, c := range spec.Containers {
-		if isTiller(c) || c.Name == "tiller" {
-			return &spec.Containers[i]
+	for _, c := range Listening(spec) {
+		if isTiller(*c) || c.Name == "tiller" {
+			return c
 		}
 	}
 	if len(spec.Containers) > 0 {

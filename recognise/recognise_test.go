@@ -56,6 +56,15 @@ func TestIsTiller(t *testing.T) {
 			}
 		})
 	}
+	sidecar := corev1.Container{Image: "ghcr.io/helm/tiller:v2.17.0", RestartPolicy: new(corev1.ContainerRestartPolicyAlways)}
+	beside := corev1.PodSpec{Containers: []corev1.Container{{Image: "proxy"}}, InitContainers: []corev1.Container{sidecar}}
+	if !IsTiller(nil, beside) || Container(beside) != &beside.InitContainers[0] {
+		t.Error("a Tiller that keeps running as an init container is not recognised")
+	}
+	beside.InitContainers[0].RestartPolicy = nil
+	if IsTiller(nil, beside) {
+		t.Error("a container that ends before the others start is a Tiller")
+	}
 	if !IsTiller(Labels(), corev1.PodSpec{}) {
 		t.Error("it is not known by its labels")
 	}

@@ -75,10 +75,8 @@ func imageOf(image string) (name, version string) {
 // own default is all (k8s.io/helm/cmd/tiller).
 func historyMaxOf(c *corev1.Container) int {
 	text := Flag(c, "history-max")
-	for _, e := range c.Env {
-		if e.Name == "TILLER_HISTORY_MAX" && text == "" {
-			text = e.Value
-		}
+	if text == "" {
+		text, _ = valueOf("TILLER_HISTORY_MAX", c.Env)
 	}
 	count, err := strconv.Atoi(text)
 	if err != nil || count < 0 {

@@ -29,6 +29,7 @@ func TestSettingsOf(t *testing.T) {
 	}{
 		{"nothing", appsv1.DeploymentSpec{Replicas: new(int32(0))}, tenant.Tiller{}},
 		{"helm init's", one(corev1.Container{Image: "ghcr.io/helm/tiller:v2.17.0", Env: []corev1.EnvVar{{Name: "TILLER_HISTORY_MAX", Value: "7"}}}), tenant.Tiller{HistoryMax: new(7)}},
+		{"a variable twice: the kubelet takes the last", one(corev1.Container{Image: "ghcr.io/helm/tiller:v2.17.0", Env: []corev1.EnvVar{{Name: "TILLER_HISTORY_MAX", Value: "9"}, {Name: "TILLER_HISTORY_MAX", Value: "7"}}}), tenant.Tiller{HistoryMax: new(7)}},
 		{"an older helm init's", one(corev1.Container{Image: "gcr.io/kubernetes-helm/tiller:v2.9.1"}), tenant.Tiller{HistoryMax: new(0)}},
 		{"a flag", one(corev1.Container{Image: "a/tiller:v2.9.1" + digest, Command: []string{"sh", "-c", "exec /tiller --history-max=5"}, Env: []corev1.EnvVar{{Name: "TILLER_HISTORY_MAX", Value: "7"}}}),
 			tenant.Tiller{Image: "a/tiller:v2.9.1" + digest, HistoryMax: new(5)}},
