@@ -1,6 +1,7 @@
 package shelltest
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -26,5 +27,15 @@ helm | sh
 				t.Errorf("recorded (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestWordsDiffer: a chart of objects that have these names has no object twice.
+func TestWordsDiffer(t *testing.T) {
+	words := slices.Sorted(slices.Values(Words))
+	for i, word := range words[1:] {
+		if word == words[i] {
+			t.Errorf("%q is there twice", word)
+		}
 	}
 }
