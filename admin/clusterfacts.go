@@ -151,8 +151,9 @@ func (t *taking) hasMaker(kind string, object metav1.Object, w *audit.Workload) 
 }
 
 // isMadeOf reports whether a workload runs and asks for nothing that its maker does not, and
-// is a Tiller if its maker is one. A ReplicaSet of what a Deployment was before is not made of what it is: it can be scaled, and
-// its pods are created by a controller, which no policy of the guard holds.
+// is a Tiller if and only if its maker is one. A ReplicaSet of a Deployment's earlier template
+// is not made of its present one: it can be scaled, and its pods are created by a controller,
+// which no policy of the guard holds.
 func isMadeOf(w, maker audit.Workload) bool {
 	if w.Account != maker.Account || (w.Template == nil) != (maker.Template == nil) {
 		return false

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"helm-tenant/test/harness"
 )
 
 // TestDownloadByTunnel: a release's address with TLS is reached through the proxy that
@@ -117,7 +119,7 @@ func TestDownloadOddly(t *testing.T) {
 			return []string{"HELM_PLUGIN_DIR=" + to}
 		}, "downloaded and checked", false},
 		{"shasum alone", func(t *testing.T, _ *installing) []string {
-			return []string{"PATH=" + fake(t, "shasum", `[ "$*" = "-a 256" ] && exec `+program(t, "sha256sum")) + ":" + programs(t, "sha256sum", "shasum")}
+			return []string{"PATH=" + fake(t, "shasum", `[ "$*" = "-a 256" ] && exec `+harness.Program(t, "sha256sum")) + ":" + programs(t, "sha256sum", "shasum")}
 		}, "downloaded and checked", false},
 		{"nothing that makes checksums", func(t *testing.T, _ *installing) []string {
 			return []string{"PATH=" + programs(t, "sha256sum", "shasum")}
@@ -147,16 +149,6 @@ func TestDownloadOddly(t *testing.T) {
 			i.has(t, want)
 		})
 	}
-}
-
-// program returns the path of a program that install.sh needs.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skip(err)
-	}
-	return path
 }
 
 // programs returns a folder with all programs that install.sh may call, but for some.
