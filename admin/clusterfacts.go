@@ -51,6 +51,7 @@ func (t *taking) addWebhooks(kind, name string, hooks []admissionv1.ValidatingWe
 			Conditional: len(hook.MatchConditions) > 0}
 		if service := hook.ClientConfig.Service; service != nil {
 			w.Server = "service " + service.Name + " in namespace " + service.Namespace
+			w.Service = audit.ObjectRef{Kind: "Service", Namespace: service.Namespace, Name: service.Name}
 		} else if url := hook.ClientConfig.URL; url != nil {
 			w.Server = *url
 		}

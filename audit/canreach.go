@@ -236,6 +236,9 @@ func (a *auditor) reachedAs(one *somebody, likely bool, d *deployer) (reaching, 
 	if o, ok := a.kubeletPathTo(one, d); ok {
 		open = append(open, o)
 	}
+	if o, ok := a.answerPathTo(one, d); ok {
+		open = append(open, o)
+	}
 	r.Paths = newAccess(one.subject, false, open).Paths
 	if way, ok := a.connects(one, d); ok {
 		r.Paths = append(r.Paths, way)
@@ -285,7 +288,7 @@ func (a *auditor) generalOf(one *somebody) []opened {
 
 // acts reports whether the path lets its user do what the deployer can do.
 func (p Path) acts() bool {
-	return p.finding != idHome && p.finding != idKubelet && !slices.Contains([]string{"read-secrets", "read-configmaps"}, p.ID)
+	return p.finding != idHome && p.finding != idKubelet && p.finding != idAnswers && !slices.Contains([]string{"read-secrets", "read-configmaps"}, p.ID)
 }
 
 // asSomebody returns the path to act as that subject, of any kind.
@@ -316,7 +319,7 @@ func (a *auditor) candidates() []Subject {
 
 // matters reports whether any of the grants contains a right that some path needs.
 func (a *auditor) matters(grants []grant) bool {
-	in := leading{a.snapshot.Server, true, true}
+	in := leading{a.snapshot.Server, true, true, true}
 	return slices.ContainsFunc(grants, func(g grant) bool {
 		return a.rights.leads(g.rules, in) || g.binding.Namespace == "" && replacesKubelets(g.rules)
 	})

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -136,110 +135,6 @@ func (a *auditor) deletesHome(s Subject) (*Record, []step) {
 		}
 	}
 	return nil, nil
-}
-
-// checkWebhooks finds webhooks that get the objects of homes. The matchConditions of a
-// webhook are not evaluated: a webhook that has some is reported as one that may get
-// them.
-func (a *auditor) checkWebhooks() {
-	if a.unseen("namespaces") {
-		return
-	}
-	reported := map[string]bool{}
-	webhooks := slices.Clone(a.snapshot.Webhooks)
-	// Of several webhooks of a configuration, one without conditions is more certain.
-	slices.SortStableFunc(webhooks, func(x, y Webhook) int {
-		if x.Conditional == y.Conditional {
-			return 0
-		}
-		if y.Conditional {
-			return -1
-		}
-		return 1
-	})
-	for _, w := range webhooks {
-		key := w.Kind + " " + w.Configuration
-		if reported[key] {
-			continue
-		}
-		objects := w.sees()
-		homes := a.homesOf(w.NamespaceSelector)
-		if objects == "" || len(homes) == 0 {
-			continue
-		}
-		reported[key] = true
-		f := Finding{Subject: key, Text: fmt.Sprintf("%s is sent %s of %s", w.Server, objects, shortened(homes)), Chains: [][]string{{"namespace " + homes[0], key, w.Server}}}
-		if w.Conditional {
-			f.Text = fmt.Sprintf("%s may be sent %s of %s: its matchConditions, which are not evaluated, may leave some out", w.Server, objects, shortened(homes))
-		}
-		f.Fix = command.Run(command.Kubectl("edit", "", strings.ToLower(w.Kind), w.Configuration)).
-			With("give its webhooks a namespaceSelector that leaves out namespaces with the label " + tenant.LabelHome)
-		a.add(idWebhook, "", f)
-	}
-}
-
-// sees describes the objects of a home that the webhook gets; empty if none of them
-// matters.
-func (w Webhook) sees() string {
-	takes := func(group, resource, verb string) bool {
-		return slices.ContainsFunc(w.Rules, func(rule admissionv1.RuleWithOperations) bool {
-			operations := []admissionv1.OperationType{admissionv1.Create, admissionv1.OperationAll}
-			if verb == "update" {
-				operations = []admissionv1.OperationType{admissionv1.Update, admissionv1.OperationAll}
-			}
-			_, sub, isSub := strings.Cut(resource, "/")
-			return slices.ContainsFunc(operations, func(o admissionv1.OperationType) bool { return slices.Contains(rule.Operations, o) }) &&
-				(slices.Contains(rule.APIGroups, group) || slices.Contains(rule.APIGroups, "*")) &&
-				(rule.Scope == nil || *rule.Scope != admissionv1.ClusterScope) &&
-				slices.ContainsFunc(rule.Resources, func(r string) bool {
-					return r == resource || r == "*/*" || r == "*" && !isSub || isSub && (r == "*/"+sub || r == strings.TrimSuffix(resource, sub)+"*")
-				})
-		})
-	}
-	chosen := func(objects ...map[string]string) bool {
-		selector, err := metav1.LabelSelectorAsSelector(w.ObjectSelector)
-		return w.ObjectSelector == nil || err == nil && slices.ContainsFunc(objects, func(l map[string]string) bool { return selector.Matches(labels.Set(l)) })
-	}
-	plain, record := map[string]string{}, releaseLabels(w.ObjectSelector)
-	tiller := map[string]string{"app": "helm", "name": "tiller"}
-	switch {
-	case (takes("", "secrets", "create") || takes("", "secrets", "update")) && chosen(plain, record):
-		return "the Secrets"
-	case takes("", "serviceaccounts/token", "create") && chosen(plain):
-		return "the requests for tokens"
-	case w.Kind == "MutatingWebhookConfiguration" && chosen(tiller) && slices.ContainsFunc(podWrites, func(write act) bool { return takes(write.group, write.resource, write.verb) }):
-		return "the pods, to change them"
-	}
-	return ""
-}
-
-// podWrites are the requests that create or change a Tiller's pod.
-var podWrites = []act{
-	{"create", "", "pods"}, {"update", "", "pods"}, {"update", "", "pods/ephemeralcontainers"},
-	{"create", "apps", "deployments"}, {"update", "apps", "deployments"}, {"create", "apps", "replicasets"}, {"update", "apps", "replicasets"},
-}
-
-// releaseLabels returns the labels of a release record, with the selector's values for labels
-// whose values differ between records (k8s.io/helm/pkg/storage/driver).
-func releaseLabels(selector *metav1.LabelSelector) map[string]string {
-	record := map[string]string{"OWNER": "TILLER", "NAME": "x", "STATUS": "DEPLOYED", "VERSION": "1", "CREATED_AT": "1", "MODIFIED_AT": "1"}
-	requested := func(key, value string) {
-		if _, differs := record[key]; differs && key != "OWNER" {
-			record[key] = value
-		}
-	}
-	if selector == nil {
-		return record
-	}
-	for key, value := range selector.MatchLabels {
-		requested(key, value)
-	}
-	for _, requirement := range selector.MatchExpressions {
-		if requirement.Operator == metav1.LabelSelectorOpIn && len(requirement.Values) > 0 {
-			requested(requirement.Key, requirement.Values[0])
-		}
-	}
-	return record
 }
 
 // homesOf returns the homes that the selector matches.

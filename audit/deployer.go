@@ -204,6 +204,9 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 		t.Workload = *d.tiller
 		d.network = a.snapshot.network(d.tiller.Template, t.Home)
 		t.Open = d.network.listens
+		if t.Open && d.network.closed {
+			t.Closing, t.Policies = d.network.policies, a.policiesIn(t.Home)
+		}
 		if c := recognise.Container(d.tiller.Template.Spec); c != nil {
 			d.version = recognise.ImageVersion(c.Image)
 		}

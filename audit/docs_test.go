@@ -148,7 +148,7 @@ func everyPath() []Path {
 	var all []Path
 	for _, d := range a.deployers {
 		target := d.target
-		target.Open, target.InConfigMaps, target.Guarded, target.Members = true, true, true, []Subject{User("u"), Group("g"), Account("ci", "robot")}
+		target.Open, target.Closing, target.InConfigMaps, target.Guarded, target.Members = true, []string{"x"}, true, true, []Subject{User("u"), Group("g"), Account("ci", "robot")}
 		for _, minor := range []int{34, 37} {
 			target.Server = serverOfMinor(minor)
 			all = append(all, a.rights.paths(target)...)
@@ -156,7 +156,7 @@ func everyPath() []Path {
 		}
 	}
 	all = append(all, a.general...)
-	all = append(all, a.rights.borrowing(Subject{}), a.rights.replaceKubelet())
+	all = append(all, a.rights.borrowing(Subject{}), a.rights.replaceKubelet(), a.answer(ObjectRef{"Service", "hooks", "hook"}))
 	a.rights.served = []string{"helm.toolkit.fluxcd.io"}
 	all = append(all, a.rights.redefining(Subject{}))
 	s.Identities.Used = true

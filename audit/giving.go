@@ -59,7 +59,7 @@ func (p pather) useful(resource, namespace string) []string {
 // open a path by itself: its subject may have the other rights. In a namespace, rights to
 // cluster-scoped resources do not count.
 func (p pather) leads(role *ruleSet, namespace string) bool {
-	return p.rights.leads(role, leading{p.Server, namespace == "", p.InConfigMaps})
+	return p.rights.leads(role, leading{p.Server, namespace == "", p.InConfigMaps, len(p.Closing) > 0})
 }
 
 func (x *rights) leads(role *ruleSet, in leading) bool {
@@ -84,6 +84,7 @@ type leading struct {
 	server       Server
 	cluster      bool
 	inConfigMaps bool
+	closed       bool // only NetworkPolicies keep others from the Tiller
 }
 
 // leadingActs returns the acts that any path needs, and the right to bind.
@@ -93,6 +94,9 @@ func (x *rights) leadingActs(in leading) []act {
 	}
 	target := sample
 	target.Server, target.InConfigMaps = in.server, in.inConfigMaps
+	if !in.closed {
+		target.Closing = nil
+	}
 	// Without bindings, the names of the roles do not matter.
 	var acts []act
 	bare := newRights(nil, nil)
@@ -119,7 +123,7 @@ func (x *rights) leadingActs(in leading) []act {
 }
 
 // sample is a deployer to which every path exists.
-var sample = Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Guarded: true, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
+var sample = Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Closing: []string{"x"}, Guarded: true, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
 
 // writeRoles returns the ways to add rules to a role that its writer does not hold.
 func (p pather) writeRoles() []Need {
@@ -138,7 +142,13 @@ func (p pather) writeRoles() []Need {
 		}
 		slices.Sort(names)
 		for _, name := range slices.Compact(names) {
-			needs = append(needs, Need{ask("update", name), ask("escalate", name)}, Need{ask("patch", name), ask("escalate", name)})
+			for _, verb := range change {
+				need := Need{ask(verb, name), ask("escalate", name)}
+				if p.rights.roles[roleKey{scope.namespace, name}] == nil {
+					need = append(need, ask("create", name)) // see createIn
+				}
+				needs = append(needs, need)
+			}
 		}
 	}
 	return needs

@@ -95,6 +95,14 @@ func TestWebhooks(t *testing.T) {
 		{"pods, to be changed", []Webhook{hook(mutating, "", "pods", "CREATE", nil, false)}, "is sent the pods"},
 		{"pods, to be changed later", []Webhook{hook(mutating, "", "*/*", "UPDATE", labelled("app", "helm"), false)}, "is sent the pods"},
 		{"Deployments, to be changed", []Webhook{hook(mutating, "apps", "deployments", "UPDATE", nil, true)}, "may be sent the pods"},
+		{"RoleBindings, to be changed", []Webhook{hook(mutating, "rbac.authorization.k8s.io", "rolebindings", "UPDATE", nil, false)}, "is sent the RoleBindings"},
+		{"Roles, to be changed", []Webhook{hook(mutating, "rbac.authorization.k8s.io", "*", "CREATE", labelled("app.kubernetes.io/managed-by", "helm-tenant"), true)}, "may be sent the RoleBindings"},
+		{"RoleBindings, to be judged", []Webhook{hook(validating, "rbac.authorization.k8s.io", "rolebindings", "UPDATE", nil, false)}, ""},
+		{"RoleBindings of others", []Webhook{hook(mutating, "rbac.authorization.k8s.io", "rolebindings", "UPDATE", labelled("app", "web"), false)}, ""},
+		{"deleted RoleBindings", []Webhook{hook(mutating, "rbac.authorization.k8s.io", "rolebindings", "DELETE", nil, false)}, ""},
+		{"records, to be changed", []Webhook{hook(mutating, "", "configmaps", "UPDATE", nil, false)}, "is sent the tenants' records"},
+		{"namespaces, to be changed", []Webhook{hook(mutating, "", "namespaces", "UPDATE", nil, false)}, "is sent the namespaces themselves"},
+		{"cluster-scoped bindings, to be changed", []Webhook{hook(mutating, "rbac.authorization.k8s.io", "clusterrolebindings", "UPDATE", nil, false)}, ""},
 		{"other pods", []Webhook{hook(mutating, "", "pods", "CREATE", labelled("app", "web"), false)}, ""},
 	} {
 		s := sceneOf(team("a", tenant.EngineTiller))

@@ -54,3 +54,14 @@ func (a *auditor) beAccount(s Subject, impersonating bool) []Need {
 	}
 	return a.rights.beAccount(s, held, a.snapshot.Server, a.namesKnown(), impersonating)
 }
+
+// policiesIn returns the names of the NetworkPolicies in a namespace.
+func (a *auditor) policiesIn(namespace string) []string {
+	var names []string
+	for i := range a.snapshot.Policies {
+		if policy := &a.snapshot.Policies[i]; policy.Namespace == namespace {
+			names = append(names, policy.Name)
+		}
+	}
+	return names
+}

@@ -29,8 +29,10 @@ type Target struct {
 	Engine        tenant.Engine
 	// Server has the features of the API server.
 	Server Server
-	// Open reports whether its Tiller listens on the pod's own address.
-	Open bool
+	// Open reports whether its Tiller listens on the pod's own address. Closing are then the
+	// NetworkPolicies that keep others from it, if they do; Policies are all of the home.
+	Open              bool
+	Closing, Policies []string
 	// Workload is the Tiller's; Pods are the names of the pods that run with the
 	// deployer's account.
 	Workload Workload
@@ -112,7 +114,9 @@ func (p pather) all(verb, group, resource string) Need {
 
 // create returns the ways to create an object: a POST, which has no name, and a
 // server-side apply, for which the API server checks patch and create with the object's
-// name (k8s.io/apiserver/pkg/endpoints/handlers, patch.go).
+// name (k8s.io/apiserver/pkg/endpoints/handlers, patch.go). An update, for which it checks
+// update and create, creates objects of RBAC (k8s.io/kubernetes/pkg/registry/rbac,
+// AllowCreateOnUpdate).
 func (p pather) create(group, resource string) []Need {
 	return p.createIn(p.Home, group, resource)
 }
@@ -124,6 +128,9 @@ func (p pather) createIn(namespace, group, resource string) []Need {
 	needs := []Need{{ask("create")}}
 	for _, name := range p.rights.namesOf(act{"create", group, resource}) {
 		needs = append(needs, Need{ask("create", name), ask("patch", name)})
+		if group == rbacGroup {
+			needs = append(needs, Need{ask("create", name), ask("update", name)})
+		}
 	}
 	return needs
 }
@@ -204,6 +211,9 @@ func (x *rights) paths(t Target) []Path {
 		add("be-node", "be the node of its pods", idNode, p.beNode())
 	}
 	add("change-home", "loosen the home namespace's policies", idHome, p.changeHome())
+	if len(t.Closing) > 0 {
+		add("open-network", "open the Tiller on the network", idHome, p.openNetwork())
+	}
 	if t.Engine != "" {
 		// helm-tenant trusts this about the tenant, and grants the role to it.
 		add("write-record", "write the tenant's record", idHome, p.write("configmaps", tenant.RecordName))
@@ -249,6 +259,18 @@ func (p pather) changeHome() []Need {
 		}
 	}
 	return needs
+}
+
+// openNetwork returns the ways to let pods connect to a Tiller from which only NetworkPolicies
+// keep them. What one of them allows is allowed, and a pod that none selects is open.
+func (p pather) openNetwork() []Need {
+	const resource = "networkpolicies"
+	needs := append(p.create(networkGroup, resource), p.either(change, p.ask(networkGroup, resource, p.Policies...))...)
+	var all Need
+	for _, name := range p.Closing {
+		all = append(all, p.only("delete", networkGroup, resource, name)...)
+	}
+	return append(needs, all, p.all("deletecollection", networkGroup, resource))
 }
 
 // write returns the ways to change the content of the named object: to update it, or to

@@ -326,7 +326,8 @@ func TestWaysOfSeveralRights(t *testing.T) {
 		{"bind of any role", [][]rbacv1.PolicyRule{{create, rule(rbacGroup, "clusterroles", "bind")}}, []string{"user eve -> RoleBinding b0 -> Role r0: bind a role"}},
 		{"escalate", [][]rbacv1.PolicyRule{{rule(rbacGroup, "roles", "escalate", "patch")}}, nil}, // named patch, not the verb
 		{"write a role", [][]rbacv1.PolicyRule{{rule(rbacGroup, "roles", "escalate"), rule(rbacGroup, "roles", "update")}}, []string{"user eve -> RoleBinding b0 -> Role r0: write a role"}},
-		{"write one role", [][]rbacv1.PolicyRule{{rule(rbacGroup, "roles", "escalate", "x"), rule(rbacGroup, "roles", "update", "x")}}, []string{"user eve -> RoleBinding b0 -> Role r0: write a role"}},
+		{"write one role", [][]rbacv1.PolicyRule{{rule(rbacGroup, "roles", "escalate", "r0"), rule(rbacGroup, "roles", "update", "r0")}}, []string{"user eve -> RoleBinding b0 -> Role r0: write a role"}},
+		{"write one role that is not there", [][]rbacv1.PolicyRule{{rule(rbacGroup, "roles", "escalate", "x"), rule(rbacGroup, "roles", "update", "x")}}, nil},
 		{"write one role and escalate another", [][]rbacv1.PolicyRule{{rule(rbacGroup, "roles", "escalate", "x"), rule(rbacGroup, "roles", "update", "y")}}, nil},
 		{"impersonation by a RoleBinding", [][]rbacv1.PolicyRule{{impersonate, anybody}}, nil},
 	} {

@@ -106,7 +106,11 @@ type auditor struct {
 	general []Path
 	// nodePaths are the paths through privileged pods that were needed, by namespace.
 	nodePaths map[string]Path
-	findings  []Finding
+	// heard caches the webhooks that are sent objects of homes; answers the paths to their
+	// places, by their Services.
+	heard    *[]listener
+	answers  map[ObjectRef]Path
+	findings []Finding
 	// reported holds the parts of objects that findings have reported.
 	reported map[reportedPart]bool
 	// powerful are the deployers whose cluster-wide rights a finding reports.

@@ -6,6 +6,7 @@ const (
 	admissionGroup    = "admissionregistration.k8s.io"
 	aggregationGroup  = "apiregistration.k8s.io"
 	certificatesGroup = "certificates.k8s.io"
+	networkGroup      = "networking.k8s.io"
 )
 
 // serveAPI returns the ways to make the API server forward requests, including those for

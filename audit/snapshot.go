@@ -99,8 +99,10 @@ type Webhook struct {
 	// Kind is MutatingWebhookConfiguration or ValidatingWebhookConfiguration,
 	// Configuration its name.
 	Kind, Configuration string
-	// Server is what is called: "service NAME in namespace NS", or a URL.
+	// Server is what is called: "service NAME in namespace NS", or a URL. Service is that
+	// service; zero for a URL.
 	Server                            string
+	Service                           ObjectRef
 	Rules                             []admissionv1.RuleWithOperations
 	NamespaceSelector, ObjectSelector *metav1.LabelSelector
 	// Conditional says that it has matchConditions: CEL that may exclude some of the matching

@@ -132,6 +132,17 @@ func bindTo(kind, name string) try {
 	}
 }
 
+// putBinding creates a binding by an update, which names it.
+func putBinding(ctx context.Context, a *actor) error {
+	return create(a.RbacV1().RoleBindings(a.home).Update(ctx, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "made-by-outsider"},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"}, Subjects: subjects("user outsider")}, metav1.UpdateOptions{DryRun: dry.DryRun}))
+}
+
+// putRole creates a role by an update.
+func putRole(ctx context.Context, a *actor) error {
+	return create(a.RbacV1().Roles(a.home).Update(ctx, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "made-by-outsider"}, Rules: rules("* *")}, metav1.UpdateOptions{DryRun: dry.DryRun}))
+}
+
 // throughRBAC goes all the way: the outsider binds the role that writes RBAC to
 // themselves, by its rights then edit, and by those gets Tiller's token.
 func throughRBAC(ctx context.Context, a *actor) error {

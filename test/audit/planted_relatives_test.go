@@ -1,6 +1,10 @@
 package audit
 
-import "helm-tenant/rails"
+import (
+	appsv1 "k8s.io/api/apps/v1"
+
+	"helm-tenant/rails"
+)
 
 // plantedRelatives are further ways of the kinds that others among the planted show: by
 // another name for the same subject, by a subresource, by a controller in place of the API.
@@ -54,6 +58,34 @@ var plantedRelatives = []planting{
 	}, []string{"HT079  user zoe"}},
 	{"a cluster-scoped object of a controller, by a RoleBinding, which gives none", func(p *plant) {
 		p.grant("outside", "operations", []string{"create ops.crossplane.io:operations"}, "user zoe")
+	}, nil},
+	{"a webhook that changes bindings", func(p *plant) {
+		p.mutator("mutator", "rbac.authorization.k8s.io", "rolebindings", "outside")
+	}, []string{"HT028  MutatingWebhookConfiguration mutator"}},
+	{"a webhook that changes what homes do not have", func(p *plant) {
+		p.mutator("mutator", "networking.k8s.io", "ingresses", "outside")
+	}, nil},
+	{"pods where a webhook is answered that changes Tiller's", func(p *plant) {
+		ns := p.namespace(map[string]string{rails.LabelEnforce: "baseline"})
+		p.mutator("mutator", "", "pods", ns)
+		p.grant(ns, "pods", []string{"create pods"}, "user zoe")
+	}, []string{"HT028  MutatingWebhookConfiguration mutator", "HT085  user zoe"}},
+	{"the certificate and the Service of a webhook that changes members", func(p *plant) {
+		ns := p.namespace(map[string]string{rails.LabelEnforce: "baseline"})
+		p.mutator("mutator", "rbac.authorization.k8s.io", "rolebindings", ns)
+		p.grant(ns, "serve", []string{"get secrets", "patch services mutator"}, "group webhooks")
+	}, []string{"HT028  MutatingWebhookConfiguration mutator", "HT085  group webhooks"}},
+	{"Services where a webhook is answered", func(p *plant) {
+		ns := p.namespace(map[string]string{rails.LabelEnforce: "baseline"})
+		p.mutator("mutator", "", "pods", ns)
+		p.grant(ns, "serve", []string{"get,list,update services", "get pods"}, "user zoe")
+	}, []string{"HT028  MutatingWebhookConfiguration mutator"}},
+	{"the policies of a Tiller that only a NetworkPolicy closes", func(p *plant) {
+		p.mutateTiller("alpha-tiller", func(d *appsv1.Deployment) { container(d).Command[1] = "--listen=:44134" })
+		p.grant("alpha-tiller", "network", []string{"create networking.k8s.io:networkpolicies"}, "user zoe")
+	}, []string{"HT003 alpha " + tillerOfAlpha, "HT020 alpha user zoe"}},
+	{"the policies of a Tiller on its loopback", func(p *plant) {
+		p.grant("alpha-tiller", "network", []string{"* networking.k8s.io:networkpolicies"}, "user zoe")
 	}, nil},
 	{"pods in a namespace of nobody's that refuses no privileged ones", func(p *plant) {
 		p.grant(p.namespace(nil), "pods", []string{"create pods"}, "user zoe")

@@ -241,6 +241,20 @@ func (p *plant) webhook(name, owner, without string, conditions ...string) {
 	})
 }
 
+// mutator makes a webhook that can change a resource in every namespace, which a Service in that
+// namespace answers.
+func (p *plant) mutator(name, group, resource, namespace string) {
+	p.Helper()
+	none, ignore, second := admissionv1.SideEffectClassNone, admissionv1.Ignore, int32(1)
+	must(p.T, create(p.w.root.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(context.Background(), &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name},
+		Webhooks: []admissionv1.MutatingWebhook{{Name: "mutator.example.com", AdmissionReviewVersions: []string{"v1"}, SideEffects: &none, FailurePolicy: &ignore, TimeoutSeconds: &second, NamespaceSelector: &metav1.LabelSelector{},
+			ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: namespace, Name: "mutator"}},
+			Rules:        []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"UPDATE"}, Rule: admissionv1.Rule{APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: []string{resource}}}}}}}, metav1.CreateOptions{})))
+	p.later(func() {
+		p.gone(p.w.root.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(context.Background(), name, metav1.DeleteOptions{}))
+	})
+}
+
 // TestEveryFindingIsPlanted: each kind of finding is expected by one of the tests.
 func TestEveryFindingIsPlanted(t *testing.T) {
 	w := start(t)

@@ -1,0 +1,100 @@
+package audit
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/tenant"
+)
+
+// TestAnswers: who can answer in the place of a webhook that is sent objects of homes, by rights
+// in the namespace of its Service.
+func TestAnswers(t *testing.T) {
+	zoe := User("zoe")
+	pods := rule("", "pods", "create")
+	hook := func(change func(*Webhook)) Webhook {
+		w := Webhook{Kind: "MutatingWebhookConfiguration", Configuration: "injector", Server: "service hook in namespace hooks", Service: ObjectRef{"Service", "hooks", "hook"},
+			Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"CREATE"}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"*"}, Resources: []string{"pods"}}}}}
+		if change != nil {
+			change(&w)
+		}
+		return w
+	}
+	give := func(namespace string, who Subject, rules ...rbacv1.PolicyRule) func(*Snapshot) {
+		return func(s *Snapshot) { s.give(namespace, "w", who, rules...) }
+	}
+	withoutHomes := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: tenant.LabelHome, Operator: metav1.LabelSelectorOpDoesNotExist}}}
+	const open, high = "answer-webhook", "HT085 high user zoe"
+	for _, test := range []struct {
+		name  string
+		hook  Webhook
+		plant func(*Snapshot)
+		want  []string // the findings
+		reach bool
+	}{
+		{"nobody", hook(nil), func(*Snapshot) {}, nil, false},
+		{"pods", hook(nil), give("hooks", zoe, pods), []string{high}, true},
+		{"pods elsewhere", hook(nil), give("others", zoe, pods), nil, false},
+		{"a workload", hook(nil), give("hooks", zoe, rule("apps", "daemonsets", "create")), []string{high}, true},
+		{"the webhook's pod", hook(nil), func(s *Snapshot) {
+			s.Pods = append(s.Pods, Pod{Namespace: "hooks", Name: "hook-1", Account: "default"})
+			s.give("hooks", "w", zoe, rule("", "pods/exec", "create", "hook-1"))
+		}, []string{high}, true},
+		{"a pod that is not there", hook(nil), give("hooks", zoe, rule("", "pods/exec", "create", "hook-2")), nil, false},
+		{"a role to bind", hook(nil), func(s *Snapshot) {
+			s.Roles = append(s.Roles, Role{Name: "runner", Rules: []rbacv1.PolicyRule{pods}})
+			s.give("hooks", "w", zoe, rule(rbacGroup, "rolebindings", "create"), rule(rbacGroup, "clusterroles", "bind", "runner"))
+		}, []string{high}, true},
+		{"the certificate and the Service", hook(nil), give("hooks", zoe, rule("", "secrets", "get", "tls"), rule("", "services", "patch", "hook")), []string{high}, true},
+		{"the certificate and another Service", hook(nil), give("hooks", zoe, rule("", "secrets", "get"), rule("", "services", "update", "other")), nil, false},
+		{"the Service", hook(nil), give("hooks", zoe, rule("", "services", "update")), nil, false},
+		{"the certificate", hook(nil), give("hooks", zoe, rule("", "secrets", "get")), nil, false},
+		{"what runs it", hook(nil), give("hooks", Account("hooks", "operator"), pods), nil, false},
+		{"all accounts of its namespace", hook(nil), give("hooks", Group("system:serviceaccounts:hooks"), pods), nil, false},
+		{"an account elsewhere", hook(nil), give("hooks", Account("ci", "robot"), pods), []string{"HT085 high service account ci:robot"}, false},
+		{"an account of kube-system", hook(nil), give("hooks", Account("kube-system", "addon"), pods), []string{"HT085 medium service account kube-system:addon"}, false},
+		{"a tenant's deployer", hook(nil), give("hooks", Account("b-helm", "helm"), pods), []string{"HT005 high service account b-helm:helm", "HT085 high service account b-helm:helm"}, false},
+		{"everybody", hook(nil), give("hooks", Group("system:authenticated"), pods), []string{"HT085 critical group system:authenticated"}, true},
+		{"perhaps", hook(func(w *Webhook) { w.Conditional = true }), give("hooks", zoe, pods), []string{"HT085 medium user zoe"}, true},
+		{"no homes", hook(func(w *Webhook) { w.NamespaceSelector = withoutHomes }), give("hooks", zoe, pods), nil, false},
+		{"a validating one, of pods", hook(func(w *Webhook) { w.Kind = "ValidatingWebhookConfiguration" }), give("hooks", zoe, pods), nil, false},
+		{"a host elsewhere", hook(func(w *Webhook) { w.Server, w.Service = "https://hook.example/", ObjectRef{} }), give("hooks", zoe, pods), nil, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineImpersonation))
+			s.Namespaces = append(s.Namespaces, Namespace{Name: "hooks", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "baseline"}},
+				Namespace{Name: "others", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "baseline"}})
+			s.Webhooks = []Webhook{test.hook}
+			test.plant(s)
+			var got []string
+			for _, f := range Audit(s, Options{}).Findings {
+				if f.ID != idWebhook {
+					got = append(got, f.ID+" "+string(f.Severity)+" "+f.Subject)
+				}
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			for _, name := range []string{"a", "b"} {
+				var paths, want []string
+				for _, reached := range Audit(s, Options{Ask: zoe, Tenants: []string{name}}).CanReach {
+					for _, path := range reached.Paths {
+						paths = append(paths, path.ID)
+					}
+				}
+				if test.reach {
+					want = []string{open}
+				}
+				if diff := cmp.Diff(want, paths); diff != "" {
+					t.Errorf("--can-reach of %s, -want +got:\n%s", name, diff)
+				}
+			}
+		})
+	}
+}
