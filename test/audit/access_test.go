@@ -99,7 +99,7 @@ var ways = []way{
 		patch("rbac:rolebindings", "helm-tenant-member", `{"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"outsider"}]}`)},
 	{"bind", []string{"create,update rbac:rolebindings made-by-outsider", "bind rbac:clusterroles edit"}, nil, nil, "HT017", putBinding},
 	{"", []string{"create rbac:rolebindings made-by-outsider", "bind rbac:clusterroles edit"}, nil, nil, "", bindTo("ClusterRole", "edit")},
-	{"", []string{"create,update rbac:rolebindings another", "bind rbac:clusterroles edit"}, nil, nil, "", putBinding},
+	{"", []string{"create rbac:rolebindings made-by-outsider", "update rbac:rolebindings another", "bind rbac:clusterroles edit"}, nil, nil, "", putBinding},
 	{"", []string{"update rbac:rolebindings made-by-outsider", "bind rbac:clusterroles edit"}, nil, nil, "", putBinding},
 	{"bind", []string{"create rbac:rolebindings", "bind rbac:clusterroles rbac-writer"}, nil, nil, "HT017", throughRBAC},
 	{"bind", nil, []string{"create rbac:clusterrolebindings", "bind rbac:clusterroles imp"}, nil, "HT022", bindEverywhere("imp")},
