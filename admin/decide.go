@@ -82,6 +82,7 @@ func consider(f *facts, r Request) (*decision, error) {
 		(*decision).judgeHome,
 		(*decision).checkLiveStorage,
 		(*decision).adopt,
+		(*decision).noteTaken,
 		(*decision).settleFreeze,
 		(*decision).checkReleasesOfEngine,
 		(*decision).check,
@@ -309,7 +310,7 @@ func (d *decision) addReads(n *reads) {
 	if d.request.Disconnect && d.tenant.Engine.Has(tenant.EngineTiller) {
 		n.unmarkable = append(n.unmarkable, d.tenant.Home())
 	}
-	if d.labelledOnly() {
+	if d.labelledOnly() || d.takesHome() {
 		n.strangers = append(n.strangers, d.tenant.Home())
 	}
 	n.strangers = append(append(n.strangers, d.remade()...), d.selectedAnew()...)

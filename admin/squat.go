@@ -130,6 +130,50 @@ func (d *decision) judgeSquatter() error {
 	return nil
 }
 
+// takesHome reports whether --adopt takes a home namespace without any tenant's label. In
+// Kubernetes' own namespaces only administrators write.
+func (d *decision) takesHome() bool {
+	home := d.tenant.Home()
+	live := d.facts.live.Get(namespaceKey(home))
+	return d.request.Adopt && live != nil && live.GetLabels()[tenant.LabelTenant] == "" && !tenant.IsSystemNamespace(home) && !d.labelledOnly()
+}
+
+// noteTaken names what can act as the service accounts of such a home, except what the adoption
+// replaces or deletes: whoever made the namespace may have prepared it.
+func (d *decision) noteTaken() error {
+	if !d.takesHome() {
+		return nil
+	}
+	home := d.tenant.Home()
+	strangers, err := answerAbout(d.facts.strangers, "the objects of others", home)
+	if err != nil {
+		return err
+	}
+	var adopted []string
+	if d.looksByHand() {
+		found, err := d.byHand()
+		if err != nil {
+			return err
+		}
+		adopted = found.parts
+		for _, other := range found.tillers {
+			adopted = append(adopted, other.String())
+		}
+	}
+	for _, b := range d.adopted.bindings {
+		if b.GetNamespace() == home {
+			adopted = append(adopted, b.GetKind()+" "+b.GetName())
+		}
+	}
+	strangers = slices.DeleteFunc(slices.Clone(strangers), func(object string) bool {
+		return slices.Contains(adopted, strings.TrimPrefix(object, "token "))
+	})
+	if len(strangers) > 0 {
+		d.warn("namespace %q was made by others. What is in it stays, and can act in it: %s", home, visible.List(strangers))
+	}
+	return nil
+}
+
 // noteRemade warns of a namespace that the record names and that does not have the tenant's
 // label, and of bindings in it: it was deleted and created again, or the record is a stranger's.
 func (d *decision) noteRemade() error {

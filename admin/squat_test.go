@@ -86,6 +86,51 @@ func TestSquatted(t *testing.T) {
 	})
 }
 
+// TestTakenHome: what can act in a home namespace that had no tenant's label is named when it is
+// adopted. Whoever may create namespaces can prepare one that is called like the home.
+func TestTakenHome(t *testing.T) {
+	byHelm := engine(tenant.EngineImpersonation)
+	strangers := []string{"RoleBinding mine", "token Secret forever", "Pod miner"}
+	const warning = `namespace "t-helm" was made by others. What is in it stays, and can act in it: RoleBinding mine, token Secret forever, Pod miner`
+	prepared := func(home string, objects ...runtime.Object) world {
+		w := empty().with(append(objects, namespace(home))...)
+		w.strangers = map[string][]string{home: strangers}
+		return w
+	}
+	gives := bindingOf("t-helm", "mine", "edit", account("t-helm", "helm"))
+	marked := empty().with(namespace("t-helm", tenant.LabelManagedBy, tenant.ManagedBy))
+	marked.strangers = map[string][]string{"t-helm": strangers}
+	made := empty().after(t, asked(byHelm))
+	made.strangers = map[string][]string{"t-helm": strangers}
+	for _, test := range []struct {
+		name  string
+		world world
+		ask   Request
+		want  string
+	}{
+		{"nothing else", prepared("t-helm"), asked(byHelm, adopting), warning},
+		{"the deployer's account", prepared("t-helm", accountIn("t-helm", "helm")), asked(byHelm, adopting), warning},
+		{"a label of helm-tenant's", marked, asked(byHelm, adopting), warning},
+		{"another home", prepared("h"), asked(byHelm, adopting, home("h")), strings.ReplaceAll(warning, "t-helm", "h")},
+		{"a Tiller's home", prepared("t-tiller"), asked(adopting), strings.ReplaceAll(warning, "t-helm", "t-tiller")},
+		{"a binding that the adoption deletes", prepared("t-helm", gives), asked(byHelm, adopting), strings.ReplaceAll(warning, "RoleBinding mine, ", "")},
+		{"Kubernetes' own namespace", prepared("kube-system"), asked(byHelm, adopting, home("kube-system"), accept(RiskSharedHome)), ""},
+		{"a tenant that exists", made, asked(byHelm, adopting), ""},
+		{"no namespace yet", empty(), asked(byHelm, adopting), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p, err := decide(test.world.facts(t, test.ask), test.ask)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := slices.DeleteFunc(slices.Clone(p.Warnings), func(warning string) bool { return !strings.Contains(warning, "made by others") })
+			if want := slices.DeleteFunc([]string{test.want}, func(text string) bool { return text == "" }); !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 // TestExisting: an existing tenant has none of the requested namespaces. The record in somebody
 // else's home changes nothing about that.
 func TestExisting(t *testing.T) {
