@@ -43,6 +43,8 @@ func TestRecordFormats(t *testing.T) {
 		"record-5-flux.yaml":   {Name: "team-a", Namespaces: []string{"a", "b"}, Role: "admin", Engine: EngineImpersonation, FluxAccount: "flux", Rails: NewRails(false)},
 		"record-6-selector.yaml": {Name: "team-a", Namespaces: []string{"a", "b"}, NamespaceSelector: &NamespaceSelector{MatchLabels: map[string]string{"team": "a"}}, Selected: []string{"b"},
 			Role: "admin", Engine: EngineImpersonation, Rails: NewRails(false)},
+		"record-6-selector-expressions.yaml": {Name: "team-a", Namespaces: []string{"a", "b"}, NamespaceSelector: &NamespaceSelector{MatchExpressions: []SelectorRequirement{{"env", "In", []string{"dev", "test"}}}}, Selected: []string{"b"},
+			Role: "admin", Engine: EngineImpersonation, Rails: NewRails(false)},
 		"record-newer.yaml": newer,
 	}
 	files, err := filepath.Glob("testdata/formats/record-*.yaml")
@@ -127,6 +129,11 @@ func TestFileFormats(t *testing.T) {
 		},
 		"file-6-selector.yaml": {{Name: "team-a", Namespaces: []string{"a"}, Engine: EngineImpersonation,
 			NamespaceSelector: &NamespaceSelector{MatchLabels: map[string]string{"team": "a"}, MatchExpressions: []SelectorRequirement{{"env", "In", []string{"dev", "test"}}}}}},
+		"file-7-every-setting.yaml": {
+			fullTenant(), // its rails are the defaults of the file
+			{Name: "team-b", Namespaces: []string{"b"}, Engine: EngineImpersonation, Readers: Members{User("rita")}, Owners: Members{Account("ci", "owner")},
+				Temporary: Terms{{Subject: Account("ci", "deployer"), As: RelationMember, Until: evening}}, Rails: fullRails()},
+		},
 		"file-5-flux.yaml": {{Name: "team-a", Namespaces: []string{"a", "b"}, Engine: EngineImpersonation, FluxAccount: "flux"}},
 	} {
 		located, problems := ParseFile(name, []byte(format(t, name)))
