@@ -117,6 +117,11 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 	inventory.TillersUnseen = !seen(err)
 	revisions, helmRevisions, err := c.Revisions(ctx)
 	inventory.ReleasesUnseen = !seen(err)
+	if !inventory.TillersUnseen {
+		pods, err := tillerPods(ctx, c, tillers, revisions)
+		seen(err) // those of tenants are known
+		tillers = append(tillers, pods...)
+	}
 
 	homes, owned := map[string]bool{}, map[string]bool{}
 	for _, record := range records {

@@ -32,7 +32,7 @@ func recipe(t *testing.T, name string) []runtime.Object {
 	kinds := map[string]func() runtime.Object{
 		"Namespace": func() runtime.Object { return &corev1.Namespace{} }, "ServiceAccount": func() runtime.Object { return &corev1.ServiceAccount{} },
 		"Service": func() runtime.Object { return &corev1.Service{} }, "Deployment": func() runtime.Object { return &appsv1.Deployment{} },
-		"StatefulSet": func() runtime.Object { return &appsv1.StatefulSet{} }, "Role": func() runtime.Object { return &rbacv1.Role{} },
+		"StatefulSet": func() runtime.Object { return &appsv1.StatefulSet{} }, "DaemonSet": func() runtime.Object { return &appsv1.DaemonSet{} }, "Pod": func() runtime.Object { return &corev1.Pod{} }, "Role": func() runtime.Object { return &rbacv1.Role{} },
 		"RoleBinding": func() runtime.Object { return &rbacv1.RoleBinding{} }, "ClusterRoleBinding": func() runtime.Object { return &rbacv1.ClusterRoleBinding{} },
 	}
 	var objects []runtime.Object
@@ -98,6 +98,24 @@ func TestRecipes(t *testing.T) {
 				"taken from Tiller, and left to its 1 other subjects: ClusterRoleBinding operators -> ClusterRole cluster-admin",
 				"Tiller no longer uses TLS: only a port-forward reaches it; leave --tls out of helm's commands",
 				"Tiller loses settings that a tenant's Tiller can't have: argument --tls-verify, environment variable DRIVER, environment variable KEEP, volume certs"}},
+		{"daemon-set", "secret",
+			[]string{"delete ClusterRoleBinding tiller-nodes", "delete DaemonSet releases in namespace old", "replace ServiceAccount tiller in namespace old"},
+			[]string{`DaemonSet releases in namespace "old" goes: Deployment tiller-deploy takes its place`,
+				"Tiller loses settings that a tenant's Tiller can't have: DNS settings, host network, tolerations",
+				"taken from Tiller: ClusterRoleBinding tiller-nodes -> ClusterRole cluster-admin"}},
+		{"bare-pod", "secret",
+			[]string{"delete Pod tiller in namespace old", "delete RoleBinding tiller in namespace a", "replace ServiceAccount tiller in namespace old"},
+			[]string{`Pod tiller in namespace "old" goes: Deployment tiller-deploy takes its place`,
+				"Tiller no longer uses TLS: only a port-forward reaches it; leave --tls out of helm's commands",
+				"Tiller loses settings that a tenant's Tiller can't have: argument --tls, argument --tls-cert, argument --tls-verify, volume certs",
+				"taken from Tiller: RoleBinding tiller in namespace a -> ClusterRole admin"}},
+		{"flags-elsewhere", "secret", // its records alone say it
+			[]string{"delete RoleBinding tiller in namespace a", "delete Service tiller-deploy in namespace old", "replace Deployment tiller-deploy in namespace old", "replace ServiceAccount tiller in namespace old"},
+			[]string{"Tiller loses settings that a tenant's Tiller can't have: container metrics, environment variable KEEP, environment variable STORAGE"}},
+		{"sidecar", "configmap",
+			[]string{"delete Deployment dashboard in namespace old", "delete RoleBinding dashboard in namespace a", "replace ServiceAccount tiller in namespace old"},
+			[]string{`Deployment dashboard in namespace "old" goes: Deployment tiller-deploy takes its place`,
+				"Tiller loses settings that a tenant's Tiller can't have: container dashboard"}},
 	} {
 		t.Run(test.recipe, func(t *testing.T) {
 			objects := recipe(t, test.recipe)
@@ -134,6 +152,12 @@ func TestRecipes(t *testing.T) {
 			// both.
 			other := map[tenant.Storage]tenant.Storage{"secret": "configmap", "configmap": "secret"}[test.storage]
 			w.records = map[tenant.Storage]int{other: 2}
+			if test.recipe == "flags-elsewhere" {
+				if prepared, err := decide(w.facts(t, request), request); err != nil || prepared.Tenant.Tiller.Storage != other {
+					t.Errorf("with records of another storage: %v", err)
+				}
+				return
+			}
 			if got := w.decide(t, request).Err; !strings.Contains(got, "stores releases as "+string(test.storage)+"s, but the release records in namespace \"old\" are stored") {
 				t.Errorf("with records of another storage: %s", got)
 			}
@@ -158,6 +182,10 @@ func TestRecipeSettings(t *testing.T) {
 		{"stateful-set", "registry.example/tiller", "v2.16.1", 0, 2, ""},
 		{"other-image", "registry.example/platform/helm-server:1", "", 9, 1, ""},
 		{"variables", "registry.example/platform/helm-server:7", "", 9, 3, "Tiller was started as /usr/local/bin/tiller in image registry.example/platform/helm-server:7, and a tenant's Tiller is started as /tiller"},
+		{"daemon-set", "registry.example/tiller@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "", 3, 1, ""},
+		{"bare-pod", "registry.example/mirror/helm-tiller", "v2.16.12", 0, 1, ""},
+		{"flags-elsewhere", "registry.example/distroless/releases@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "", 0, 1, "Tiller was started as /app/tiller in image registry.example/distroless/releases@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, and a tenant's Tiller is started as /tiller"},
+		{"sidecar", "", "", 4, 1, ""},
 	} {
 		request := asked(adopting, home("old"))
 		prepared, err := decide(empty().with(recipe(t, test.recipe)...).facts(t, request), request)
@@ -228,7 +256,7 @@ func inNamespaces(t *testing.T, objects []runtime.Object) []string {
 // TestTillersByWhatRuns: the list of tenants has every Tiller that init --adopt takes over,
 // whatever it is called, and none that a member made in a namespace of the tenant's.
 func TestTillersByWhatRuns(t *testing.T) {
-	for _, name := range []string{"helm-init", "default-account", "helm-docs-two-namespaces", "kubergrunt", "magic-namespace", "helm-tiller-rbac", "stateful-set", "other-image", "variables"} {
+	for _, name := range []string{"helm-init", "default-account", "helm-docs-two-namespaces", "kubergrunt", "magic-namespace", "helm-tiller-rbac", "stateful-set", "other-image", "variables", "daemon-set", "bare-pod", "flags-elsewhere", "sidecar"} {
 		server, c := empty().with(recipe(t, name)...).start(t)
 		write(t, c, asked())
 		for _, object := range recipe(t, name) {
@@ -237,6 +265,12 @@ func TestTillersByWhatRuns(t *testing.T) {
 				o.Namespace = "a"
 				server.Put(o)
 			case *appsv1.StatefulSet:
+				o.Namespace = "a"
+				server.Put(o)
+			case *appsv1.DaemonSet:
+				o.Namespace = "a"
+				server.Put(o)
+			case *corev1.Pod:
 				o.Namespace = "a"
 				server.Put(o)
 			}

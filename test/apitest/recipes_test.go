@@ -21,6 +21,7 @@ import (
 var recipeKinds = map[string]schema.GroupVersionResource{
 	"ServiceAccount": {Version: "v1", Resource: "serviceaccounts"}, "Service": {Version: "v1", Resource: "services"},
 	"Deployment": {Group: "apps", Version: "v1", Resource: "deployments"}, "StatefulSet": {Group: "apps", Version: "v1", Resource: "statefulsets"},
+	"DaemonSet": {Group: "apps", Version: "v1", Resource: "daemonsets"}, "Pod": {Version: "v1", Resource: "pods"},
 	"Role": {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"}, "RoleBinding": {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
 	"ClusterRoleBinding": {Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"},
 }
@@ -59,10 +60,10 @@ type seenTiller struct {
 func TestRecipesAgree(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	storages := map[string]string{"kubergrunt": "secret", "other-image": "secret", "variables": "secret"} // of the others ConfigMaps
+	storages := map[string]string{"kubergrunt": "secret", "other-image": "secret", "variables": "secret", "daemon-set": "secret", "bare-pod": "secret", "flags-elsewhere": "secret"} // of the others ConfigMaps
 	files, err := filepath.Glob(filepath.Join("..", "..", "admin", "testdata", "recipes", "*.yaml"))
 	must(t, err)
-	if len(files) < 9 {
+	if len(files) < 13 {
 		t.Fatalf("there are %d recipes", len(files))
 	}
 	for _, file := range files {
