@@ -109,5 +109,6 @@ func retryAfter(response *http.Response) time.Duration {
 	if response.StatusCode != http.StatusTooManyRequests || err != nil || seconds <= 0 {
 		return 0
 	}
-	return min(time.Duration(seconds)*time.Second, longestWait)
+	// The shorter one first: a product could overflow.
+	return time.Duration(min(seconds, int(longestWait/time.Second))) * time.Second
 }

@@ -27,6 +27,10 @@ func TestRetryAfter(t *testing.T) {
 		{"an hour, of a gateway", "3600", http.StatusServiceUnavailable, 10 * time.Second, "currently unable to handle the request", 1},
 		{"a second", "1", http.StatusTooManyRequests, 10 * time.Second, "", 2},
 		{"a second, without a limit", "1", http.StatusTooManyRequests, 0, "", 2},
+		{"more than an int of nanoseconds, without a limit", "18446744073", http.StatusTooManyRequests, 0, "is overloaded (429), try again later", 1},
+		{"more than an int", "99999999999999999999", http.StatusTooManyRequests, 0, "is overloaded (429), try again later", 1},
+		{"a word", "soon", http.StatusTooManyRequests, 10 * time.Second, "is overloaded (429)", 1},
+		{"a fraction", "1.5", http.StatusTooManyRequests, 10 * time.Second, "is overloaded (429)", 1},
 		{"a date, which client-go does not read", "Fri, 31 Dec 2099 23:59:59 GMT", http.StatusTooManyRequests, 10 * time.Second, "is overloaded (429)", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -55,5 +59,23 @@ func TestRetryAfter(t *testing.T) {
 				t.Errorf("%d requests, error %v", asked.Load(), err)
 			}
 		})
+	}
+}
+
+// TestLongestWait: an impersonated request is sent again after a while, and not at once, however
+// long the API server asks to wait.
+func TestLongestWait(t *testing.T) {
+	for after, want := range map[string]time.Duration{
+		"1": time.Second, "30": 30 * time.Second, "31": longestWait, "99999999999": longestWait, "18446744073": longestWait, "9223372036854775807": longestWait,
+		"": 0, "0": 0, "-1": 0, "soon": 0, "1.5": 0, "99999999999999999999": 0,
+	} {
+		response := &http.Response{StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {after}}}
+		if got := retryAfter(response); got != want {
+			t.Errorf("%q: %v, not %v", after, got, want)
+		}
+		response.StatusCode = http.StatusServiceUnavailable
+		if got := retryAfter(response); got != 0 {
+			t.Errorf("%q of another answer: %v", after, got)
+		}
 	}
 }
