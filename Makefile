@@ -47,7 +47,7 @@ test: ## all tests: unit, scripts, a real API server, a real node, attacks
 
 soak: ## the same in their long forms: every kill point, 10,000 random sets, fuzzing; some hours
 	@bash scripts/test-prerequisites.sh
-	go test -count=1 -timeout 30m ./...
+	HELM_TENANT_SOAK=yes go test -count=1 -timeout 60m ./...
 	cd test && go run ./cmd/testcluster build >/dev/null
 	cd test && HELM_TENANT_SOAK=yes $(TESTS) -timeout 8h $(ALL_TESTS)
 	$(MAKE) fuzz

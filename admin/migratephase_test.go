@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -72,8 +74,13 @@ func refusing[T any](s *clustertest.Server, verb, kind string, run func() (T, er
 
 // gone are the things that disappear while a tenant migrates.
 var gone = map[string]func(*clustertest.Server){
-	"nothing":                      func(*clustertest.Server) {},
-	"a namespace with releases":    func(s *clustertest.Server) { s.Remove(namespaceKey("a")) },
+	"nothing":                   func(*clustertest.Server) {},
+	"a namespace with releases": func(s *clustertest.Server) { s.Remove(namespaceKey("a")) },
+	"a namespace, which is made again": func(s *clustertest.Server) {
+		removeAllIn(s, "a", "", "")
+		s.Remove(namespaceKey("a"))
+		s.Put(namespaceNamed("a"))
+	},
 	"a namespace without releases": func(s *clustertest.Server) { s.Remove(namespaceKey("b")) },
 	"Tiller's account":             func(s *clustertest.Server) { s.Remove(accountKey("t-tiller", "tiller")) },
 	"Helm's account":               func(s *clustertest.Server) { s.Remove(accountKey("t-tiller", "helm")) },
@@ -91,7 +98,29 @@ var gone = map[string]func(*clustertest.Server){
 	"the binding of Tiller's storage": func(s *clustertest.Server) { removeAllIn(s, "t-tiller", "RoleBinding", "") },
 	"the deployer's bindings":         func(s *clustertest.Server) { removeAllIn(s, "a", "RoleBinding", "") },
 	"the record":                      func(s *clustertest.Server) { s.Remove(recordKey("t-tiller")) },
-	"the home":                        func(s *clustertest.Server) { s.Remove(namespaceKey("t-tiller")) },
+	"what the record says": func(s *clustertest.Server) {
+		changeByHand(s, recordKey("t-tiller"), "data", tenant.RecordKey, "name: [t\n")
+	},
+	"what a record of Helm 3 holds": func(s *clustertest.Server) {
+		changeByHand(s, helmKey(2), "data", "release", "SDRzSUFBQUFBQUFB")
+	},
+	"what a record of Tiller holds": func(s *clustertest.Server) {
+		changeByHand(s, cluster.Key{Kind: "Secret", Namespace: "t-tiller", Name: "web.v2"}, "data", "release", "SDRzSUFBQUFBQUFB")
+	},
+	"the home": func(s *clustertest.Server) { s.Remove(namespaceKey("t-tiller")) },
+}
+
+// changeByHand sets a field of an object, if there is one, to text.
+func changeByHand(s *clustertest.Server, key cluster.Key, path ...string) {
+	object := s.Get(key)
+	if object == nil {
+		return
+	}
+	text, path := path[len(path)-1], path[:len(path)-1]
+	if err := unstructured.SetNestedField(object.Object, text, path...); err != nil {
+		panic(err)
+	}
+	s.Put(object)
 }
 
 func helmKey(revision int) cluster.Key {
@@ -125,10 +154,24 @@ func onward(ctx context.Context, m *Migrate, phase tenant.Phase) error {
 // TestMigrateWays: from each phase the migration can be completed and aborted, whatever was
 // deleted; in the last two phases only the way that was taken is open.
 func TestMigrateWays(t *testing.T) {
-	// The condition that the error names, and the error.
-	namespace := `namespace "a" does not exist`
-	role := "ClusterRole admin, does not exist: create it"
-	blocked := map[string]string{"a namespace with releases": namespace, "the role": role}
+	// early are the phases in which the way to the end needs what was deleted.
+	early := func(phase tenant.Phase) bool { return phase == "" || phase == tenant.PhaseFrozen }
+	always := func(tenant.Phase) bool { return true }
+	// What is deleted or changed, the error that names it, and what the admin does then.
+	type obstacle struct {
+		says     string
+		onward   func(tenant.Phase) bool
+		back     bool
+		repaired func(*clustertest.Server)
+	}
+	blocked := map[string]obstacle{
+		"a namespace with releases":     {`namespace "a" does not exist`, early, false, func(s *clustertest.Server) { s.Put(namespaceNamed("a")) }},
+		"the role":                      {"ClusterRole admin, does not exist: create it", early, false, func(s *clustertest.Server) { s.Put(clusterRole("admin", "*")) }},
+		"what a record of Tiller holds": {"Secret web.v2 in namespace t-tiller is no release record of Helm 2", func(p tenant.Phase) bool { return p != tenant.PhaseFinishing }, false, gone["the newest record of Tiller"]},
+		"what the record says": {"tenant.yaml: line 1: did not find expected", always, true, func(s *clustertest.Server) {
+			write(t, s.Connect(), Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a", "b"}}})
+		}},
+	}
 	scenarios := 0
 	for phase := range broken {
 		objects := inPhase(t, phase)
@@ -148,11 +191,12 @@ func TestMigrateWays(t *testing.T) {
 				if phase != tenant.PhaseAborting {
 					server, m := without(what)
 					err := onward(t.Context(), m, phase)
-					if says := blocked[what]; says != "" && (phase == "" || phase == tenant.PhaseFrozen) {
-						if !strings.Contains(fullText(err), says) {
+					if o, listed := blocked[what]; listed && o.onward(phase) {
+						if !strings.Contains(fullText(err), o.says) {
 							t.Errorf("to the end: got %q", fullText(err))
 						}
-						server.Put(namespaceNamed("a"), clusterRole("admin", "*"))
+						o.repaired(server)
+						m.File += "-4"
 						err = onward(t.Context(), m, phase)
 					}
 					checkEnd(t, server, "to the end", err, lost)
@@ -162,6 +206,13 @@ func TestMigrateWays(t *testing.T) {
 				}
 				server, m := without(what)
 				_, err := m.Abort(t.Context())
+				if o := blocked[what]; o.back {
+					if !strings.Contains(fullText(err), o.says) {
+						t.Errorf("back: got %q", fullText(err))
+					}
+					o.repaired(server)
+					_, err = m.Abort(t.Context())
+				}
 				checkEnd(t, server, "back", err, lost)
 				if err == nil && !lost && server.Get(tillerKey("t-tiller")) == nil {
 					t.Error("back: there is no Tiller")
@@ -181,10 +232,20 @@ func checkEnd(t *testing.T, server *clustertest.Server, way string, err error, l
 		}
 		return
 	}
+	var left []string // the namespaces that still are the tenant's
+	for _, ns := range []string{"a", "b"} {
+		if object := server.Get(namespaceKey(ns)); object != nil && object.GetLabels()[tenant.LabelTenant] == "t" {
+			left = append(left, ns)
+		}
+	}
 	said, ok := errors.AsType[*LostRecordError](err)
-	if !ok || strings.Join(said.Namespaces, ",") != "a,b" {
+	if !ok || !slices.Equal(said.Namespaces, left) {
 		t.Fatalf("%s: got %v", way, err)
 	}
+	if len(left) == 0 {
+		return
+	}
+	server.Put(clusterRole("admin", "*"))
 	c := server.Connect()
 	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
 		again := Request{Tenant: tenant.Tenant{Name: "t", Namespaces: said.Namespaces, Engine: engine, HomeNamespace: said.Home}}
