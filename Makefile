@@ -41,6 +41,7 @@ ALL_TESTS := ./e2e ./faults ./attack ./audit ./preflight ./everyday ./apitest ./
 test: ## all tests: unit, scripts, a real API server, a real node, attacks
 	@bash scripts/test-prerequisites.sh
 	go test -timeout 30m ./...
+	cd scripts/release && go test -trimpath ./...
 	cd test && go run ./cmd/testcluster build >/dev/null
 	cd test/cel && go test -count=1 ./...
 	cd test && $(TESTS) -timeout 90m $(ALL_TESTS)
@@ -73,6 +74,7 @@ fmt:
 vet:
 	go vet ./...
 	cd test && go vet ./...
+	cd scripts/release && go vet -trimpath ./...
 
 lint: ## the linters that Helm runs (.golangci.yml)
 	@mkdir -p "$(CACHE)/tools"
@@ -97,8 +99,10 @@ picture: ## draw the imports in docs/architecture.md
 tidy:
 	@for module in $(MODULES); do (cd $$module && go mod tidy -diff) || exit 1; done
 
+# -trimpath: with it, scripts/package.sh has compiled most of it already.
 unit:
 	go test -timeout 30m ./...
+	cd scripts/release && go test -trimpath ./...
 
 cross: ## compile for every platform; `make package` links what a release has
 	@for platform in $(PLATFORMS); do \
@@ -136,4 +140,4 @@ release: ## bump to VERSION, tag, build and verify a release
 	@bash scripts/release.sh "$(if $(filter-out file,$(origin VERSION)),$(VERSION))"
 
 clean: ## remove what was built in the tree
-	rm -rf bin dist
+	rm -rf bin dist dist.unfinished

@@ -108,7 +108,7 @@ stop_download() { # a background process is not ended by Ctrl-C
 	downloading='' watching=''
 }
 
-signature() { # SUMS ASC: prints good, bad or unknown (no gpg, or not its key)
+signature() { # SUMS ASC: prints good, bad, unknown (no gpg, or not its key), expired or revoked (the key)
 	command -v gpg >/dev/null 2>&1 || { echo unknown; return; }
 	if [ -n "${HELM_TENANT_KEYRING:-}" ]; then
 		[ -r "$HELM_TENANT_KEYRING" ] || fail "HELM_TENANT_KEYRING $HELM_TENANT_KEYRING can't be read"
@@ -126,6 +126,10 @@ signature() { # SUMS ASC: prints good, bad or unknown (no gpg, or not its key)
 		echo good
 	elif grep -q '^\[GNUPG:\] NO_PUBKEY ' "$temp/status"; then
 		echo unknown
+	elif grep -q '^\[GNUPG:\] EXPKEYSIG ' "$temp/status"; then
+		echo expired
+	elif grep -q '^\[GNUPG:\] REVKEYSIG ' "$temp/status"; then
+		echo revoked
 	else
 		echo bad
 	fi
@@ -139,7 +143,11 @@ download() { # gets the program into $temp/new, checked
 	fetch SHA256SUMS.asc "$temp/SHA256SUMS.asc" 2>/dev/null || rm -f "$temp/SHA256SUMS.asc"
 	state=unknown
 	if [ -s "$temp/SHA256SUMS.asc" ]; then state=$(signature "$temp/SHA256SUMS" "$temp/SHA256SUMS.asc"); fi
-	[ "$state" != bad ] || fail "the signature of SHA256SUMS at $HELM_TENANT_URL is bad; nothing is used"
+	case $state in
+	bad) fail "the signature of SHA256SUMS at $HELM_TENANT_URL is bad; nothing is used" ;;
+	expired) fail "the key that signed SHA256SUMS at $HELM_TENANT_URL has expired; import its current form, or install a newer release" ;;
+	revoked) fail "the key that signed SHA256SUMS at $HELM_TENANT_URL was revoked; install a newer release" ;;
+	esac
 	if [ ! -f "$sums" ]; then
 		[ "$state" = good ] || command -v gpg >/dev/null 2>&1 || fail "nothing vouches for SHA256SUMS at $HELM_TENANT_URL: install gpg, which checks its signature, or unpack a release archive"
 		[ "$state" = good ] || fail "nothing vouches for SHA256SUMS at $HELM_TENANT_URL: import the release's public key into gpg, or name its file with HELM_TENANT_KEYRING"

@@ -4,4 +4,10 @@
 # Helm 2 can't unpack. -trimpath lets all copies of the source share what Go has compiled.
 set -euo pipefail
 cd "$(dirname "$0")/release"
+# The program itself is built for this machine with the pinned toolchain, whatever the caller's
+# settings say.
+GOTOOLCHAIN=$(sed -n 's/^toolchain //p' go.mod)
+GOOS=$(go env GOHOSTOS) GOARCH=$(go env GOHOSTARCH) GOAMD64=v1 GOARM64=v8.0
+GOFLAGS=-mod=readonly GOWORK=off CGO_ENABLED=0
+export GOTOOLCHAIN GOOS GOARCH GOAMD64 GOARM64 GOFLAGS GOWORK CGO_ENABLED
 exec go run -trimpath . "$@"

@@ -3,7 +3,6 @@ package main
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -23,56 +22,54 @@ type file struct {
 	mode fs.FileMode
 }
 
-// writeTar returns an archive of the files, by path, sorted, with an entry for each
-// folder. It is what Helm 2 can unpack: no entry for "./", no symlinks, no pax
-// headers.
-func writeTar(files map[string]file, modified time.Time) ([]byte, error) {
+// tarParts returns the parts of an archive of the files, by path, sorted, with an entry for
+// each folder: headers and, each alone, the files' contents. It is what Helm 2 can unpack: no
+// entry for "./", no symlinks, no pax headers.
+func tarParts(files map[string]file, modified time.Time) ([][]byte, error) {
 	folders := map[string]bool{}
 	for name := range files {
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 			folders[dir] = true
 		}
 	}
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
+	var parts [][]byte
+	var between bytes.Buffer // headers, and what fills the last block of a content
 	names := slices.Concat(slices.Collect(maps.Keys(files)), slices.Collect(maps.Keys(folders)))
 	slices.Sort(names)
 	for _, name := range names {
-		header := &tar.Header{Name: name, Mode: int64(files[name].mode), Size: int64(len(files[name].data)), ModTime: modified, Format: tar.FormatUSTAR, Typeflag: tar.TypeReg}
+		data := files[name].data
+		header := &tar.Header{Name: name, Mode: int64(files[name].mode), Size: int64(len(data)), ModTime: modified, Format: tar.FormatUSTAR, Typeflag: tar.TypeReg}
 		if folders[name] {
 			header.Name, header.Mode, header.Typeflag = name+"/", 0o755, tar.TypeDir
 		}
-		if err := w.WriteHeader(header); err != nil {
+		if err := tar.NewWriter(&between).WriteHeader(header); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		if _, err := w.Write(files[name].data); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if len(data) > 0 {
+			parts = append(parts, bytes.Clone(between.Bytes()), data)
+			between.Reset()
+			between.Write(make([]byte, -len(data)&(tarBlock-1)))
 		}
 	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
+	between.Write(make([]byte, 2*tarBlock)) // the end
+	return append(parts, between.Bytes()), nil
 }
 
-// writeTgz is writeTar, compressed. gzip's header has neither name nor time.
-func writeTgz(files map[string]file, modified time.Time) ([]byte, error) {
-	archive, err := writeTar(files, modified)
+const tarBlock = 512
+
+// writeTar returns an archive of the files.
+func writeTar(files map[string]file, modified time.Time) ([]byte, error) {
+	parts, err := tarParts(files, modified)
+	return bytes.Join(parts, nil), err
+}
+
+// writeTgz returns a compressed archive of the files.
+func (b *build) writeTgz(files map[string]file) ([]byte, error) {
+	parts, err := tarParts(files, b.time)
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	w, err := gzip.NewWriterLevel(&out, gzip.DefaultCompression)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(archive); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
+	return b.packer.gzip(parts)
 }
 
 // tarFolder is writeTar of all files below a folder.
@@ -129,12 +126,19 @@ func (b *build) pluginFiles(platforms []platform) (map[string]file, error) {
 // The archive in helm4/all holds the binaries of all platforms; it is what an OCI
 // registry serves, where a plugin has one archive.
 func (b *build) pluginArchives(context.Context) error {
+	all, err := b.pluginFiles(b.platforms)
+	if err != nil {
+		return err
+	}
+	if err := b.packer.prepare(all); err != nil {
+		return err
+	}
 	for _, p := range b.platforms {
 		files, err := b.pluginFiles([]platform{p})
 		if err != nil {
 			return err
 		}
-		data, err := writeTgz(files, b.time)
+		data, err := b.writeTgz(files)
 		if err != nil {
 			return err
 		}
@@ -145,11 +149,7 @@ func (b *build) pluginArchives(context.Context) error {
 			return err
 		}
 	}
-	files, err := b.pluginFiles(b.platforms)
-	if err != nil {
-		return err
-	}
-	return b.helm4Archive("all", files)
+	return b.helm4Archive("all", all)
 }
 
 // helm4Name returns the only name that Helm 4 accepts for the plugin's archive.
@@ -160,7 +160,7 @@ func (b *build) helm4Archive(folder string, files map[string]file) error {
 	for name, f := range files {
 		inFolder["tenant/"+name] = f
 	}
-	data, err := writeTgz(inFolder, b.time)
+	data, err := b.writeTgz(inFolder)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (b *build) documentation(context.Context) error {
 		}
 		files[name] = file{out.Bytes(), 0o644}
 	}
-	data, err := writeTgz(files, b.time)
+	data, err := b.writeTgz(files)
 	if err != nil {
 		return err
 	}

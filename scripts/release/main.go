@@ -10,7 +10,7 @@
 //
 // Variables:
 //
-//	SOURCE_DATE_EPOCH        the time that files and images carry
+//	SOURCE_DATE_EPOCH        the time that files and images have
 //	PLATFORMS                OS/ARCH pairs, separated by spaces; all of them if empty
 //	SIGNING_KEYRING          a file with the PGP secret key; nothing is signed without it
 //	SIGNING_KEY              a part of the key's user ID, if the keyring holds several
@@ -21,12 +21,17 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,7 +44,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := flag.String("source", "../..", "the project's root")
-	out := flag.String("out", "../../dist", "the folder to write; what is in it is removed")
+	out := flag.String("out", "../../dist", "the folder to write; an earlier release in it is removed")
 	image := flag.Bool("image", true, "build the container image, which compiles Helm 4")
 	flag.Parse()
 	if err := run(ctx, *root, *out, *image); err != nil {
@@ -76,28 +81,43 @@ func (p platform) programs() []program {
 
 // A build is what all steps of one release know.
 type build struct {
-	root, out string
-	version   string // semantic, without a leading v
-	toolchain string // for example go1.26.8
-	time      time.Time
-	platforms []platform
-	url       string // where the files will be, without a slash at the end
-	sign      *signer
-	image     bool
+	root, out   string
+	version     string   // semantic, without a leading v
+	environment []string // for go build, without the target
+	time        time.Time
+	platforms   []platform
+	url         string // where the files will be, without a slash at the end
+	sign        *signer
+	image       bool
+	packer      packer
 }
 
+// run builds a release in a folder beside out, which gets its name when it is complete: out
+// is either a whole release or absent, whatever interrupts a run.
 func run(ctx context.Context, root, out string, image bool) error {
 	b, err := newBuild(ctx, root, out, image)
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(b.out); err != nil {
-		return err
+	final := b.out
+	b.out += ".unfinished"
+	for _, dir := range []string{final, b.out} {
+		if err := removeRelease(dir); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(b.out, 0o755); err != nil {
 		return err
 	}
-	steps := []struct {
+	if err := b.do(ctx); err != nil {
+		return errors.Join(err, os.RemoveAll(b.out))
+	}
+	return os.Rename(b.out, final)
+}
+
+// do makes all files of the release.
+func (b *build) do(ctx context.Context) error {
+	for _, step := range []struct {
 		what string
 		do   func(context.Context) error
 	}{
@@ -109,8 +129,7 @@ func run(ctx context.Context, root, out string, image bool) error {
 		{"SBOM", b.sbom},
 		{"manifests for package managers", b.manifests},
 		{"checksums", b.checksums},
-	}
-	for _, step := range steps {
+	} {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -124,6 +143,26 @@ func run(ctx context.Context, root, out string, image bool) error {
 	}
 	return nil
 }
+
+// removeRelease removes a folder if everything in it looks like a file of a release: -out may
+// name any folder, such as the user's own.
+func removeRelease(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if !releaseFile.MatchString(entry.Name()) {
+			return fmt.Errorf("-out %s has the file %q, which is no file of a release; name another folder", dir, entry.Name())
+		}
+	}
+	return os.RemoveAll(dir)
+}
+
+var releaseFile = regexp.MustCompile(`^(helm-tenant[-.].*|helm4|krew|krew-tenant\.yaml|artifacthub-.*\.yml|SHA256SUMS(\.asc)?)$`)
 
 func newBuild(ctx context.Context, root, out string, image bool) (*build, error) {
 	b := &build{image: image}
@@ -140,28 +179,56 @@ func newBuild(ctx context.Context, root, out string, image bool) (*build, error)
 	if b.version, err = pluginVersion(filepath.Join(b.root, "plugin.yaml")); err != nil {
 		return nil, err
 	}
-	if b.toolchain, err = pinnedToolchain(ctx, b.root); err != nil {
-		return nil, err
-	}
 	if b.time, err = sourceDate(ctx, b.root); err != nil {
 		return nil, err
 	}
-	list := cmp.Or(os.Getenv("PLATFORMS"), "linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64")
-	for word := range strings.FieldsSeq(list) {
-		system, arch, found := strings.Cut(word, "/")
-		if !found {
-			return nil, fmt.Errorf("PLATFORMS: %q is not OS/ARCH", word)
-		}
-		b.platforms = append(b.platforms, platform{system, arch})
+	if b.platforms, err = parsePlatforms(cmp.Or(strings.TrimSpace(os.Getenv("PLATFORMS")), allPlatforms)); err != nil {
+		return nil, err
 	}
 	b.url = strings.TrimSuffix(os.Getenv("RELEASE_URL"), "/")
 	if b.url == "" {
 		b.url = "https://releases.example.com/helm-tenant/v" + b.version
 		say("RELEASE_URL is not set: the manifests for package managers name %s", b.url)
+	} else if err := checkURL(b.url); err != nil {
+		return nil, err
 	}
-	b.sign, err = newSigner(os.Getenv("SIGNING_KEYRING"), os.Getenv("SIGNING_KEY"), os.Getenv("SIGNING_PASSPHRASE_FILE"))
+	if b.sign, err = newSigner(os.Getenv("SIGNING_KEYRING"), os.Getenv("SIGNING_KEY"), os.Getenv("SIGNING_PASSPHRASE_FILE")); err != nil {
+		return nil, err
+	}
+	b.environment, err = goEnvironment(ctx, b.root)
 	return b, err
 }
+
+const allPlatforms = "linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64"
+
+// parsePlatforms reads OS/ARCH pairs. They are sorted, so that their order does not change the
+// release.
+func parsePlatforms(list string) ([]platform, error) {
+	var platforms []platform
+	for word := range strings.FieldsSeq(list) {
+		system, arch, _ := strings.Cut(word, "/")
+		if !platformName.MatchString(system) || !platformName.MatchString(arch) {
+			return nil, fmt.Errorf("PLATFORMS: %q is not OS/ARCH", word)
+		}
+		platforms = append(platforms, platform{system, arch})
+	}
+	slices.SortFunc(platforms, func(a, b platform) int { return cmp.Compare(a.String(), b.String()) })
+	return slices.Compact(platforms), nil
+}
+
+var platformName = regexp.MustCompile(`^[a-z0-9]+$`)
+
+// checkURL refuses an address that could end a word or a line of the package managers'
+// manifests.
+func checkURL(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || !plainURL.MatchString(address) {
+		return fmt.Errorf("RELEASE_URL %q is not the address of a folder, such as https://example.com/helm-tenant/v1.2.3", address)
+	}
+	return nil
+}
+
+var plainURL = regexp.MustCompile(`^[A-Za-z0-9:/._~@%+-]+$`)
 
 // pluginVersion returns the version in plugin.yaml, the one place that has it.
 func pluginVersion(file string) (string, error) {
@@ -181,23 +248,8 @@ func pluginVersion(file string) (string, error) {
 	return plugin.Version, nil
 }
 
-// pinnedToolchain returns the toolchain of go.mod. Another one would produce other bytes.
-func pinnedToolchain(ctx context.Context, root string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "mod", "edit", "-json")
-	cmd.Dir = root
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("reading go.mod: %w", err)
-	}
-	var mod struct{ Toolchain string }
-	if err := yaml.Unmarshal(out, &mod); err != nil {
-		return "", fmt.Errorf("reading go.mod: %w", err)
-	}
-	if mod.Toolchain == "" {
-		return "", fmt.Errorf("go.mod in %s has no toolchain line, so that a build can't be repeated", root)
-	}
-	return mod.Toolchain, nil
-}
+// latestInTar is the last time that a header of an archive in the format ustar can have.
+const latestInTar = 1<<33 - 1
 
 // sourceDate is SOURCE_DATE_EPOCH (reproducible-builds.org), else the time of the
 // last commit.
@@ -213,11 +265,14 @@ func sourceDate(ctx context.Context, root string) (time.Time, error) {
 		}
 		text = strings.TrimSpace(string(out))
 	}
-	seconds, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || seconds < 0 {
-		return time.Time{}, fmt.Errorf("%s is %q, not a number of seconds", from, text)
+	seconds, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s is %q, not a number of seconds since 1970", from, text)
 	}
-	return time.Unix(seconds, 0).UTC(), nil
+	if seconds > latestInTar {
+		return time.Time{}, fmt.Errorf("%s is %s; an archive can have times until %s", from, text, time.Unix(latestInTar, 0).UTC().Format(time.DateOnly))
+	}
+	return time.Unix(int64(seconds), 0).UTC(), nil
 }
 
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "release: "+format+"\n", args...) }

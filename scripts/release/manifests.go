@@ -11,21 +11,27 @@ import (
 	"slices"
 	"strings"
 	"text/template"
-	"time"
 )
 
 //go:embed templates
 var templates embed.FS
 
+// folders are those of templates that need one: Krew takes the plugin's name from the file's.
+var folders = map[string]string{"tenant.yaml": "krew"}
+
 // manifests writes what package managers and Artifact Hub read, all from the same
 // facts: the version, the address of the release and the archives' checksums.
 func (b *build) manifests(context.Context) error {
 	type archive struct{ OS, Arch, File, Binary, SHA256 string }
+	type system struct {
+		Name     string // Homebrew's
+		Archives []archive
+	}
 	facts := struct {
-		Version, URL, Created string
-		Archives              []archive
-		Homebrew              map[string][]archive // by Homebrew's name of the system
-	}{Version: b.version, URL: b.url, Created: b.time.Format(time.RFC3339), Homebrew: map[string][]archive{}}
+		Version, URL string
+		Archives     []archive
+		Homebrew     []system
+	}{Version: b.version, URL: b.url}
 	for _, p := range b.platforms {
 		name := fmt.Sprintf("helm-tenant-%s-%s.tgz", p, b.version)
 		data, err := os.ReadFile(filepath.Join(b.out, name))
@@ -34,8 +40,19 @@ func (b *build) manifests(context.Context) error {
 		}
 		a := archive{p.os, p.arch, name, p.binary(), fmt.Sprintf("%x", sha256.Sum256(data))}
 		facts.Archives = append(facts.Archives, a)
-		if system := map[string]string{"darwin": "macos", "linux": "linux"}[p.os]; system != "" {
-			facts.Homebrew[system] = append(facts.Homebrew[system], a)
+	}
+	// In this order `brew style` wants them.
+	for _, name := range []struct{ homebrew, os string }{{"macos", "darwin"}, {"linux", "linux"}} {
+		s := system{Name: name.homebrew}
+		for _, arch := range []string{"arm64", "amd64"} {
+			for _, a := range facts.Archives {
+				if a.OS == name.os && a.Arch == arch {
+					s.Archives = append(s.Archives, a)
+				}
+			}
+		}
+		if len(s.Archives) > 0 {
+			facts.Homebrew = append(facts.Homebrew, s)
 		}
 	}
 	parsed, err := template.New("").Option("missingkey=error").ParseFS(templates, "templates/*.tmpl")
@@ -51,7 +68,11 @@ func (b *build) manifests(context.Context) error {
 		if err := t.Execute(&out, facts); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(b.out, name), []byte(out.String()), 0o644); err != nil {
+		target := filepath.Join(b.out, folders[name], name)
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(target, []byte(out.String()), 0o644); err != nil {
 			return err
 		}
 	}

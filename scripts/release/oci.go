@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,7 +98,7 @@ func (b *build) writeLayout(dir, name string) error {
 // certificate authorities, a user without rights, and no shell. Everything that it
 // writes goes to /tmp, so that the root file system can be read-only.
 func (b *build) containerImage(ctx context.Context) error {
-	if !b.image {
+	if !b.image || !slices.ContainsFunc(b.platforms, func(p platform) bool { return p.os == "linux" }) {
 		return nil
 	}
 	dir, err := os.MkdirTemp("", "helm-tenant-image-")
@@ -154,12 +155,12 @@ func (b *build) platformImage(ctx context.Context, p platform) (v1.Image, error)
 		}
 		files[name] = file{data, 0o755}
 	}
-	archive, err := writeTar(files, b.time)
+	archive, err := b.writeTgz(files)
 	if err != nil {
 		return nil, err
 	}
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(archive)), nil
+		return io.NopCloser(bytes.NewReader(archive)), nil // the library takes it as it is
 	}, tarball.WithMediaType(types.OCILayer))
 	if err != nil {
 		return nil, err

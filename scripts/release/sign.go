@@ -37,7 +37,16 @@ func newSigner(keyring, key, passphraseFile string) (*signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SIGNING_KEYRING %s: %w", keyring, err)
 	}
-	return &signer{signatory}, nil
+	s := &signer{signatory}
+	// A key that has expired, for example, is refused before the release is built.
+	_, err = s.detached([]byte("trial"))
+	if err == nil {
+		_, err = s.provenance([]byte("trial"), "trial.tgz", []byte("name: trial\n"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("SIGNING_KEYRING %s: the key can't sign: %w", keyring, err)
+	}
+	return s, nil
 }
 
 // provenance returns the .prov file of a plugin archive: plugin.yaml and the

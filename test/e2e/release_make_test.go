@@ -138,7 +138,7 @@ func TestRelease(t *testing.T) {
 	changed := git(t, dir, "show", "--stat", "--format=%s", "HEAD")
 	contains(t, changed, "Release 1.2.3", "CHANGELOG.md", "plugin.yaml", "deploy/audit/kustomization.yaml")
 	name := "helm-tenant-" + runtime.GOOS + "-" + runtime.GOARCH
-	for _, file := range []string{name, name + "-1.2.3.tgz", "helm4/all/tenant-1.2.3.tgz", "helm-tenant-1.2.3.cdx.json", "krew-tenant.yaml", "helm-tenant.rb", "artifacthub-repo.yml", "SHA256SUMS"} {
+	for _, file := range []string{name, name + "-1.2.3.tgz", "helm4/all/tenant-1.2.3.tgz", "helm-tenant-1.2.3.cdx.json", "krew/tenant.yaml", "helm-tenant.rb", "artifacthub-repo.yml", "SHA256SUMS"} {
 		if _, err := os.Stat(filepath.Join(dir, "dist", file)); err != nil {
 			t.Error(err)
 		}

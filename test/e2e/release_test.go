@@ -19,8 +19,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -34,15 +36,15 @@ type key struct{ secret, public string } // keyring files
 
 func newKey(t *testing.T) key {
 	t.Helper()
-	k, err := writeKey(t.TempDir())
+	k, err := writeKey(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return k
 }
 
-func writeKey(dir string) (key, error) {
-	entity, err := openpgp.NewEntity("Test Release", "", "release@example.com", nil)
+func writeKey(dir string, config *packet.Config) (key, error) {
+	entity, err := openpgp.NewEntity("Test Release", "", "release@example.com", config)
 	if err != nil {
 		return key{}, err
 	}
@@ -55,7 +57,9 @@ func writeKey(dir string) (key, error) {
 }
 
 // sign returns the detached signature of a text.
-func (k key) sign(t *testing.T, text []byte) []byte {
+func (k key) sign(t *testing.T, text []byte) []byte { return k.signAt(t, text, nil) }
+
+func (k key) signAt(t *testing.T, text []byte, config *packet.Config) []byte {
 	t.Helper()
 	keyring, err := os.Open(k.secret)
 	if err != nil {
@@ -67,7 +71,7 @@ func (k key) sign(t *testing.T, text []byte) []byte {
 		t.Fatal(err)
 	}
 	var signature bytes.Buffer
-	if err := openpgp.ArmoredDetachSign(&signature, entities[0], bytes.NewReader(text), nil); err != nil {
+	if err := openpgp.ArmoredDetachSign(&signature, entities[0], bytes.NewReader(text), config); err != nil {
 		t.Fatal(err)
 	}
 	return signature.Bytes()
@@ -76,7 +80,7 @@ func (k key) sign(t *testing.T, text []byte) []byte {
 // packageRelease builds a signed release of one platform into the dist folder of a copy of the
 // source; image is the flag for including the container image.
 func packageRelease(source, platform, image string, k key, more ...string) error {
-	pack := exec.Command("bash", "scripts/package.sh", image)
+	pack := exec.Command("bash", "-c", `umask "${RELEASE_UMASK:-022}" && exec bash scripts/package.sh "$1"`, "package", image)
 	pack.Dir = source
 	pack.Env = append(os.Environ(), "PLATFORMS="+platform, "SIGNING_KEYRING="+k.secret, "SIGNING_KEY=Test Release", "SOURCE_DATE_EPOCH=1700000000")
 	pack.Env = append(pack.Env, more...)
@@ -108,7 +112,7 @@ var buildHostRelease = sync.OnceValues(func() (hostReleased, error) {
 	if err := copySource(source); err != nil {
 		return hostReleased{}, err
 	}
-	k, err := writeKey(releaseDir)
+	k, err := writeKey(releaseDir, nil)
 	if err != nil {
 		return hostReleased{}, err
 	}
@@ -178,13 +182,18 @@ func unpackTar(t *testing.T, archive string) string {
 	}
 }
 
-// TestReproducible builds the release once more, in another folder and another
-// environment, and compares every file that holds no signature.
+// TestReproducible builds the release once more, in another folder, another environment and
+// with other settings of Go, and compares every file that holds no signature.
 func TestReproducible(t *testing.T) {
 	t.Parallel()
 	dist, k := hostRelease(t)
 	other := tree(t)
-	if err := packageRelease(other, runtime.GOOS+"/"+runtime.GOARCH, "-image=true", k, "GOFLAGS=-tags=unused", "GODEBUG=madvdontneed=1", "TZ=Asia/Tokyo", "LC_ALL=C"); err != nil {
+	settings := filepath.Join(t.TempDir(), "go.env") // as go env -w writes them
+	if err := os.WriteFile(settings, []byte("GOAMD64=v3\nGOARM64=v8.2\nGOFLAGS=-tags=unused\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := packageRelease(other, runtime.GOOS+"/"+runtime.GOARCH, "-image=true", k, "GOENV="+settings, "GODEBUG=madvdontneed=1", "TZ=Asia/Tokyo", "LC_ALL=C",
+		"RELEASE_UMASK=077", "USER=somebody", "TMPDIR="+t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
 	compared := 0
@@ -220,6 +229,15 @@ func TestReproducible(t *testing.T) {
 	if compared < 9 {
 		t.Errorf("only %d files were compared", compared)
 	}
+	for _, file := range []string{"go.mod", "go.sum", "scripts/release/go.mod", "scripts/release/go.sum"} {
+		before, err := os.ReadFile(filepath.Join(repository(t), file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after, err := os.ReadFile(filepath.Join(other, file)); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("packaging changed %s: %v", file, err)
+		}
+	}
 }
 
 // TestDownload runs scripts/install.sh with a release's address: which files it accepts, and
@@ -246,6 +264,11 @@ func TestDownload(t *testing.T) {
 		released[name] = read(name)
 	}
 	wrong := regexp.MustCompile(`(?m)^[0-9a-f]{4}`).ReplaceAll(sums, []byte("0000"))
+	lastYear := &packet.Config{Time: func() time.Time { return time.Now().AddDate(-1, 0, 0) }, KeyLifetimeSecs: 3600}
+	expired, err := writeKey(t.TempDir(), lastYear)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name string
 		// own are the plugin's checksums; served are those at the address.
@@ -266,6 +289,7 @@ func TestDownload(t *testing.T) {
 		{name: "no checksums and no signature", keyring: k.public, served: map[string][]byte{"SHA256SUMS.asc": nil}, want: "nothing vouches for SHA256SUMS", fails: true},
 		{name: "changed checksums", keyring: k.public, served: map[string][]byte{"SHA256SUMS": wrong}, want: "signature of SHA256SUMS", fails: true},
 		{name: "changed checksums, own ones are right", own: sums, keyring: k.public, served: map[string][]byte{"SHA256SUMS": wrong}, want: "signature of SHA256SUMS", fails: true},
+		{name: "a key that has expired", keyring: expired.public, served: map[string][]byte{"SHA256SUMS.asc": expired.signAt(t, sums, lastYear)}, want: "has expired; import its current form", fails: true},
 		{name: "a changed program", keyring: k.public, served: map[string][]byte{program: []byte("#!/bin/sh\necho owned\n")}, want: "the file is not used", fails: true},
 		{name: "a changed wrapper", keyring: k.public, served: map[string][]byte{wrapper: []byte("#!/bin/sh\necho owned\n")}, want: "the file is not used", fails: true},
 		{name: "no wrapper", own: sums, served: map[string][]byte{wrapper: nil}, want: "404", fails: true},
