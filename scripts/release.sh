@@ -10,10 +10,12 @@ cd "$(dirname "$0")/.."
 say() { printf 'release: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
+export LC_ALL=C # ranges of characters are ASCII's
 version=${1:-}
 shift || true
-number='(0|[1-9][0-9]*)'
-[[ $version =~ ^$number\.$number\.$number(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$ ]] ||
+# Semantic versions without build metadata, which no tag of an image can have.
+number='(0|[1-9][0-9]{0,8})' identifier='(0|[1-9][0-9]{0,8}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)'
+[[ $version =~ ^$number\.$number\.$number(-$identifier(\.$identifier)*)?$ && ${#version} -le 64 ]] ||
 	fail "\"$version\" is not a version; type: make release VERSION=1.2.3"
 for program in git go sha256sum; do
 	command -v "$program" >/dev/null || fail "$program is not installed"
@@ -23,7 +25,11 @@ branch=$(git symbolic-ref -q --short HEAD) || fail "no branch is checked out; ty
 [ -z "$(git status --porcelain)" ] || fail "the tree has changes that are not committed; commit them, or type: git checkout -- . && git clean -n"
 if [ -n "${SIGNING_KEYRING:-}" ] && [ ! -r "$SIGNING_KEYRING" ]; then fail "SIGNING_KEYRING $SIGNING_KEYRING can't be read"; fi
 
+for file in plugin.yaml CHANGELOG.md; do
+	[ -f "$file" ] || fail "$file is missing"
+done
 current=$(sed -n 's/^version: //p' plugin.yaml)
+[ -n "$current" ] || fail "plugin.yaml has no version"
 if git rev-parse -q --verify "refs/tags/v$version" >/dev/null; then
 	[ "$(git rev-parse "v$version^{commit}")" = "$(git rev-parse HEAD)" ] || fail "v$version is released already: the tag exists, and is not this commit"
 	[ "$current" = "$version" ] || fail "the tag v$version is this commit, and plugin.yaml says $current; type: git tag -d v$version"
@@ -49,7 +55,9 @@ else
 		sed "s/^\(  newTag:\) .*/\1 $version/" "$file" >"$file.new"
 		mv "$file.new" "$file"
 	done
-	if [ -n "$(git status --porcelain)" ]; then git commit -qam "Release $version"; fi
+	if [ -n "$(git status --porcelain)" ]; then
+		git commit -qam "Release $version" || { git checkout -q HEAD -- .; fail "git can't commit, and nothing is changed; see above"; }
+	fi
 	git tag -a "v$version" -m "helm-tenant $version"
 fi
 

@@ -59,6 +59,22 @@ func TestReleaseRefused(t *testing.T) {
 		{"two numbers", "1.2", `"1.2" is not a version`, nil},
 		{"a leading zero", "1.02.3", `"1.02.3" is not a version`, nil},
 		{"a shell's word", "1.2.3;id", `"1.2.3;id" is not a version`, nil},
+		{"build metadata", "1.2.3+linux", `"1.2.3+linux" is not a version`, nil},
+		{"a pre-release with a leading zero", "1.2.3-rc.01", `"1.2.3-rc.01" is not a version`, nil},
+		{"an empty pre-release", "1.2.3-", `"1.2.3-" is not a version`, nil},
+		{"an empty part", "1.2.3-rc..1", `"1.2.3-rc..1" is not a version`, nil},
+		{"digits of another script", "1.2.\u0663", "\"1.2.\u0663\" is not a version", nil},
+		{"a superscript", "1.2.\u00b2", "\"1.2.\u00b2\" is not a version", nil},
+		{"more than an integer", "1.2.99999999999999999999", `"1.2.99999999999999999999" is not a version`, nil},
+		{"white space", "1.2.3 ", `"1.2.3 " is not a version`, nil},
+		{"no changelog", "9.0.0", "CHANGELOG.md is missing", func() {
+			git(t, dir, "rm", "-q", "CHANGELOG.md")
+			git(t, dir, "commit", "-qm", "No changelog")
+		}},
+		{"no version in plugin.yaml", "9.0.0", "plugin.yaml has no version", func() {
+			edit(t, filepath.Join(dir, "plugin.yaml"), "version: ", "edition: ")
+			git(t, dir, "commit", "-qam", "No version")
+		}},
 		{"an older version", "0.0.9", "0.0.9 is older than 0.1.0 in plugin.yaml", nil},
 		{"a pre-release of what is released", "0.1.0-rc.1", "0.1.0-rc.1 is older than 0.1.0", nil},
 		{"this version, with news", "0.1.0", "CHANGELOG.md has 0.1.0 already, and lines under [Unreleased]", nil},
@@ -110,6 +126,24 @@ func TestReleaseRefused(t *testing.T) {
 				git(t, dir, "tag", "-d", tags)
 			}
 		})
+	}
+}
+
+// TestReleaseCommitFails: where git can't commit, the tree is as before, and the same command
+// can be typed again.
+func TestReleaseCommitFails(t *testing.T) {
+	t.Parallel()
+	dir := clone(t)
+	if err := os.WriteFile(filepath.Join(dir, ".git", "hooks", "pre-commit"), []byte("#!/bin/sh\necho no release today\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	head := git(t, dir, "rev-parse", "HEAD")
+	out, err := exec.Command("bash", filepath.Join(dir, "scripts", "release.sh"), "9.0.0", "-image=false").CombinedOutput()
+	if err == nil || !strings.HasSuffix(string(out), "release: git can't commit, and nothing is changed; see above\n") || !strings.Contains(string(out), "no release today") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if left := git(t, dir, "status", "--porcelain") + git(t, dir, "tag"); left != "" || git(t, dir, "rev-parse", "HEAD") != head {
+		t.Errorf("it changed the repository: %s", left)
 	}
 }
 
