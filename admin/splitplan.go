@@ -197,7 +197,7 @@ func (p *SplitPlan) checkOnward(tenants []tenant.Tenant, onward map[string]bool)
 				}
 			}
 		}
-		_, problems := migrate.Releases(stored, 0, func(namespace string) bool {
+		_, problems := migrate.ReleasesOf(p.From, stored, 0, func(namespace string) bool {
 			return namespace != "" && (t.AllNamespaces || slices.Contains(t.Namespaces, namespace))
 		})
 		for _, problem := range problems {

@@ -182,6 +182,15 @@ func Release(tenantName, release string, verb []string, rest ...string) Command 
 	return append(append(append(c, verb...), release), rest...)
 }
 
+// TillerRelease is Release for the Tiller in a namespace that belongs to no tenant: a command of
+// Helm 2's own.
+func TillerRelease(namespace, release string, verb []string, rest ...string) Command {
+	if strings.Trim(namespace, letters+"-") != "" || namespace == "" || !releaseName(release) {
+		return nil
+	}
+	return append(append(append(Command{"helm", "--tiller-namespace=" + namespace}, verb...), release), rest...)
+}
+
 // releaseName reports whether Helm accepts a release's name: letters, digits, "-", "_"
 // and ".", with a letter or digit at both ends (k8s.io/helm/pkg/tiller, ValidName).
 func releaseName(name string) bool {

@@ -95,3 +95,20 @@ func TestFixes(t *testing.T) {
 		t.Errorf("a list's value is typed as %s", got)
 	}
 }
+
+// TestTillerRelease: commands for the Tiller in a namespace, with names that Helm takes.
+func TestTillerRelease(t *testing.T) {
+	for _, test := range []struct{ namespace, release, want string }{
+		{"kube-system", "web", "helm --tiller-namespace=kube-system rollback web 1"},
+		{"", "web", Unnamed},
+		{"a;id", "web", Unnamed},
+		{"a b", "web", Unnamed},
+		{"kube-system", "-web", Unnamed},
+		{"kube-system", "web$(id)", Unnamed},
+		{"kube-system", "", Unnamed},
+	} {
+		if got := Run(TillerRelease(test.namespace, test.release, []string{"rollback"}, "1")).String(); got != test.want {
+			t.Errorf("%q %q: got %q, not %q", test.namespace, test.release, got, test.want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,7 +27,8 @@ const (
 )
 
 // Bodies returns the objects of a manifest as Objects does, with their fields, or an
-// error if the manifest is larger than those of charts.
+// error if the manifest is larger than those of charts, or if not all of it can be compared:
+// Tiller installs nothing of a manifest that is no YAML.
 func Bodies(manifest string) ([]Body, error) {
 	if len(manifest) > mostManifest {
 		return nil, fmt.Errorf("its manifest is larger than %d MiB", mostManifest>>20)
@@ -34,9 +36,10 @@ func Bodies(manifest string) ([]Body, error) {
 	var bodies []Body
 	for document := range strings.SplitSeq("\n"+manifest, "\n---") {
 		var fields map[string]any
-		if yaml.Unmarshal([]byte(document), &fields) == nil {
-			bodies = appendBodies(bodies, fields)
+		if yaml.Unmarshal([]byte(document), &fields) != nil {
+			return nil, errors.New("its manifest has a document that is no object in YAML")
 		}
+		bodies = appendBodies(bodies, fields)
 		if len(bodies) > mostObjects {
 			return nil, fmt.Errorf("its manifest has more than %d objects", mostObjects)
 		}

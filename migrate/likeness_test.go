@@ -65,9 +65,14 @@ func TestUnlikeOfLongLists(t *testing.T) {
 }
 
 func TestBodies(t *testing.T) {
-	bodies, err := Bodies("kind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: ns}}\n---\nno object\n---\nkind: Secret\nmetadata: {name: b}\n")
+	bodies, err := Bodies("kind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: ns}}\n---\n# a comment\n---\n\n--- # Source: x\nkind: Secret\nmetadata: {name: b}\n")
 	if err != nil || len(bodies) != 2 || bodies[0].String() != "ConfigMap a in namespace ns" || bodies[1].String() != "Secret b" || bodies[1].Fields["kind"] != "Secret" {
 		t.Errorf("got %v, %v", bodies, err)
+	}
+	for _, broken := range []string{"a: [b\n", "no object\n", "- a list\n", "kind: Secret\nmetadata: {name: b}\n---\n\ta: b\n"} {
+		if bodies, err := Bodies(broken); err == nil || err.Error() != "its manifest has a document that is no object in YAML" || len(bodies) > 0 {
+			t.Errorf("%q: %v, %v", broken, bodies, err)
+		}
 	}
 	if _, err := Bodies(strings.Repeat("---\nkind: A\nmetadata: {name: b}\n", mostObjects+1)); err == nil || err.Error() != "its manifest has more than 5000 objects" {
 		t.Errorf("too many objects: %v", err)

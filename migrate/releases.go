@@ -73,6 +73,12 @@ const maxName = 53
 // Helm 3 would refuse to change the release. An older revision that can't be converted, or that
 // is too large for Helm 3, is left out with a note: only a rollback to it would need it.
 func Releases(stored []Stored, keep int, may func(namespace string) bool) ([]Release, []error) {
+	return ReleasesOf("", stored, keep, may)
+}
+
+// ReleasesOf is Releases for the Tiller in a namespace that belongs to no tenant: problems
+// name commands for that one.
+func ReleasesOf(tiller string, stored []Stored, keep int, may func(namespace string) bool) ([]Release, []error) {
 	var problems []error
 	byName := map[string][]Stored{}
 	for _, record := range stored {
@@ -90,7 +96,7 @@ func Releases(stored []Stored, keep int, may func(namespace string) bool) ([]Rel
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		revisions := byName[name]
 		slices.SortFunc(revisions, func(a, b Stored) int { return cmp.Compare(a.version, b.version) })
-		r, wrong := move(name, revisions, keep, may)
+		r, wrong := move(remedies{tiller}, name, revisions, keep, may)
 		problems = append(problems, wrong...)
 		if len(wrong) == 0 {
 			releases = append(releases, r)
@@ -100,7 +106,7 @@ func Releases(stored []Stored, keep int, may func(namespace string) bool) ([]Rel
 }
 
 // move decides what moves of a release; revisions are sorted.
-func move(name string, revisions []Stored, keep int, may func(string) bool) (Release, []error) {
+func move(remedy remedies, name string, revisions []Stored, keep int, may func(string) bool) (Release, []error) {
 	newest := revisions[len(revisions)-1]
 	r := Release{Name: name, Namespace: newest.namespace, Status: newest.status.String()}
 	var problems []error
@@ -109,9 +115,9 @@ func move(name string, revisions []Stored, keep int, may func(string) bool) (Rel
 		wrong("release %q has a name that Helm 3 does not take", name)
 	}
 	if !may(r.Namespace) {
-		wrong("release %s is in namespace %q, which is not the tenant's: give it to the tenant with init, or %s", name, r.Namespace, orDelete("delete the release", name))
+		wrong("release %s is in namespace %q, which is not the tenant's: give it to the tenant with init, or %s", name, r.Namespace, remedy.delete("delete the release", name))
 	}
-	if problem := stuck(revisions); problem != "" {
+	if problem := remedy.unfinished(revisions); problem != "" {
 		wrong("release %s, revision %d, is %s: %s", name, newest.version, r.Status, problem)
 	}
 	moving := r.chooseMoving(revisions, keep)
@@ -124,7 +130,7 @@ func move(name string, revisions []Stored, keep int, may func(string) bool) (Rel
 		case old.version != newest.version && old.version != current.version:
 			r.note("revision %d does not move: %v", old.version, err)
 		case tooLarge:
-			wrong("release %s, revision %d, is too large: %w; take large files out of the chart and upgrade the release under Helm 2, or %s", name, old.version, err, orDelete("delete it", name))
+			wrong("release %s, revision %d, is too large: %w; take large files out of the chart and upgrade the release under Helm 2, or %s", name, old.version, err, remedy.delete("delete it", name))
 		default:
 			wrong("release %s, revision %d, can't be converted: %w", name, old.version, err)
 		}
@@ -188,12 +194,16 @@ func (r *Release) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
-// stuck returns what to do about an unfinished newest revision, empty if there is nothing
+// remedies are what to do about releases that can't move, with commands for the tenant's Tiller,
+// or for the one in the namespace tiller.
+type remedies struct{ tiller string }
+
+// unfinished returns what to do about an unfinished newest revision, empty if there is nothing
 // to do.
-func stuck(revisions []Stored) string {
+func (r remedies) unfinished(revisions []Stored) string {
 	newest := revisions[len(revisions)-1]
 	if newest.status == release2.Status_DELETING {
-		return orDelete("delete it again", newest.name)
+		return r.delete("delete it again", newest.name)
 	}
 	switch newest.status {
 	case release2.Status_DEPLOYED, release2.Status_DELETED, release2.Status_SUPERSEDED, release2.Status_FAILED:
@@ -201,15 +211,22 @@ func stuck(revisions []Stored) string {
 	}
 	for _, old := range slices.Backward(revisions) {
 		if old.status == release2.Status_DEPLOYED {
-			return "wait for the helm that works on it, or go back" + with(command.Release("", newest.name, []string{"rollback"}, strconv.Itoa(int(old.version))))
+			return "wait for the helm that works on it, or go back" + with(r.command(newest.name, []string{"rollback"}, strconv.Itoa(int(old.version))))
 		}
 	}
-	return "wait for the helm that works on it, or " + orDelete("delete it", newest.name)
+	return "wait for the helm that works on it, or " + r.delete("delete it", newest.name)
 }
 
-// orDelete returns the advice, and command, to delete a release.
-func orDelete(what, release string) string {
-	return what + with(command.Release("", release, []string{"delete", "--purge"}))
+// delete returns the advice, and command, to delete a release.
+func (r remedies) delete(what, release string) string {
+	return what + with(r.command(release, []string{"delete", "--purge"}))
+}
+
+func (r remedies) command(release string, verb []string, rest ...string) command.Command {
+	if r.tiller != "" {
+		return command.TillerRelease(r.tiller, release, verb, rest...)
+	}
+	return command.Release("", release, verb, rest...)
 }
 
 // with returns " with COMMAND", empty without a command: a record can contain a name that
