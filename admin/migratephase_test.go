@@ -169,7 +169,13 @@ func TestMigrateWays(t *testing.T) {
 		"the role":                      {"ClusterRole admin, does not exist: create it", early, false, func(s *clustertest.Server) { s.Put(clusterRole("admin", "*")) }},
 		"what a record of Tiller holds": {"Secret web.v2 in namespace t-tiller is no release record of Helm 2", func(p tenant.Phase) bool { return p != tenant.PhaseFinishing }, false, gone["the newest record of Tiller"]},
 		"what the record says": {"tenant.yaml: line 1: did not find expected", always, true, func(s *clustertest.Server) {
-			write(t, s.Connect(), Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a", "b"}}})
+			c := s.Connect()
+			_, err := Prepare(t.Context(), c, Request{Tenant: tenant.Tenant{Name: "t"}})
+			said, ok := errors.AsType[*UnreadableRecordError](err)
+			if !ok {
+				t.Fatalf("init: %v", err)
+			}
+			write(t, c, Request{Tenant: said.Tenant}) // as the hint is typed
 		}},
 	}
 	scenarios := 0

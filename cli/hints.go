@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"helm-tenant/admin"
+	"helm-tenant/audit"
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
 	"helm-tenant/command"
@@ -125,8 +126,14 @@ func tenantHints(err error, _ asking) (hints []hint, known bool) {
 		moving *admin.MigratingError
 		lost   *admin.LostRecordError
 		frozen *admin.FrozenError
+		broken *admin.UnreadableRecordError
+		record *cluster.RecordError
 	)
 	switch {
+	case errors.As(err, &broken):
+		return []hint{typed("write it again from the live objects with", audit.InitCommand(broken.Tenant))}, true
+	case errors.As(err, &record) && !record.Newer:
+		return []hint{typed("see how to write it again with", command.Tenant("audit", record.Tenant))}, true
 	case errors.As(err, &engine) && engine.From == tenant.EngineTiller:
 		return []hint{typed("move it with its releases", command.Tenant("migrate", engine.Name))}, true
 	case errors.As(err, &engine):

@@ -110,6 +110,7 @@ var hostileVerbs = map[string]func(s *session, word string) error{
 		for _, err := range []error{
 			&admin.SplitError{From: word, Err: errors.New(word)}, &admin.SplittingError{From: word, Split: tenant.Split{Phase: tenant.PhaseFinishing}}, &admin.MigratingError{Name: "a", Migration: tenant.Migration{From: word}},
 			&admin.ContradictionError{Tenant: "a", Who: tenant.Members{tenant.User(word)}}, &admin.SquattedError{Name: word, Home: word, Found: []string{word}}, &admin.LostRecordError{Name: word, Home: word, Namespaces: []string{"b"}, Role: word}, &admin.LostRecordError{Name: "a", FormerHome: word, Namespaces: []string{"b"}},
+			&cluster.RecordError{Tenant: word}, &admin.UnreadableRecordError{Tenant: tenant.Tenant{Name: "a", Namespaces: []string{"b"}}, Err: errors.New(word)},
 		} {
 			report(s.Env.Stderr, withHint(err, hintsFor(err, byFlag)...))
 			report(s.Env.Stderr, withHint(err, s.splitHints(err, &splitOptions{from: "kube-system"})...))

@@ -136,7 +136,9 @@ func (c *Client) Record(ctx context.Context, home string) (tenant.Tenant, error)
 // RecordError reports a record that can't be read: it has no owner, was written by a
 // newer helm-tenant, or was changed by hand.
 type RecordError struct {
-	why string
+	// Tenant is the tenant in the label of the record's ConfigMap.
+	Tenant string
+	why    string
 	// Newer reports whether a newer helm-tenant may have written the record. Writing it
 	// again would lose the fields that the newer version added.
 	Newer bool
@@ -151,13 +153,14 @@ func RecordOf(object *unstructured.Unstructured) (tenant.Tenant, error) {
 }
 
 func recordOf(object *unstructured.Unstructured, parse func(string) (tenant.Tenant, error)) (tenant.Tenant, error) {
+	owner := object.GetLabels()[tenant.LabelTenant]
 	text, found, err := unstructured.NestedString(object.Object, "data", tenant.RecordKey)
 	if err != nil || !found {
-		return tenant.Tenant{}, &RecordError{why: fmt.Sprintf("ConfigMap %s in namespace %q holds no %s", object.GetName(), object.GetNamespace(), tenant.RecordKey)}
+		return tenant.Tenant{}, &RecordError{Tenant: owner, why: fmt.Sprintf("ConfigMap %s in namespace %q holds no %s", object.GetName(), object.GetNamespace(), tenant.RecordKey)}
 	}
 	t, err := parse(text)
 	if err != nil {
-		return tenant.Tenant{}, &RecordError{fmt.Sprintf("ConfigMap %s in namespace %q: %v", object.GetName(), object.GetNamespace(), err), tenant.IsNewer(text)}
+		return tenant.Tenant{}, &RecordError{owner, fmt.Sprintf("ConfigMap %s in namespace %q: %v", object.GetName(), object.GetNamespace(), err), tenant.IsNewer(text)}
 	}
 	return t, nil
 }
