@@ -22,6 +22,12 @@ for program in git go sha256sum; do
 done
 [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$(pwd -P)" ] || fail "this folder is no git repository of its own"
 branch=$(git symbolic-ref -q --short HEAD) || fail "no branch is checked out; type: git checkout main"
+default=$(git symbolic-ref -q --short refs/remotes/origin/HEAD) || default=origin/main
+default=${default#origin/}
+case $branch in
+"$default" | release-*) ;;
+*) fail "branch $branch is checked out, and releases are made on $default or on a branch release-...; type: git checkout $default" ;;
+esac
 [ -z "$(git status --porcelain)" ] || fail "the tree has changes that are not committed; commit them, or type: git checkout -- . && git clean -n"
 if [ -n "${SIGNING_KEYRING:-}" ] && [ ! -r "$SIGNING_KEYRING" ]; then fail "SIGNING_KEYRING $SIGNING_KEYRING can't be read"; fi
 

@@ -85,6 +85,7 @@ func TestReleaseRefused(t *testing.T) {
 			}
 		}},
 		{"no branch", "9.0.0", "no branch is checked out; type: git checkout main", func() { git(t, dir, "checkout", "-q", "--detach") }},
+		{"a topic's branch", "9.0.0", "branch topic is checked out, and releases are made on main or on a branch release-...; type: git checkout main", func() { git(t, dir, "checkout", "-q", "-b", "topic") }},
 		{"a tag elsewhere", "9.0.0", "v9.0.0 is released already", func() {
 			git(t, dir, "tag", "v9.0.0")
 			git(t, dir, "commit", "-q", "--allow-empty", "-m", "More")
