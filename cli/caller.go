@@ -170,6 +170,11 @@ func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 	case isUnusable(err):
 		return r, &wrapper.NoRecordError{Err: err}
 	case err != nil:
+		// Naming the namespace helps against a record that is broken, and not against an API
+		// server that fails; neither is a reason to ask for a grant.
+		if _, broken := errors.AsType[*cluster.RecordError](err); !broken || wrapper.IsVerb(c.Call.Line.Command) {
+			hints = nil
+		}
 		return r, none("the namespaces of %s are not known: %w", name, err)
 	case r.Name != "" && record.Name != r.Name, record.Home() != home:
 		return r, none("the record in namespace %q of %s is that of tenant %q with the home %q, not of %s", home, k.Where(), record.Name, record.Home(), name)

@@ -228,6 +228,7 @@ func (c *Client) explain(operation string, err error) error {
 		return fmt.Errorf("%s: the API server of %s is overloaded (429), try again later: %w", operation, c.where, err)
 	}
 	if _, answered := errors.AsType[statusError](err); !answered {
+		foreign, unreadable := isForeign(err), isUnreadable(err)
 		// The request's URL is left out: any other request would have failed as well.
 		if request, ok := errors.AsType[*url.Error](err); ok {
 			err = request.Err
@@ -239,10 +240,14 @@ func (c *Client) explain(operation string, err error) error {
 			unreachable.before = fmt.Sprintf("interrupted while the API server of %s was to answer: ", c.where)
 		case errors.As(err, &timeout) && timeout.Timeout():
 			unreachable.before, unreachable.TimedOut = fmt.Sprintf("the API server of %s did not answer in time%s: ", c.where, throughProxy(c.config)), true
+		case foreign:
+			unreachable.before = fmt.Sprintf("the server of %s%s is no Kubernetes API server: ", c.where, throughProxy(c.config))
+		case unreadable:
+			unreachable.before = fmt.Sprintf("the answer of the API server of %s%s can't be read: ", c.where, throughProxy(c.config))
 		}
 		return unreachable
 	}
-	return fmt.Errorf("%s in %s: %w", operation, c.where, err)
+	return fmt.Errorf("%s in %s: %w", operation, c.where, withoutPage(err))
 }
 
 // statusError is an error that the API server itself answered with.

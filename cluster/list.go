@@ -137,7 +137,7 @@ func (r *pageReader) next(ctx context.Context) (runtime.Object, error) {
 			continue
 		}
 		if read.exceeded() {
-			err = fmt.Errorf("an object takes more than %d bytes", r.size.bytes)
+			err = fmt.Errorf("%w: an object takes more than %d bytes", errTooLarge, r.size.bytes)
 		}
 		return nil, err
 	}

@@ -25,7 +25,8 @@ func (m *metered) count() int64   { return m.read.Load() }
 func (m *metered) exceeded() bool { return m.read.Load() > m.most }
 
 // meteredTransport counts the bytes of answers to requests with a *metered in their
-// context, sets the clock from each answer, and leaves out a Retry-After that is too late.
+// context, sets the clock from each answer, leaves out a Retry-After that is too late, and
+// refuses answers that are no API server's.
 type meteredTransport struct {
 	http.RoundTripper
 	clock *clock
@@ -36,12 +37,16 @@ func (t meteredTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err == nil {
 		t.clock.set(response.Header.Get("Date"))
 		dropLateRetry(r, response)
+		err = checkAnswer(r, response)
 	}
-	if m, found := r.Context().Value(meteredKey{}).(*metered); found && err == nil {
+	if err != nil {
+		return nil, err
+	}
+	if m, found := r.Context().Value(meteredKey{}).(*metered); found {
 		m.read.Store(0) // client-go may be retrying
 		response.Body = &meteredBody{response.Body, m}
 	}
-	return response, err
+	return response, nil
 }
 
 type meteredBody struct {

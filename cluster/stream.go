@@ -116,11 +116,11 @@ func (c *Client) ServerVersion(ctx context.Context) (version.Info, error) {
 	if err != nil {
 		return info, err
 	}
-	text, err := client.Get().AbsPath("/version").DoRaw(ctx)
+	text, err := rawAnswer(client.Get().AbsPath("/version").Do(ctx))
 	if err != nil {
 		return info, c.explain("asking for the version", err)
 	}
-	return info, json.Unmarshal(text, &info)
+	return info, c.explain("asking for the version", json.Unmarshal(text, &info))
 }
 
 // ServerFlags returns the flags with which the API server was started. Before Kubernetes
@@ -130,14 +130,14 @@ func (c *Client) ServerFlags(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := client.Get().AbsPath("/flagz").SetHeader("Accept", "application/json;g=config.k8s.io;v=v1beta1;as=Flagz").DoRaw(ctx)
+	text, err := rawAnswer(client.Get().AbsPath("/flagz").SetHeader("Accept", "application/json;g=config.k8s.io;v=v1beta1;as=Flagz").Do(ctx))
 	if err != nil {
 		return nil, c.explain("asking for the flags", err)
 	}
 	var answer struct {
 		Flags map[string]string `json:"flags"`
 	}
-	return answer.Flags, json.Unmarshal(text, &answer)
+	return answer.Flags, c.explain("asking for the flags", json.Unmarshal(text, &answer))
 }
 
 // APIGroups returns the names of the API server's API groups except the core's.
