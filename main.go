@@ -14,6 +14,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends a process that does not end by the first
 	code := cli.Run(ctx, wrapper.Process())
 	stop()
 	os.Exit(code)

@@ -104,8 +104,8 @@ Exit codes: 0 success, 1 every tenant failed, 3 some tenants failed; with
 }
 
 // readDisjoint reads the files, and refuses tenants that claim the same namespace.
-func (s *session) readDisjoint(o *applyOptions) ([]tenant.Located, error) {
-	located, err := s.readTenants(o.files)
+func (s *session) readDisjoint(ctx context.Context, o *applyOptions) ([]tenant.Located, error) {
+	located, err := s.readTenants(ctx, o.files)
 	var wrong problems
 	if err != nil && !errors.As(err, &wrong) {
 		return nil, err
@@ -119,7 +119,7 @@ func (s *session) readDisjoint(o *applyOptions) ([]tenant.Located, error) {
 }
 
 func (s *session) apply(ctx context.Context, o *applyOptions) error {
-	located, err := s.readDisjoint(o)
+	located, err := s.readDisjoint(ctx, o)
 	if err != nil {
 		return err
 	}

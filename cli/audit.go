@@ -96,7 +96,7 @@ that the audit needs, 1 failure.`,
 			}
 			o.Ignore = append(o.Ignore, ignore)
 		}
-		more, err := readIgnores(o.ignoreFiles)
+		more, err := readIgnores(cmd.Context(), o.ignoreFiles)
 		if err != nil {
 			return err
 		}
@@ -107,21 +107,23 @@ that the audit needs, 1 failure.`,
 }
 
 // readBaseline reads an earlier report.
-func readBaseline(name string) (*audit.Baseline, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return audit.ParseBaseline(name, file)
+func readBaseline(ctx context.Context, name string) (*audit.Baseline, error) {
+	return untilDone(ctx, func() (*audit.Baseline, error) {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		return audit.ParseBaseline(name, file)
+	})
 }
 
 // readIgnores reads files of accepted findings.
-func readIgnores(files []string) ([]audit.Ignore, error) {
+func readIgnores(ctx context.Context, files []string) ([]audit.Ignore, error) {
 	var all []audit.Ignore
 	var wrong problems
 	for _, name := range files {
-		text, err := os.ReadFile(name)
+		text, err := readFile(ctx, name, longestFile)
 		if err != nil {
 			return nil, err
 		}
@@ -138,14 +140,14 @@ func readIgnores(files []string) ([]audit.Ignore, error) {
 func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severity) error {
 	if o.baseline != "" {
 		var err error
-		if o.Baseline, err = readBaseline(o.baseline); err != nil {
+		if o.Baseline, err = readBaseline(ctx, o.baseline); err != nil {
 			return withHint(err, "make one with: helm tenant audit -o json > FILE")
 		}
 	}
 	var file []tenant.Located
 	if len(o.files) > 0 {
 		var err error
-		if file, err = s.readTenants(o.files); err != nil {
+		if file, err = s.readTenants(ctx, o.files); err != nil {
 			return err
 		}
 	}

@@ -169,30 +169,17 @@ func (s *session) confirm(ctx context.Context, name, question string, yes bool) 
 		return withHint(errors.New("there is no terminal to confirm it on"), "add --yes")
 	}
 	visible.Fprintf(s.Env.Stderr, "Type %q to %s: ", name, question)
-	type line struct {
-		text string
-		err  error
-	}
-	// Ctrl-C only ends the context, which does not end a read from a terminal.
-	read := make(chan line, 1)
-	go func() {
-		text, err := bufio.NewReader(s.Env.Stdin).ReadString('\n')
-		read <- line{text, err}
-	}()
-	var typed line
-	select {
-	case <-ctx.Done():
+	typed, err := untilDone(ctx, func() (string, error) { return bufio.NewReader(s.Env.Stdin).ReadString('\n') })
+	switch {
+	case ctx.Err() != nil:
 		fmt.Fprintln(s.Env.Stderr)
 		return errors.New("interrupted; nothing was done")
-	case typed = <-read:
-	}
-	switch {
-	case errors.Is(typed.err, io.EOF):
+	case errors.Is(err, io.EOF):
 		fmt.Fprintln(s.Env.Stderr)
 		return errors.New("nothing was typed; nothing was done")
-	case typed.err != nil:
-		return typed.err
-	case strings.TrimSpace(typed.text) != name:
+	case err != nil:
+		return err
+	case strings.TrimSpace(typed) != name:
 		return fmt.Errorf("expected the name %q; nothing was done", name)
 	}
 	return nil

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -14,7 +12,13 @@ import (
 // into a folder that nobody else may read, and lets every rendering read the copies.
 func (f *flight) keepInputs(ctx context.Context) error {
 	deployment, err := f.deployment.ReadOnce(func(path string) (string, error) {
-		text, err := f.readInput(ctx, path)
+		var text []byte
+		var err error
+		if strings.TrimSpace(path) == "-" {
+			text, err = f.readStdin(ctx, preflight.MaxRendered)
+		} else {
+			text, err = readFile(ctx, path, preflight.MaxRendered)
+		}
 		if err != nil {
 			return "", err
 		}
@@ -37,38 +41,6 @@ func (f *flight) keepInputs(ctx context.Context) error {
 		f.deployment = deployment
 	}
 	return err
-}
-
-// readInput reads a file that may never end, or that nobody may ever write.
-func (f *flight) readInput(ctx context.Context, path string) ([]byte, error) {
-	type input struct {
-		text []byte
-		err  error
-	}
-	read := make(chan input, 1)
-	go func() {
-		from := f.Env.Stdin
-		if strings.TrimSpace(path) != "-" {
-			file, err := os.Open(path)
-			if err != nil {
-				read <- input{err: err}
-				return
-			}
-			defer file.Close()
-			from = file
-		}
-		text, err := io.ReadAll(io.LimitReader(from, preflight.MaxRendered+1))
-		read <- input{text, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case in := <-read:
-		if len(in.text) > preflight.MaxRendered {
-			return nil, fmt.Errorf("the values of %s have more than %d bytes", path, preflight.MaxRendered)
-		}
-		return in.text, in.err
-	}
 }
 
 // removeCopies removes the folders that the preflight made.

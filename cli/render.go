@@ -48,7 +48,7 @@ func (o *applyOptions) checkDryRun(given func(string) bool) error {
 
 // render prints the objects of the files, without a cluster.
 func (s *session) render(ctx context.Context, o *applyOptions) error {
-	located, err := s.readDisjoint(o)
+	located, err := s.readDisjoint(ctx, o)
 	if err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func (s *session) split(ctx context.Context, o *splitOptions) error {
 	}
 	run := admin.Split{From: o.from, Leave: o.leave, File: o.backup, DryRun: o.dryRun, Accepted: o.apply.request.Accepted, Wait: o.wait, Timeout: o.timeout, Event: s.event}
 	if !o.finish && !o.abort {
-		located, err := s.readDisjoint(&o.apply)
+		located, err := s.readDisjoint(ctx, &o.apply)
 		if err != nil {
 			return err
 		}

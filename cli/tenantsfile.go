@@ -1,9 +1,9 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,7 +15,7 @@ import (
 
 // readTenants reads all files. The error has the problems of all of them; the tenants are
 // returned as far as they can be read.
-func (s *session) readTenants(files []string) ([]tenant.Located, error) {
+func (s *session) readTenants(ctx context.Context, files []string) ([]tenant.Located, error) {
 	var all []tenant.Located
 	var wrong problems
 	read := func(name string, text []byte) {
@@ -25,7 +25,7 @@ func (s *session) readTenants(files []string) ([]tenant.Located, error) {
 	}
 	for _, name := range files {
 		if name == "-" {
-			text, err := io.ReadAll(s.Env.Stdin)
+			text, err := s.readStdin(ctx, longestFile)
 			if err != nil {
 				return nil, err
 			}
@@ -37,7 +37,7 @@ func (s *session) readTenants(files []string) ([]tenant.Located, error) {
 			return nil, unreadable(err)
 		}
 		for _, name := range names {
-			text, err := os.ReadFile(name)
+			text, err := readFile(ctx, name, longestFile)
 			if err != nil {
 				return nil, unreadable(err)
 			}

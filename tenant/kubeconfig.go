@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	goruntime "runtime"
 	"slices"
@@ -105,6 +106,12 @@ func readFiles(env envvar.Environment, explicitFile string) (*Kubeconfig, error)
 	rules.ExplicitPath = explicitFile
 	rules.Warner = func(error) {} // kubectl ignores missing files in KUBECONFIG as well
 	k := &Kubeconfig{rules: rules, env: env}
+	for _, file := range k.files() {
+		// Nobody may ever write to it, and helm would find it empty.
+		if info, err := os.Stat(file); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+			return nil, fmt.Errorf("kubeconfig %s is a pipe, which can be read only once: write it into a file", file)
+		}
+	}
 	var err error
 	k.config, err = rules.Load()
 	switch {
