@@ -191,6 +191,9 @@ func (k *Kubeconfig) RESTConfig() (*rest.Config, error) {
 		}
 		context = podContext
 	}
+	if err := k.CheckCluster(); err != nil {
+		return nil, err
+	}
 	if err := k.checkAuthProvider(); err != nil {
 		return nil, err
 	}
@@ -198,6 +201,23 @@ func (k *Kubeconfig) RESTConfig() (*rest.Config, error) {
 		CertificateAuthority: k.TLS.CAFile, TLSServerName: k.TLS.ServerName, InsecureSkipTLSVerify: k.TLS.Insecure,
 	}}
 	return clientcmd.NewNonInteractiveClientConfig(*k.config, context, overrides, k.rules).ClientConfig()
+}
+
+// CheckCluster returns an error if the context names no cluster of the kubeconfig. Helm and
+// client-go would take whatever answers at localhost:8080 for it.
+func (k *Kubeconfig) CheckCluster() error {
+	if k.config == nil || k.InPod() {
+		return nil
+	}
+	switch cluster := k.config.Clusters[k.Cluster]; {
+	case k.Cluster == "":
+		return errors.New("it names no cluster of the kubeconfig")
+	case cluster == nil:
+		return fmt.Errorf("the kubeconfig has no cluster %q", k.Cluster)
+	case cluster.Server == "":
+		return fmt.Errorf("cluster %q of the kubeconfig has no server", k.Cluster)
+	}
+	return nil
 }
 
 // checkAuthProvider returns an error if the context's user has an auth-provider that

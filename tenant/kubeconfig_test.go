@@ -41,6 +41,10 @@ current-context: main
 	if err != nil || config.Host != "https://one.example" {
 		t.Errorf("client config: got %+v, %v", config, err)
 	}
+	// client-go would take localhost:8080 for it.
+	if config, err := load(t, file, "bare").RESTConfig(); err == nil || err.Error() != `the kubeconfig has no cluster "gone"` {
+		t.Errorf("a cluster that is not there: got %+v, %v", config, err)
+	}
 }
 
 func TestLoadKubeconfigRefuses(t *testing.T) {

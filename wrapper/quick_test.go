@@ -29,7 +29,8 @@ func TestWraps(t *testing.T) {
 }
 
 const kubeconfig = `{kind: Config, apiVersion: v1, current-context: known, clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}],
-users: [{name: u, user: {token: t}}], contexts: [{name: unknown, context: {cluster: c, user: u, namespace: other}}, {name: known, context: {cluster: c, user: u, extensions: [
+users: [{name: u, user: {token: t}}], contexts: [{name: adrift, context: {cluster: gone, user: u, extensions: [
+  {name: helm-tenant, extension: {apiVersion: helm-tenant/v1, current: t, tenants: [{name: t, homeNamespace: t-helm, engine: impersonation, namespaces: [a]}]}}]}}, {name: unknown, context: {cluster: c, user: u, namespace: other}}, {name: known, context: {cluster: c, user: u, extensions: [
   {name: helm-tenant, extension: {apiVersion: helm-tenant/v1, current: t, tenants: [{name: t, homeNamespace: t-helm, engine: impersonation, namespaces: [a]}]}}]}}]}`
 
 // What the files say is done; what they do not say, and each error, is left without a word.
@@ -57,6 +58,7 @@ func TestRun(t *testing.T) {
 		{line: "--context known upgrade web .", started: "upgrade web ."},
 		{line: "delete t", started: "delete t", said: "helm-tenant: delete is helm's command: it removes the release t; the tenant is removed with: helm tenant destroy t\n"},
 		{line: "create x", started: "create x", said: "helm-tenant: create is helm's command: it makes a chart; a tenant is made with: helm tenant init TENANT\n"},
+		{line: "--context adrift list"},          // helm would act on localhost:8080
 		{line: "--context unknown list"},         // the namespace's label says the tenant
 		{line: "--tenant other list"},            // only named: two homes may have its record
 		{line: "--tenant other install web ."},   // only named: its namespaces are not known
