@@ -2,6 +2,10 @@ package admin
 
 import (
 	"fmt"
+	"net/url"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"helm-tenant/tenant"
 )
@@ -12,6 +16,19 @@ type ArgoCD struct {
 	Namespace string
 	// Server is the address of the cluster in Applications.
 	Server string
+}
+
+// Check returns an error if Argo CD could not take the settings, or would take the server for a
+// pattern of several: it compares destinations with wildcards.
+func (a ArgoCD) Check() error {
+	server, err := url.Parse(a.Server)
+	switch {
+	case len(validation.IsDNS1123Label(a.Namespace)) > 0:
+		return fmt.Errorf("--argocd-namespace: %q is not a namespace's name", a.Namespace)
+	case err != nil || server.Scheme != "https" && server.Scheme != "http" || server.Host == "" || strings.ContainsAny(a.Server, "*?{} "):
+		return fmt.Errorf("--argocd-server: %q is not the address of one server, such as https://kubernetes.default.svc", a.Server)
+	}
+	return nil
 }
 
 // AppProject returns the tenant as an Argo CD project (argoproj.io/v1alpha1, AppProject). Its

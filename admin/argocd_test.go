@@ -33,3 +33,20 @@ func TestAppProject(t *testing.T) {
 		}
 	}
 }
+
+// Argo CD compares destinations as patterns: a server of "*" would be every cluster.
+func TestArgoCDCheck(t *testing.T) {
+	for server, good := range map[string]bool{
+		"https://kubernetes.default.svc": true, "https://10.0.0.1:6443/k8s/clusters/c-1": true, "https://[fd00::1]:6443": true, "http://127.0.0.1:8001": true,
+		"": false, "*": false, "https://*": false, "https://*.example.com": false, "in-cluster": false, "https://": false, "https://{a,b}.example.com": false, "https://a b": false, "ftp://x": false,
+	} {
+		if err := (ArgoCD{Namespace: "argocd", Server: server}).Check(); (err == nil) != good {
+			t.Errorf("server %q: %v", server, err)
+		}
+	}
+	for namespace, good := range map[string]bool{"argocd": true, "": false, "A B": false, "a\nb: c": false} {
+		if err := (ArgoCD{Namespace: namespace, Server: "https://x"}).Check(); (err == nil) != good {
+			t.Errorf("namespace %q: %v", namespace, err)
+		}
+	}
+}

@@ -174,3 +174,23 @@ func TestPruneDryRun(t *testing.T) {
 		t.Errorf("with --keep-releases: exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
 }
+
+// TestNearFlags: a mistyped flag brings the one that may have been meant, and a letter none.
+func TestNearFlags(t *testing.T) {
+	a := newAdministrator(t)
+	for line, want := range map[string]string{
+		"init t --namespace=a":         "did you mean: --namespaces",
+		"grant t --users=bob":          "did you mean: --user",
+		"apply --dryrun -f x":          "did you mean: --dry-run",
+		"destroy t --keep-release":     "did you mean: --keep-releases",
+		"init t --client-only":         "helm's own init is typed without \"tenant\": helm init --client-only",
+		"tenants --tenant=t":           "--tenant goes before a command of helm's",
+		"tenants -x":                   "",
+		"tenants --completely-unknown": "",
+	} {
+		got := a.tries("", strings.Fields(line)...)
+		if got.code != 2 || !strings.Contains(got.stderr, want) || want == "" && strings.Contains(got.stderr, "did you mean") {
+			t.Errorf("%s: exit code %d: %s", line, got.code, got.stderr)
+		}
+	}
+}

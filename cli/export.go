@@ -75,6 +75,8 @@ account.`,
 			return asUsage(cmd, errors.New("--argocd-namespace and --argocd-server are for --format=argocd"))
 		case format != formatFlux && (f.Changed("flux-account") || f.Changed("flux-source")):
 			return asUsage(cmd, errors.New("--flux-account and --flux-source are for --format=flux"))
+		case format == formatArgoCD && argo.Check() != nil:
+			return asUsage(cmd, argo.Check())
 		case format == formatArgoCD:
 			return s.export(cmd.Context(), args, file, func(tenants []tenant.Tenant) (string, error) { return s.appProjects(argo, tenants) })
 		case format == formatTenants:

@@ -137,6 +137,21 @@ func (c caller) runVerb(ctx context.Context, args []string) (int, error) {
 	return exitDone, err
 }
 
+// nearFlags suggests the flags of a verb that may have been meant by a name.
+func nearFlags(cmd *cobra.Command, name string) []hint {
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			known = append(known, f.Name)
+		}
+	})
+	near := tenant.Near(name, known)
+	if len(name) < 2 || len(near) == 0 {
+		return nil // a letter is near to any short name
+	}
+	return []hint{hint("did you mean: --" + strings.Join(near, ", --"))}
+}
+
 // newRoot returns the tree of our commands.
 func newRoot(s *session) *cobra.Command {
 	root := &cobra.Command{
@@ -170,14 +185,16 @@ Before the command, and only there:
 	hide(root, "kube-context", "debug")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		var unknown *pflag.NotExistError
-		if errors.As(err, &unknown) && unknown.GetSpecifiedName() == "tenant" {
+		switch {
+		case !errors.As(err, &unknown):
+		case unknown.GetSpecifiedName() == "tenant" && slices.Contains(aboutCaller, cmd.Name()):
 			err = fmt.Errorf("--tenant goes before the command: helm tenant --tenant TENANT %s", cmd.Name())
-			if !slices.Contains(aboutCaller, cmd.Name()) {
-				err = noTenantFlag(cmd)
-			}
-		}
-		if errors.As(err, &unknown) && cmd.Name() == "init" && slices.Contains(helmInitFlags, unknown.GetSpecifiedName()) {
+		case unknown.GetSpecifiedName() == "tenant":
+			err = noTenantFlag(cmd)
+		case cmd.Name() == "init" && slices.Contains(helmInitFlags, unknown.GetSpecifiedName()):
 			err = withHint(err, hint("helm's own init is typed without \"tenant\": helm init --"+unknown.GetSpecifiedName())) // one of the flags above
+		default:
+			err = withHint(err, nearFlags(cmd, unknown.GetSpecifiedName())...)
 		}
 		return asUsage(cmd, err)
 	})
