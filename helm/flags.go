@@ -37,6 +37,11 @@ func (u flagUse) isTrue() bool {
 	return err == nil && value
 }
 
+// lacksValue reports whether a flag takes the next word for its value, and is the last word.
+func (t flagTable) lacksValue(u flagUse) bool {
+	return slices.Contains(t.valued, u.name) && !u.joined && u.value == "" && u.end == u.position+1
+}
+
 // scan reads arguments as pflag does and returns the flags among them. complete is false
 // if a flag is not in the table: then it is not known whether the next word is its value,
 // and nothing after it is returned.

@@ -51,6 +51,10 @@ func ReadDeployment(major int, args []string, own ...string) (*Deployment, error
 		return nil, &UnknownFlagError{command, flag}
 	}
 	d.uses = uses
+	if last := len(uses) - 1; last >= 0 && deployTable(major, command, own).lacksValue(uses[last]) {
+		// What is appended to the arguments would become the value.
+		return nil, fmt.Errorf("flag needs an argument: --%s", uses[last].name)
+	}
 	if d.Is("help") {
 		return d, nil
 	}
