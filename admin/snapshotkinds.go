@@ -89,7 +89,7 @@ func readWorkloads(ctx context.Context, c *cluster.Client, kind string, add func
 }
 
 func workloadOf(kind string, meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) audit.Workload {
-	w := audit.Workload{Kind: kind, Namespace: meta.Namespace, Name: meta.Name, Tenant: meta.Labels[tenant.LabelTenant], Account: template.Spec.ServiceAccountName,
+	w := audit.Workload{Kind: kind, Namespace: meta.Namespace, Name: meta.Name, UID: string(meta.UID), Tenant: meta.Labels[tenant.LabelTenant], Account: template.Spec.ServiceAccountName,
 		AppliesFrom: appliesFrom(meta.Namespace, &template.Spec)}
 	if recognise.IsTiller(template.Labels, template.Spec) {
 		w.Template = template.DeepCopy() // a copy, so that the rest of the page can be freed
@@ -102,7 +102,7 @@ func podOf(pod *corev1.Pod) audit.Pod {
 	p := audit.Pod{Namespace: pod.Namespace, Name: pod.Name, Account: pod.Spec.ServiceAccountName, Labels: pod.Labels, Node: pod.Spec.NodeName}
 	for _, owner := range pod.OwnerReferences {
 		if owner.Controller != nil && *owner.Controller {
-			p.Owner = audit.ObjectRef{Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name}
+			p.Owner, p.OwnerUID = audit.ObjectRef{Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name}, string(owner.UID)
 		}
 	}
 	p.Demand = rails.OfPod(&pod.Spec)

@@ -138,7 +138,7 @@ func (t *taking) readReplicaSets(ctx context.Context) error {
 			}
 		})
 		if !forged {
-			t.snapshot.ReplicaSets = append(t.snapshot.ReplicaSets, audit.ReplicaSet{Namespace: set.Namespace, Name: set.Name, Deployment: owner.Name, Template: set.Spec.Template.DeepCopy()})
+			t.snapshot.ReplicaSets = append(t.snapshot.ReplicaSets, audit.ReplicaSet{Namespace: set.Namespace, Name: set.Name, UID: string(set.UID), Deployment: owner.Name, Template: set.Spec.Template.DeepCopy()})
 		}
 	})
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"path"
 	"slices"
 	"strings"
 
@@ -14,14 +15,15 @@ import (
 	"helm-tenant/tenant"
 )
 
-// made reports whether a workload created that pod. It goes by the pod's owner reference,
-// since anybody can set labels. The ReplicaSets of a Deployment have its name and a hash.
+// made reports whether a workload created that pod. It goes by the pod's owner reference and
+// the UID in it, since anybody can set labels and names. The ReplicaSets of a Deployment have its
+// name and a hash.
 func made(w *Workload, pod Pod) bool {
 	if w.Kind == "Deployment" {
 		index := strings.LastIndex(pod.Owner.Name, "-")
 		return pod.Owner.Kind == "ReplicaSet" && index > 0 && pod.Owner.Name[:index] == w.Name
 	}
-	return pod.Owner == (ObjectRef{w.Kind, w.Namespace, w.Name})
+	return pod.Owner == (ObjectRef{w.Kind, w.Namespace, w.Name}) && (w.UID == "" || w.UID == pod.OwnerUID)
 }
 
 // impostor is the reason why a pod should not be in a home namespace.
@@ -55,7 +57,7 @@ func (a *auditor) ownership(d *deployer, pod Pod) (kind impostor, differs []stri
 	if w.Kind == "Deployment" && (template == nil || recognise.HasLabels(template.Labels)) && !a.unseen("replicasets") {
 		// During a rollout there are pods of an older template.
 		set := a.sets[[2]string{pod.Namespace, pod.Owner.Name}]
-		if set == nil || set.Deployment != w.Name || pod.Owner.Kind != "ReplicaSet" {
+		if set == nil || set.UID != pod.OwnerUID || set.Deployment != w.Name || pod.Owner.Kind != "ReplicaSet" {
 			return foreign, nil
 		}
 		template = set.Template
@@ -86,6 +88,11 @@ func differences(template, pod corev1.PodSpec) []string {
 			check("image "+current.Image, want.Image == current.Image)
 			check("command", slices.Equal(want.Command, current.Command) && slices.Equal(want.Args, current.Args))
 			check("lifecycle", equality.Semantic.DeepEqual(want.Lifecycle, current.Lifecycle))
+			check("a probe's command", equality.Semantic.DeepEqual(probeCommands(want), probeCommands(current)))
+			check("environment", !slices.ContainsFunc(want.Env, func(e corev1.EnvVar) bool { return !lastIs(current.Env, e) }))
+			check("volume mounts", !slices.ContainsFunc(current.VolumeMounts, func(m corev1.VolumeMount) bool {
+				return !strings.HasPrefix(path.Clean(m.MountPath), tokensPath) && !slices.ContainsFunc(want.VolumeMounts, func(w corev1.VolumeMount) bool { return equality.Semantic.DeepEqual(m, w) })
+			}))
 			check("privileged", !privileged(current) || privileged(want))
 		}
 	}
@@ -95,6 +102,32 @@ func differences(template, pod corev1.PodSpec) []string {
 	}))
 	slices.Sort(differs)
 	return slices.Compact(differs)
+}
+
+// tokensPath is the folder into which admission mounts tokens: the API server's, and those of
+// clouds.
+const tokensPath = "/var/run/secrets/"
+
+// probeCommands returns the commands that the kubelet runs in the container; nil for no command.
+func probeCommands(c corev1.Container) []*corev1.ExecAction {
+	var commands []*corev1.ExecAction
+	for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		if probe == nil {
+			probe = &corev1.Probe{}
+		}
+		commands = append(commands, probe.Exec)
+	}
+	return commands
+}
+
+// lastIs reports whether the last of the variables with that name is this one.
+func lastIs(env []corev1.EnvVar, e corev1.EnvVar) bool {
+	for _, other := range slices.Backward(env) {
+		if other.Name == e.Name {
+			return equality.Semantic.DeepEqual(other, e)
+		}
+	}
+	return false
 }
 
 func privileged(c corev1.Container) bool {
@@ -148,7 +181,7 @@ func (a *auditor) checkPods(d *deployer) {
 // and creates nothing else; otherwise the pod, which may come back.
 func (a *auditor) removePod(d *deployer, pod Pod, kind impostor) command.Fix {
 	index := slices.IndexFunc(a.workloads[pod.Namespace], func(w *Workload) bool {
-		return w.Kind == pod.Owner.Kind && w.Name == pod.Owner.Name && w.Template != nil && w != d.tiller
+		return w.Kind == pod.Owner.Kind && made(w, pod) && w.Template != nil && w != d.tiller
 	})
 	if kind != altered && index >= 0 {
 		return deleteObject(pod.Namespace, pod.Owner.Kind, pod.Owner.Name)

@@ -9,6 +9,10 @@ import (
 	"helm-tenant/tenant"
 )
 
+func running(program string) *corev1.Probe {
+	return &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{program}}}}
+}
+
 // A pod at home is the Tiller's where its workload made it, as its template says,
 // whatever its labels are.
 func TestPodsOfTheTiller(t *testing.T) {
@@ -26,6 +30,23 @@ func TestPodsOfTheTiller(t *testing.T) {
 		{"of an older ReplicaSet", func(p *Pod) {
 			p.Owner, p.Spec.Containers[0].Image = ObjectRef{"ReplicaSet", p.Namespace, "tiller-deploy-old"}, "tiller:v2.16.0"
 		}, false},
+		{"with what a cloud's admission adds", func(p *Pod) {
+			c := &p.Spec.Containers[0]
+			c.Env = append(c.Env, corev1.EnvVar{Name: "AWS_ROLE_ARN", Value: "x"})
+			c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "aws", MountPath: "/var/run/secrets/eks.amazonaws.com/serviceaccount"})
+		}, false},
+		{"a probe that runs a command", func(p *Pod) { p.Spec.Containers[0].LivenessProbe = running("cat") }, true},
+		{"a probe more that runs a command", func(p *Pod) { p.Spec.Containers[0].StartupProbe = running("cat") }, true},
+		{"another history", func(p *Pod) {
+			p.Spec.Containers[0].Env = append(p.Spec.Containers[0].Env, corev1.EnvVar{Name: "TILLER_NAMESPACE", Value: "x"})
+		}, true},
+		{"a volume over the program", func(p *Pod) {
+			p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "evil", MountPath: "/tiller", SubPath: "tiller"})
+		}, true},
+		{"a volume over the program, by another way", func(p *Pod) {
+			p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "evil", MountPath: "/var/run/secrets/../../../tiller"})
+		}, true},
+		{"of the name of Tiller's ReplicaSet", func(p *Pod) { p.OwnerUID = "another" }, true},
 		{"of nobody's", func(p *Pod) { p.Owner = ObjectRef{} }, true},
 		{"of another's ReplicaSet", func(p *Pod) { p.Owner = ObjectRef{"ReplicaSet", p.Namespace, "other-5d5f"} }, true},
 		{"of a ReplicaSet that is not there", func(p *Pod) { p.Owner = ObjectRef{"ReplicaSet", p.Namespace, "tiller-deploy-x"} }, true},
@@ -48,7 +69,7 @@ func TestPodsOfTheTiller(t *testing.T) {
 			template := s.Workloads[0].Template
 			older := template.DeepCopy()
 			older.Spec.Containers[0].Image = "tiller:v2.16.0"
-			s.ReplicaSets = []ReplicaSet{{home, set, install.DeploymentName, template}, {home, "tiller-deploy-old", install.DeploymentName, older}, {home, "other-5d5f", "other", template}}
+			s.ReplicaSets = []ReplicaSet{{home, set, "", install.DeploymentName, template}, {home, "tiller-deploy-old", "", install.DeploymentName, older}, {home, "other-5d5f", "", "other", template}}
 			pod := Pod{Namespace: home, Name: "p", Account: "tiller", Labels: template.Labels, Owner: ObjectRef{"ReplicaSet", home, set}, Spec: template.Spec.DeepCopy()}
 			test.change(&pod)
 			s.Pods = []Pod{pod}

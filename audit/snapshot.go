@@ -178,6 +178,8 @@ type Binding struct {
 // Workload is something that makes pods.
 type Workload struct {
 	Kind, Namespace, Name string
+	// UID is empty if it is not known.
+	UID string
 	// Tenant is the value of the tenant's label.
 	Tenant string
 	// Account is the service account of its pods; empty for the default one.
@@ -209,8 +211,10 @@ type Pod struct {
 	Account         string
 	Labels          map[string]string
 	// Owner is the controller that made it, as the pod itself says: anybody who makes
-	// pods can name any object. It is zero for none.
-	Owner ObjectRef
+	// pods can name any object. It is zero for none. OwnerUID is the UID that the pod names: a
+	// ReplicaSet's controller takes its labels from a pod that names its UID, or deletes it.
+	Owner    ObjectRef
+	OwnerUID string
 	// Node is the node on which it runs; empty before it is scheduled.
 	Node string
 	// Spec is nil if it is no Tiller.
@@ -221,8 +225,8 @@ type Pod struct {
 
 // ReplicaSet is a Deployment's ReplicaSet with the labels of a Tiller.
 type ReplicaSet struct {
-	Namespace, Name, Deployment string
-	Template                    *corev1.PodTemplateSpec
+	Namespace, Name, UID, Deployment string
+	Template                         *corev1.PodTemplateSpec
 }
 
 // ServiceAccount is a service account.

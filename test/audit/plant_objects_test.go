@@ -85,6 +85,21 @@ func (p *plant) tillerPod(home string) (name string) {
 	return name
 }
 
+// impostor makes a pod of the Tiller's account that is the Tiller's by its specification and its
+// owner reference. That names no API, so that nobody deletes the pod, and another UID.
+func (p *plant) impostor(home string) {
+	p.Helper()
+	ctx := context.Background()
+	real, err := p.w.root.CoreV1().Pods(home).Get(ctx, p.tillerPod(home), metav1.GetOptions{})
+	must(p.T, err)
+	owner := metav1.OwnerReference{APIVersion: "example.com/v1", Kind: "ReplicaSet", Name: real.OwnerReferences[0].Name, UID: "5d5f0000-0000-4000-8000-000000000000", Controller: new(true)}
+	p.old = "impostor"
+	made := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: p.old, Labels: real.Labels, OwnerReferences: []metav1.OwnerReference{owner}}, Spec: real.Spec}
+	made.Spec.NodeName = ""
+	must(p.T, create(p.w.root.CoreV1().Pods(home).Create(ctx, made, metav1.CreateOptions{})))
+	p.later(func() { p.gone(p.w.root.CoreV1().Pods(home).Delete(ctx, "impostor", metav1.DeleteOptions{})) })
+}
+
 // podAgain has the Tiller's pod made again at the end.
 func (p *plant) podAgain(home string) {
 	p.later(func() {

@@ -59,6 +59,7 @@ var plantedRelatives = []planting{
 	{"a cluster-scoped object of a controller, by a RoleBinding, which gives none", func(p *plant) {
 		p.grant("outside", "operations", []string{"create ops.crossplane.io:operations"}, "user zoe")
 	}, nil},
+	{"a pod as Tiller's that names its ReplicaSet", func(p *plant) { p.impostor("alpha-tiller") }, []string{"HT009 alpha Pod old"}},
 	{"a webhook that changes bindings", func(p *plant) {
 		p.mutator("mutator", "rbac.authorization.k8s.io", "rolebindings", "outside")
 	}, []string{"HT028  MutatingWebhookConfiguration mutator"}},
