@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -76,6 +77,72 @@ func (t *taking) readMutating(ctx context.Context) error {
 	})
 }
 
+func (t *taking) readMutatingBindings(ctx context.Context) error {
+	bound := map[string][]admissionv1.MutatingAdmissionPolicyBinding{}
+	err := cluster.Each(ctx, t.client, "MutatingAdmissionPolicyBinding", "", metav1.ListOptions{}, func(b *admissionv1.MutatingAdmissionPolicyBinding) {
+		bound[b.Spec.PolicyName] = append(bound[b.Spec.PolicyName], *b.DeepCopy())
+	})
+	if err == nil {
+		t.mutating = bound
+	}
+	return unlessUnserved(err)
+}
+
+// readMutatingPolicies reads the MutatingAdmissionPolicies, once for each of their bindings:
+// without one a policy changes nothing.
+func (t *taking) readMutatingPolicies(ctx context.Context) error {
+	if len(t.mutating) == 0 {
+		return nil
+	}
+	return unlessUnserved(cluster.Each(ctx, t.client, "MutatingAdmissionPolicy", "", metav1.ListOptions{}, func(p *admissionv1.MutatingAdmissionPolicy) {
+		for _, b := range t.mutating[p.Name] {
+			w := mutatingPolicy(p.DeepCopy(), b)
+			t.locked(func() { t.snapshot.Webhooks = append(t.snapshot.Webhooks, w) })
+		}
+	}))
+}
+
+// unlessUnserved returns no error for a kind that the API server does not serve: it has none.
+func unlessUnserved(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// mutatingPolicy returns a MutatingAdmissionPolicy with one of its bindings in the form of a
+// webhook. Both choose objects; what they leave out by other means is not evaluated.
+func mutatingPolicy(p *admissionv1.MutatingAdmissionPolicy, b admissionv1.MutatingAdmissionPolicyBinding) audit.Webhook {
+	w := audit.Webhook{Kind: audit.MutatingPolicy, Configuration: p.Name, Server: audit.MutatingPolicy + " " + p.Name, Conditional: len(p.Spec.MatchConditions) > 0}
+	for _, match := range []*admissionv1.MatchResources{p.Spec.MatchConstraints, b.Spec.MatchResources} {
+		if match == nil {
+			continue
+		}
+		w.NamespaceSelector, w.ObjectSelector = both(w.NamespaceSelector, match.NamespaceSelector), both(w.ObjectSelector, match.ObjectSelector)
+		w.Conditional = w.Conditional || len(match.ExcludeResourceRules) > 0 || len(w.Rules) > 0 && len(match.ResourceRules) > 0
+		if len(w.Rules) == 0 {
+			for _, r := range match.ResourceRules {
+				w.Rules = append(w.Rules, r.RuleWithOperations)
+				w.Conditional = w.Conditional || len(r.ResourceNames) > 0
+			}
+		}
+	}
+	return w
+}
+
+// both returns a selector of what two selectors both select; nil selects everything.
+func both(a, b *metav1.LabelSelector) *metav1.LabelSelector {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	all := a.DeepCopy()
+	all.MatchExpressions = append(all.MatchExpressions, b.MatchExpressions...)
+	for key, value := range b.MatchLabels { // the other selector may want another value
+		all.MatchExpressions = append(all.MatchExpressions, metav1.LabelSelectorRequirement{Key: key, Operator: metav1.LabelSelectorOpIn, Values: []string{value}})
+	}
+	return all
+}
+
 // readWebhooks reads the webhook configurations of one kind; hooks returns the webhooks
 // of a configuration in the form of a validating one.
 func readWebhooks[T any, P interface {
@@ -103,19 +170,17 @@ func (t *taking) addWebhookNames(kind string, names []string) {
 	})
 }
 
-// readWebhookNames reads the names of the webhook configurations of one kind. If the
-// caller may not list them, a right to change any configuration counts as one to change
-// an existing one.
-func (t *taking) readWebhookNames(ctx context.Context, kind string) error {
-	names := []string{}
-	err := t.client.EachMeta(ctx, kind, "", metav1.ListOptions{}, func(m *metav1.PartialObjectMetadata) { names = append(names, m.Name) })
-	switch {
-	case apierrors.IsForbidden(err):
-		return nil
-	case err == nil:
-		t.addWebhookNames(kind, names)
+// readSomeWebhooks reads the webhook configurations of one kind. If the caller may not list
+// them, a right to change any configuration counts as one to change an existing one.
+func (t *taking) readSomeWebhooks(ctx context.Context, kind string) error {
+	read := t.readValidating
+	if kind == "MutatingWebhookConfiguration" {
+		read = t.readMutating
 	}
-	return err
+	if err := read(ctx); !apierrors.IsForbidden(err) {
+		return err
+	}
+	return nil
 }
 
 // hasMaker reports whether a Deployment or CronJob that was read made the workload, and

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,8 +49,10 @@ type taking struct {
 	guard *cluster.Live
 	// makers has the workloads that were read and may create other workloads; indices has their
 	// places in the snapshot's.
-	makers  cluster.Owners
-	indices map[cluster.Key]int
+	makers cluster.Owners
+	// mutating are the bindings of MutatingAdmissionPolicies, by the policy.
+	mutating map[string][]admissionv1.MutatingAdmissionPolicyBinding
+	indices  map[cluster.Key]int
 	// mutex guards the fields to which several lists write.
 	mutex sync.Mutex
 }
@@ -74,7 +77,7 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 		{releaseMaps, "where releases are", func(ctx context.Context) error { return t.readPlaced(ctx, tenant.StorageConfigMap) }},
 		{"secrets", "which releases came from Tiller", t.readMoved},
 	}
-	after = slices.Concat(after, t.madeReadings(), t.railReadings())
+	after = slices.Concat(after, t.boundReadings(), t.madeReadings(), t.railReadings())
 	if err := t.take(ctx, append(t.reaching(), t.readings()...), after); err != nil {
 		return nil, err
 	}
@@ -93,7 +96,7 @@ func TakeReach(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) 
 		{releaseMaps, "which ConfigMaps hold releases", func(ctx context.Context) error { return t.readRecordNames(ctx, "ConfigMap") }},
 	}
 	for _, kind := range []string{"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"} {
-		after = append(after, reading{kind, "", func(ctx context.Context) error { return t.readWebhookNames(ctx, kind) }})
+		after = append(after, reading{kind, "", func(ctx context.Context) error { return t.readSomeWebhooks(ctx, kind) }})
 	}
 	return &t.snapshot, t.take(ctx, t.reaching(), after)
 }
@@ -169,6 +172,7 @@ func (t *taking) readings() []reading {
 	readings := []reading{
 		{"validatingwebhookconfigurations", "which webhooks get the objects of homes", t.readValidating},
 		{"mutatingwebhookconfigurations", "which webhooks get the objects of homes, and change them", t.readMutating},
+		{"mutatingadmissionpolicybindings", "which policies change the objects of homes", t.readMutatingBindings},
 		{guardPolicies, "whether the guard's admission policies are in force", t.readGuard},
 		{"persistentvolumeclaims", "which claims name their volumes", func(ctx context.Context) error { return readClaims(ctx, t.client, "", t.addDemand) }},
 		{"ingresses", "which hosts are served", func(ctx context.Context) error { return readIngresses(ctx, t.client, "", t.addDemand) }},
@@ -182,6 +186,11 @@ func (t *taking) readings() []reading {
 		}},
 	}
 	return append(readings, t.workloadReadings("CronJob", "ReplicationController")...)
+}
+
+// boundReadings returns the lists of policies, whose bindings are read before.
+func (t *taking) boundReadings() []reading {
+	return []reading{{"mutatingadmissionpolicies", "which policies change the objects of homes", t.readMutatingPolicies}}
 }
 
 // madeReadings returns the lists of workloads that others make, whose makers are read

@@ -34,7 +34,10 @@ func (w Webhook) isElsewhere() bool {
 
 // sent returns how the webhook gets the objects, as text: its matchConditions are not evaluated.
 func (w listener) sent() string {
-	if w.Conditional {
+	switch {
+	case w.Kind == MutatingPolicy:
+		return "can change" // if its mutations do
+	case w.Conditional:
 		return "may be sent"
 	}
 	return "is sent"
@@ -57,6 +60,9 @@ func (a *auditor) findListeners() []listener {
 	var certain, conditional []listener
 	for _, w := range a.snapshot.Webhooks {
 		found := listener{w, w.sees(), a.homesOf(w.NamespaceSelector)}
+		if w.Kind == MutatingPolicy { // it sends nothing
+			found.objects, _, _ = strings.Cut(found.objects, ", to change")
+		}
 		switch {
 		case found.objects == "" || len(found.homes) == 0:
 		case w.Conditional:
@@ -87,8 +93,12 @@ func (a *auditor) checkWebhooks() {
 		if w.Conditional {
 			f.Text += ": its matchConditions, which are not evaluated, may leave some out"
 		}
+		part := "webhooks"
+		if w.Kind == MutatingPolicy {
+			part, f.Chains[0] = "matchConstraints", f.Chains[0][:2]
+		}
 		f.Fix = command.Run(command.Kubectl("edit", "", strings.ToLower(w.Kind), w.Configuration)).
-			With("give its webhooks a namespaceSelector that leaves out namespaces with the label " + tenant.LabelHome)
+			With("give its " + part + " a namespaceSelector that leaves out namespaces with the label " + tenant.LabelHome)
 		a.add(idWebhook, "", f)
 	}
 }
@@ -194,14 +204,15 @@ func (w Webhook) sees() string {
 	plain, record := map[string]string{}, releaseLabels(w.ObjectSelector)
 	ours := rbac.Labels("x")
 	tiller := map[string]string{"app": "helm", "name": "tiller"}
+	changes := w.Kind == "MutatingWebhookConfiguration" || w.Kind == MutatingPolicy
 	switch {
 	case (takes("", "secrets", "create") || takes("", "secrets", "update")) && chosen(plain, record):
 		return "the Secrets"
-	case takes("", "serviceaccounts/token", "create") && chosen(plain):
+	case w.Kind != MutatingPolicy && takes("", "serviceaccounts/token", "create") && chosen(plain):
 		return "the requests for tokens"
-	case w.Kind == "MutatingWebhookConfiguration" && chosen(tiller) && slices.ContainsFunc(podWrites, func(write act) bool { return takes(write.group, write.resource, write.verb) }):
+	case changes && chosen(tiller) && slices.ContainsFunc(podWrites, func(write act) bool { return takes(write.group, write.resource, write.verb) }):
 		return "the pods, to change them"
-	case w.Kind == "MutatingWebhookConfiguration" && (chosen(plain) || chosen(ours)):
+	case changes && (chosen(plain) || chosen(ours)):
 		for _, write := range trustedWrites {
 			if takes(write.group, write.resource, "create") || takes(write.group, write.resource, "update") {
 				return write.objects

@@ -72,8 +72,12 @@ func TestOpenVolume(t *testing.T) {
 // matchConditions never replaces one without.
 func TestWebhooks(t *testing.T) {
 	hook := func(kind, group, resource string, operation admissionv1.OperationType, selector *metav1.LabelSelector, conditional bool) Webhook {
-		return Webhook{Kind: kind, Configuration: "x", Server: "service s in namespace n", ObjectSelector: selector, Conditional: conditional,
+		w := Webhook{Kind: kind, Configuration: "x", Server: "service s in namespace n", ObjectSelector: selector, Conditional: conditional,
 			Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{operation}, Rule: admissionv1.Rule{APIGroups: []string{group}, APIVersions: []string{"*"}, Resources: []string{resource}}}}}
+		if kind == MutatingPolicy {
+			w.Server = kind + " p"
+		}
+		return w
 	}
 	const validating, mutating = "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"
 	labelled := func(key, value string) *metav1.LabelSelector {
@@ -103,6 +107,11 @@ func TestWebhooks(t *testing.T) {
 		{"records, to be changed", []Webhook{hook(mutating, "", "configmaps", "UPDATE", nil, false)}, "is sent the tenants' records"},
 		{"namespaces, to be changed", []Webhook{hook(mutating, "", "namespaces", "UPDATE", nil, false)}, "is sent the namespaces themselves"},
 		{"cluster-scoped bindings, to be changed", []Webhook{hook(mutating, "rbac.authorization.k8s.io", "clusterrolebindings", "UPDATE", nil, false)}, ""},
+		{"pods, by a policy", []Webhook{hook(MutatingPolicy, "", "pods", "CREATE", nil, true)}, "MutatingAdmissionPolicy p can change the pods of"},
+		{"Secrets, by a policy", []Webhook{hook(MutatingPolicy, "", "secrets", "CREATE", nil, false)}, "MutatingAdmissionPolicy p can change the Secrets of"},
+		{"RoleBindings, by a policy", []Webhook{hook(MutatingPolicy, "*", "*", "UPDATE", labelled("helm-tenant/tenant", "x"), false)}, "MutatingAdmissionPolicy p can change the RoleBindings of"},
+		{"requests for tokens, by a policy", []Webhook{hook(MutatingPolicy, "", "serviceaccounts/token", "CREATE", nil, false)}, ""},
+		{"Ingresses, by a policy", []Webhook{hook(MutatingPolicy, "networking.k8s.io", "ingresses", "CREATE", nil, false)}, ""},
 		{"other pods", []Webhook{hook(mutating, "", "pods", "CREATE", labelled("app", "web"), false)}, ""},
 	} {
 		s := sceneOf(team("a", tenant.EngineTiller))

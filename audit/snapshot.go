@@ -94,9 +94,12 @@ const (
 // IdentityMap says whether the API server uses that map, and whether it exists.
 type IdentityMap struct{ Used, Exists bool }
 
-// Webhook is one of an admission configuration's.
+// MutatingPolicy is the kind of policies that change objects without a webhook.
+const MutatingPolicy = "MutatingAdmissionPolicy"
+
+// Webhook is one of an admission configuration's, or a bound MutatingAdmissionPolicy.
 type Webhook struct {
-	// Kind is MutatingWebhookConfiguration or ValidatingWebhookConfiguration,
+	// Kind is MutatingWebhookConfiguration, ValidatingWebhookConfiguration or MutatingPolicy,
 	// Configuration its name.
 	Kind, Configuration string
 	// Server is what is called: "service NAME in namespace NS", or a URL. Service is that

@@ -91,6 +91,10 @@ var kinds = map[string]kind{
 	"DaemonSet":             {resource: gvr("apps", "v1", "daemonsets"), namespaced: true},
 	"MutatingWebhookConfiguration": {
 		resource: gvr("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations")},
+	"MutatingAdmissionPolicy": {
+		resource: gvr("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies"), before: "v1beta1"}, // Kubernetes 1.36
+	"MutatingAdmissionPolicyBinding": {
+		resource: gvr("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicybindings"), before: "v1beta1"},
 	"ValidatingWebhookConfiguration": {
 		resource: gvr("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations")},
 }

@@ -66,6 +66,9 @@ var plantedRelatives = []planting{
 	{"a webhook that changes what homes do not have", func(p *plant) {
 		p.mutator("mutator", "networking.k8s.io", "ingresses", "outside")
 	}, nil},
+	{"a policy that changes pods", func(p *plant) { p.changes("changer", "", "pods", true) }, []string{"HT028  MutatingAdmissionPolicy changer"}},
+	{"a policy that changes pods, which nobody bound", func(p *plant) { p.changes("changer", "", "pods", false) }, nil},
+	{"a policy that changes claims", func(p *plant) { p.changes("changer", "", "persistentvolumeclaims", true) }, nil},
 	{"pods where a webhook is answered that changes Tiller's", func(p *plant) {
 		ns := p.namespace(map[string]string{rails.LabelEnforce: "baseline"})
 		p.mutator("mutator", "", "pods", ns)

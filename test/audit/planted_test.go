@@ -255,6 +255,22 @@ func (p *plant) mutator(name, group, resource, namespace string) {
 	})
 }
 
+// changes makes a policy that can change a resource in every namespace, and binds it.
+func (p *plant) changes(name, group, resource string, bound bool) {
+	p.Helper()
+	ctx, policies, bindings := context.Background(), p.w.root.AdmissionregistrationV1().MutatingAdmissionPolicies(), p.w.root.AdmissionregistrationV1().MutatingAdmissionPolicyBindings()
+	ignore, never := admissionv1.Ignore, admissionv1.NeverReinvocationPolicy
+	must(p.T, create(policies.Create(ctx, &admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.MutatingAdmissionPolicySpec{FailurePolicy: &ignore, ReinvocationPolicy: never,
+		MatchConstraints: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{}, ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+			Operations: []admissionv1.OperationType{"UPDATE"}, Rule: admissionv1.Rule{APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: []string{resource}}}}}},
+		Mutations: []admissionv1.Mutation{{PatchType: admissionv1.PatchTypeApplyConfiguration, ApplyConfiguration: &admissionv1.ApplyConfiguration{Expression: `Object{}`}}}}}, metav1.CreateOptions{})))
+	p.later(func() { p.gone(policies.Delete(ctx, name, metav1.DeleteOptions{})) })
+	if bound {
+		must(p.T, create(bindings.Create(ctx, &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: name}}, metav1.CreateOptions{})))
+		p.later(func() { p.gone(bindings.Delete(ctx, name, metav1.DeleteOptions{})) })
+	}
+}
+
 // TestEveryFindingIsPlanted: each kind of finding is expected by one of the tests.
 func TestEveryFindingIsPlanted(t *testing.T) {
 	w := start(t)

@@ -1,0 +1,49 @@
+package admin
+
+import (
+	"slices"
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// TestMutatingPolicy: a policy chooses what both it and its binding choose.
+func TestMutatingPolicy(t *testing.T) {
+	in := func(key, value string) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchLabels: map[string]string{key: value}}
+	}
+	rules := []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{Rule: admissionv1.Rule{Resources: []string{"pods"}}}}}
+	for _, test := range []struct {
+		name            string
+		policy, binding *admissionv1.MatchResources
+		namespace       labels.Set
+		want            bool
+		conditional     bool
+	}{
+		{"everything", &admissionv1.MatchResources{ResourceRules: rules}, nil, nil, true, false},
+		{"the policy's namespaces", &admissionv1.MatchResources{ResourceRules: rules, NamespaceSelector: in("a", "b")}, nil, labels.Set{"a": "b"}, true, false},
+		{"others than the policy's", &admissionv1.MatchResources{ResourceRules: rules, NamespaceSelector: in("a", "b")}, nil, labels.Set{"a": "c"}, false, false},
+		{"the binding's namespaces", &admissionv1.MatchResources{ResourceRules: rules, NamespaceSelector: &metav1.LabelSelector{}}, &admissionv1.MatchResources{NamespaceSelector: in("a", "b")}, labels.Set{"a": "b"}, true, false},
+		{"others than the binding's", &admissionv1.MatchResources{ResourceRules: rules}, &admissionv1.MatchResources{NamespaceSelector: in("a", "b")}, labels.Set{}, false, false},
+		{"of both, which contradict each other", &admissionv1.MatchResources{ResourceRules: rules, NamespaceSelector: in("a", "b")}, &admissionv1.MatchResources{NamespaceSelector: in("a", "c")}, labels.Set{"a": "b"}, false, false},
+		{"rules of the binding", &admissionv1.MatchResources{ResourceRules: rules}, &admissionv1.MatchResources{ResourceRules: rules}, nil, true, true},
+		{"excluded rules", &admissionv1.MatchResources{ResourceRules: rules, ExcludeResourceRules: rules}, nil, nil, true, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := &admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: admissionv1.MutatingAdmissionPolicySpec{MatchConstraints: test.policy}}
+			w := mutatingPolicy(p, admissionv1.MutatingAdmissionPolicyBinding{Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{MatchResources: test.binding}})
+			selector := labels.Everything()
+			if w.NamespaceSelector != nil {
+				var err error
+				if selector, err = metav1.LabelSelectorAsSelector(w.NamespaceSelector); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := selector.Matches(test.namespace); got != test.want || w.Conditional != test.conditional || len(w.Rules) != 1 || !slices.Equal(w.Rules[0].Resources, []string{"pods"}) {
+				t.Errorf("chosen is %v, of %+v", got, w)
+			}
+		})
+	}
+}
