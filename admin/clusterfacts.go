@@ -91,9 +91,6 @@ func (t *taking) readMutatingBindings(ctx context.Context) error {
 // readMutatingPolicies reads the MutatingAdmissionPolicies, once for each of their bindings:
 // without one a policy changes nothing.
 func (t *taking) readMutatingPolicies(ctx context.Context) error {
-	if len(t.mutating) == 0 {
-		return nil
-	}
 	return unlessUnserved(cluster.Each(ctx, t.client, "MutatingAdmissionPolicy", "", metav1.ListOptions{}, func(p *admissionv1.MutatingAdmissionPolicy) {
 		for _, b := range t.mutating[p.Name] {
 			w := mutatingPolicy(p.DeepCopy(), b)

@@ -27,6 +27,7 @@ var lists = []struct{ rule, unseen string }{
 	{"list replicationcontrollers", "replicationcontrollers in all namespaces"},
 	{"list admission:validatingwebhookconfigurations", "validatingwebhookconfigurations in all namespaces"},
 	{"list admission:mutatingwebhookconfigurations", "mutatingwebhookconfigurations in all namespaces"},
+	{"list admission:mutatingadmissionpolicies", "mutatingadmissionpolicies in all namespaces"},
 	{"list admission:mutatingadmissionpolicybindings", "mutatingadmissionpolicybindings in all namespaces"},
 	{"list rbac:roles", "roles in all namespaces"},
 	{"list rbac:rolebindings", "rolebindings in all namespaces"},
