@@ -48,7 +48,7 @@ test: ## all tests: unit, scripts, a real API server, a real node, attacks
 
 soak: ## the same in their long forms: every kill point, 10,000 random sets, fuzzing; some hours
 	@bash scripts/test-prerequisites.sh
-	HELM_TENANT_SOAK=yes go test -count=1 -timeout 60m ./...
+	HELM_TENANT_SOAK=yes go test -count=1 -timeout 2h ./...
 	cd test && go run ./cmd/testcluster build >/dev/null
 	cd test && HELM_TENANT_SOAK=yes $(TESTS) -timeout 8h $(ALL_TESTS)
 	$(MAKE) fuzz
@@ -61,6 +61,7 @@ race: ## the unit tests with Go's race detector; needs a C compiler
 
 # The tests in which several commands change the same objects.
 race-api: ## several admins at once on a real API server, with Go's race detector; needs a C compiler
+	cd test && go run ./cmd/testcluster build >/dev/null
 	cd test && HELM_TENANT_RACE=yes $(TESTS) -timeout 30m -run 'AtOnce|ByManyAdmins|Concurrent|During|Meanwhile|WhileIt|AndWork|TestSplit$$' ./apitest
 
 windows: ## the wrapper's tests as Windows programs, under Wine
@@ -116,10 +117,7 @@ cross: ## compile for every platform; `make package` links what a release has
 FUZZTIME ?= 100000x
 
 fuzz: ## look for inputs that break the parsers, FUZZTIME inputs each
-	@grep -rHoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' --exclude-dir=test . | while IFS=: read -r file func; do \
-		echo "$${func#func }"; \
-		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" || exit 1; \
-	done
+	@bash scripts/fuzz.sh $(FUZZTIME)
 
 bench: ## measure, side by side with what a user would do instead
 	@bash scripts/test-prerequisites.sh

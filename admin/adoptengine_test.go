@@ -83,6 +83,7 @@ func TestAdoptedEngine(t *testing.T) {
 // TestAdoptedEngineInSeveralRuns: a run that was interrupted anywhere goes on with the same
 // engine, whatever helm the admin has then, and an existing tenant keeps its own.
 func TestAdoptedEngineInSeveralRuns(t *testing.T) {
+	t.Parallel()
 	w := empty().with(namespace("t-tiller"), runner("t-tiller", "tiller-deploy", "gcr.io/kubernetes-helm/tiller:v2.14.1"))
 	r := asked(adopting, underHelm3)
 	first := func() *Prepared {

@@ -44,6 +44,7 @@ func serviceAccount(namespace, name string) *corev1.ServiceAccount {
 
 // Tiller's pods go when no release is pending any more, and no sooner.
 func TestDisconnect(t *testing.T) {
+	t.Parallel()
 	server, c := empty().start(t)
 	write(t, c, asked())
 	server.Put(readyTiller(t, server), tillerPod("old"), record(t, "t-tiller", "web", "a", 2, release.Status_PENDING_UPGRADE),

@@ -5,4 +5,5 @@ var (
 	InPhase       = inPhase
 	MigrateBroken = broken
 	MigrateGone   = gone
+	Stride        = stride
 )

@@ -16,12 +16,13 @@ func pairStride() int {
 	if os.Getenv("HELM_TENANT_SOAK") != "" {
 		return 1
 	}
-	return 19 * stride()
+	return 7 * stride()
 }
 
 // TestMigrateWaysWithoutTwo is TestMigrateWays with two things deleted: a migration can be
 // completed and aborted from each phase, or the error says what to repair first.
 func TestMigrateWaysWithoutTwo(t *testing.T) {
+	t.Parallel()
 	repairs := map[string]func(*clustertest.Server){ // by what the error says
 		`namespace "a" does not exist`:                 func(s *clustertest.Server) { s.Put(namespaceNamed("a")) },
 		`namespace "b" does not exist`:                 func(s *clustertest.Server) { s.Put(namespaceNamed("b")) },

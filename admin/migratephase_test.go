@@ -154,6 +154,7 @@ func onward(ctx context.Context, m *Migrate, phase tenant.Phase) error {
 // TestMigrateWays: from each phase the migration can be completed and aborted, whatever was
 // deleted; in the last two phases only the way that was taken is open.
 func TestMigrateWays(t *testing.T) {
+	t.Parallel()
 	// early are the phases in which the way to the end needs what was deleted.
 	early := func(phase tenant.Phase) bool { return phase == "" || phase == tenant.PhaseFrozen }
 	always := func(tenant.Phase) bool { return true }

@@ -11,6 +11,7 @@ import (
 // TestFinishWithLaterRecords: another Tiller, such as a local one, can write records after the
 // releases moved. A finish removes none unasked that only Tiller has, whatever their state.
 func TestFinishWithLaterRecords(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name     string
 		release  string

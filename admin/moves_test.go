@@ -11,6 +11,7 @@ import (
 // TestMoves: a namespace that moves between tenants of one file is removed from one and then
 // added to the other, in one run; a dry run shows the same.
 func TestMoves(t *testing.T) {
+	t.Parallel()
 	file := func(values map[string]string) []Request {
 		var requests []Request
 		for _, name := range []string{"one", "two", "three"} {

@@ -54,6 +54,7 @@ func TestCurrentRecords(t *testing.T) {
 // TestManyObjects: the time to read the objects of a release grows with their number, not with
 // its square. Whoever may write a record in a namespace of the tenant's decides on it.
 func TestManyObjects(t *testing.T) {
+	t.Parallel()
 	const count = 100_000
 	var manifest strings.Builder
 	for i := range count {

@@ -14,6 +14,7 @@ import (
 // TestPrepareWhileAnotherAdminMakesIt: another admin makes the same tenant while this one reads:
 // the record last, and the rest at any read before it. This admin is not refused.
 func TestPrepareWhileAnotherAdminMakesIt(t *testing.T) {
+	t.Parallel()
 	var parts, record []runtime.Object
 	for _, object := range empty().after(t, asked()).objects {
 		if cluster.KeyOf(object) == recordKey("t-tiller") {

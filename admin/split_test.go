@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -142,18 +143,24 @@ func killedAt(s *clustertest.Server, n int, run func() error) error {
 	return run()
 }
 
-// stride is the distance between two of a table's many scenarios that are run: 1, and with -short
-// a larger one. The race detector runs with -short, since each scenario has the same goroutines.
+// stride is the distance between two of a table's many scenarios that are run: all of them in a
+// soak, and few with the race detector, which sees the same goroutines in each.
 func stride() int {
-	if testing.Short() {
+	switch {
+	case os.Getenv("HELM_TENANT_SOAK") != "":
+		return 1
+	case raceDetector:
+		return 15
+	case testing.Short():
 		return 5
 	}
-	return 1
+	return 3
 }
 
 // TestSplitKilled kills a split at each of its writes: the same command goes on to the same
 // end, and from each point there is a way back.
 func TestSplitKilled(t *testing.T) {
+	t.Parallel()
 	s, c := unsplit(t).start(t)
 	before := recordsIn(s)
 	if _, err := splitting(t, c).Begin(t.Context()); err != nil {

@@ -51,6 +51,7 @@ func helmRecordsIn(s *clustertest.Server, namespace string) []string {
 // TestSplitOnward: a tenant that the file wants with Helm 3 and 4 is migrated in the same run,
 // in the home of its Tiller; there to the end, killed at some writes, and back.
 func TestSplitOnward(t *testing.T) {
+	t.Parallel()
 	s, c := unsplit(t).start(t)
 	before := recordsIn(s)
 	p, err := splittingOnward(t, c).Begin(t.Context())
@@ -176,6 +177,7 @@ func TestSplitOnward(t *testing.T) {
 // kill at any write the same command continues, and a risk that is not accepted is reported
 // while an abort is still possible.
 func TestSplitNarrow(t *testing.T) {
+	t.Parallel()
 	s, c := unsplit(t).start(t)
 	if _, err := splitting(t, c).Begin(t.Context()); err != nil {
 		t.Fatal(err)

@@ -194,6 +194,7 @@ func andBack(phase tenant.Phase, what string) splitWay {
 // TestSplitWays: from each phase the split can be completed and aborted, whatever was deleted;
 // in the last two phases only the way that was taken is open.
 func TestSplitWays(t *testing.T) {
+	t.Parallel()
 	scenarios := 0
 	for phase, end := range splitBroken {
 		server, c := unsplit(t).start(t)

@@ -132,6 +132,7 @@ func TestSplitByTwo(t *testing.T) {
 // TestSplitOfWrittenRecords: what was written after the copies were made is not removed
 // without a word, and neither is what tenants did with a release.
 func TestSplitOfWrittenRecords(t *testing.T) {
+	t.Parallel()
 	begun := func(t *testing.T) (*clustertest.Server, *Split) {
 		s, c := unsplit(t).start(t)
 		run := splitting(t, c)

@@ -18,6 +18,7 @@ import (
 // TestSplitWaits: the end of a split, and the way back, wait for the Tillers that they start
 // again, when the split is over. No controller makes pods here: the test does.
 func TestSplitWaits(t *testing.T) {
+	t.Parallel()
 	s, c := unsplit(t).start(t)
 	if _, err := splitting(t, c).Begin(t.Context()); err != nil {
 		t.Fatal(err)
