@@ -212,7 +212,7 @@ func (s *session) helmCommands(ctx context.Context, toComplete string) []string 
 		return startingWith(toComplete, helm.Commands(2))
 	}
 	inv := helm.WrapLocal(client, helm.Line{Command: cobra.ShellCompRequestCmd, Args: []string{toComplete}}, s.Env.Environ)
-	out, err := helm.Capture(ctx, inv, patienceAtTab)
+	out, err := helm.Capture(ctx, inv, patienceOfHelm)
 	if err != nil {
 		return nil
 	}
@@ -249,7 +249,7 @@ func (c caller) completeHelm2(ctx context.Context, client helm.Client, toComplet
 	if err != nil {
 		return answer(nil, cobra.ShellCompDirectiveNoFileComp)
 	}
-	out, err := helm.Capture(ctx, inv, patienceAtTab)
+	out, err := helm.Capture(ctx, inv, patienceOfHelm)
 	if err != nil {
 		return answer(nil, cobra.ShellCompDirectiveNoFileComp)
 	}

@@ -113,7 +113,7 @@ func savedAll(ctx context.Context, w *world, folder, selector string, namespaces
 }
 
 // TestAbortAfterEveryWrite kills migrate after each of its writes and goes back:
-// everything is as it was. Unless in a soak, after every third.
+// everything is as it was. Unless in a soak, after every fifth.
 func TestAbortAfterEveryWrite(t *testing.T) {
 	w := start(t)
 	ctx := context.Background()
@@ -126,7 +126,7 @@ func TestAbortAfterEveryWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	step := 3
+	step := 5
 	if harness.Soak() {
 		step = 1
 	}
