@@ -26,7 +26,7 @@ type Verifier struct {
 	// Ask runs helm as the tenant's deployer and returns its output. It is called
 	// concurrently.
 	Ask func(ctx context.Context, command string, args ...string) (string, error)
-	// Say prints a sentence for the admin. It is called concurrently.
+	// Say prints a sentence for the admin, in the order of the releases.
 	Say func(sentence string)
 }
 
@@ -47,16 +47,27 @@ func (v *Verifier) Verify(ctx context.Context, releases []Release, standings []S
 			listed[r.Namespace] = found
 		}
 	}
-	wrong := make([]error, len(releases))
+	wrong, notes := make([]error, len(releases)), make([]chan string, len(releases))
+	for i := range notes {
+		notes[i] = make(chan string, 1)
+	}
 	var group errgroup.Group
 	group.SetLimit(helmsAtOnce)
-	for i, r := range releases {
-		group.Go(func() error {
-			wrong[i] = v.check(ctx, r, standings[i], checks[i], listed[r.Namespace])
-			return nil // all problems are collected
-		})
+	go func() {
+		for i, r := range releases {
+			group.Go(func() error {
+				var note string
+				note, wrong[i] = v.check(ctx, r, standings[i], checks[i], listed[r.Namespace])
+				notes[i] <- note
+				return nil // all problems are collected
+			})
+		}
+	}()
+	for _, note := range notes {
+		if sentence := <-note; sentence != "" {
+			v.Say(sentence)
+		}
 	}
-	_ = group.Wait()
 	if wrong = slices.DeleteFunc(wrong, func(err error) bool { return err == nil }); len(wrong) > 0 {
 		return &UnverifiedError{wrong}
 	}
@@ -160,20 +171,19 @@ func sampleNote(checks []check, program string) string {
 	}
 }
 
-// check verifies one release. listed are the releases of its namespace, if helm listed
-// them.
-func (v *Verifier) check(ctx context.Context, r Release, standing Standing, how check, listed map[string]Listing) error {
+// check verifies one release, and returns a sentence for the admin, which may be empty. listed
+// are the releases of its namespace, if helm listed them.
+func (v *Verifier) check(ctx context.Context, r Release, standing Standing, how check, listed map[string]Listing) (sentence string, err error) {
 	var found Verdict
 	switch how.by {
 	case byNothing:
-		v.Say(fmt.Sprintf("Note: release %s is gone, with namespace %s", r.Name, r.Namespace))
-		return nil
+		return fmt.Sprintf("Note: release %s is gone, with namespace %s", r.Name, r.Namespace), nil
 	case byRecords:
 		found = r.Judge(standing)
 	case byHistory:
 		listing, err := v.newest(ctx, r)
 		if err != nil {
-			return err
+			return "", err
 		}
 		found = r.JudgeListed(standing, listing, v.Program)
 	default:
@@ -186,16 +196,13 @@ func (v *Verifier) check(ctx context.Context, r Release, standing Standing, how 
 	if found.Same && how.manifest {
 		text, err := v.Ask(ctx, "get", "manifest", r.Name, "--namespace="+r.Namespace, "--revision="+strconv.Itoa(r.Newest().Version))
 		if err != nil {
-			return fmt.Errorf("%s: %s does not print its manifest: %w", r.where(), v.Program, err)
+			return "", fmt.Errorf("%s: %s does not print its manifest: %w", r.where(), v.Program, err)
 		}
 		if !r.Newest().HasManifest(text) {
-			return fmt.Errorf("%s has another manifest under %s than it has under Helm 2", r.where(), v.Program)
+			return "", fmt.Errorf("%s has another manifest under %s than it has under Helm 2", r.where(), v.Program)
 		}
 	}
-	if found.Note != "" {
-		v.Say(found.Note)
-	}
-	return found.Problem
+	return found.Note, found.Problem
 }
 
 func (v *Verifier) list(ctx context.Context, namespace string) (map[string]Listing, error) {

@@ -173,16 +173,25 @@ func TestVerify(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var mu sync.Mutex
 			var asked, said []string
-			v := Verifier{Program: "helm3", Say: func(sentence string) {
-				mu.Lock()
-				defer mu.Unlock()
-				said = append(said, sentence)
-			}, Ask: func(_ context.Context, command string, args ...string) (string, error) {
+			dbAsked := sync.OnceFunc(func() {})
+			wait := make(chan struct{})
+			if test.asked == all { // the second release is checked before the first
+				dbAsked = sync.OnceFunc(func() { close(wait) })
+			} else {
+				close(wait)
+			}
+			v := Verifier{Program: "helm3", Say: func(sentence string) { said = append(said, sentence) }, Ask: func(_ context.Context, command string, args ...string) (string, error) {
 				question := command + " " + args[0]
 				if args[0] == "manifest" {
 					question += " " + args[1]
 				}
 				question = strings.Replace(question, "--namespace=", "", 1)
+				switch question {
+				case "get manifest web":
+					<-wait
+				case "get manifest db":
+					defer dbAsked()
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				asked = append(asked, question)
@@ -206,8 +215,13 @@ func TestVerify(t *testing.T) {
 			if got := strings.Join(asked, ", "); test.asked != "" && got != test.asked {
 				t.Errorf("asked is %s", got)
 			}
-			if err == nil && len(said) != len(releases) {
-				t.Errorf("it says %q", said)
+			if err != nil {
+				return
+			}
+			for i, r := range releases {
+				if len(said) != len(releases) || !strings.Contains(said[i], r.where()) {
+					t.Fatalf("it says %q", said)
+				}
 			}
 		})
 	}
