@@ -1,14 +1,9 @@
 package helm
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
-	"errors"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -47,7 +42,7 @@ func (d *Deployment) RendersAlone() bool {
 		switch {
 		case use.name == "values":
 			for _, path := range d.splitPaths(use.value) {
-				if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || !text.file(path) {
+				if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || !text.file(chartFile{open: func() (io.ReadCloser, error) { return os.Open(path) }}) {
 					return false
 				}
 			}
@@ -61,7 +56,7 @@ func (d *Deployment) RendersAlone() bool {
 			return false
 		}
 	}
-	return text.chart(d.Chart)
+	return walkChart(d.Chart, text.file)
 }
 
 // Alone returns helm's template of an install for which RendersAlone is true, with the crds
@@ -80,64 +75,15 @@ func (a *aloneText) add(r io.Reader) bool {
 	return err == nil && a.left >= 0 && !slices.ContainsFunc(clusterWords, func(word []byte) bool { return bytes.Contains(text, word) })
 }
 
-func (a *aloneText) file(path string) bool {
-	f, err := os.Open(path)
+// file reads a file of a chart, which may be a folder.
+func (a *aloneText) file(file chartFile) bool {
+	if file.open == nil {
+		return true
+	}
+	f, err := file.open()
 	if err != nil {
 		return false
 	}
 	defer f.Close()
 	return a.add(f)
-}
-
-// chart reads a chart's folder or archive, with the archives among its dependencies.
-func (a *aloneText) chart(path string) bool {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return false
-	case info.Mode().IsRegular():
-		return a.archive(path)
-	case !info.IsDir():
-		return false
-	}
-	// A link at the top is followed, as by helm; others could lead anywhere.
-	folder, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return false
-	}
-	return filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir(), entry.Type().IsRegular() && isArchive(entry.Name()) && a.archive(path), entry.Type().IsRegular() && !isArchive(entry.Name()) && a.file(path):
-			return nil
-		}
-		return errAsksCluster
-	}) == nil
-}
-
-var errAsksCluster = errors.New("it may depend on the cluster")
-
-// archive reads a packed chart that contains no other.
-func (a *aloneText) archive(file string) bool {
-	f, err := os.Open(file)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	zipped, err := gzip.NewReader(f)
-	if err != nil {
-		return false
-	}
-	for files := tar.NewReader(zipped); ; {
-		header, err := files.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return true
-		case err != nil || isArchive(header.Name) || header.Typeflag != tar.TypeReg && header.Typeflag != tar.TypeDir:
-			return false
-		case header.Typeflag == tar.TypeReg && !a.add(files):
-			return false
-		}
-	}
 }

@@ -46,6 +46,8 @@ func TestRendersAlone(t *testing.T) {
 	write("packed.tgz", string(packedChart(t, "c/Chart.yaml", "c/templates/a.yaml")))
 	write("packed-looks.tgz", string(packedText(t, "c/templates/a.yaml", `{{ lookup }}`)))
 	write("packed-large.tgz", string(packedText(t, "c/a", strings.Repeat("x", maxAlone+1))))
+	write("packed-empty.tgz", string(packedChart(t, slices.Repeat([]string{"c/a"}, maxChart/512)...)))
+	also("data", "files/a.gz", "x")
 	write("values.yaml", "a: b")
 	write("looking.yaml", `a: '{{ lookup "v1" "Secret" "a" "b" }}'`)
 	for _, c := range []struct {
@@ -58,6 +60,8 @@ func TestRendersAlone(t *testing.T) {
 		{"plain", true, "-f values.yaml --set a=b,c=d"},
 		{"packed-sub", true, ""},
 		{"packed.tgz", true, ""},
+		{"data", true, ""},
+		{"packed-empty.tgz", false, ""},
 		{"looks", false, ""},
 		{"subchart-looks", false, ""},
 		{"default-looks", false, ""},
