@@ -106,12 +106,6 @@ func readFiles(env envvar.Environment, explicitFile string) (*Kubeconfig, error)
 	rules.ExplicitPath = explicitFile
 	rules.Warner = func(error) {} // kubectl ignores missing files in KUBECONFIG as well
 	k := &Kubeconfig{rules: rules, env: env}
-	for _, file := range k.files() {
-		// Nobody may ever write to it, and helm would find it empty.
-		if info, err := os.Stat(file); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
-			return nil, fmt.Errorf("kubeconfig %s is a pipe, which can be read only once: write it into a file", file)
-		}
-	}
 	var err error
 	k.config, err = rules.Load()
 	switch {
@@ -201,6 +195,18 @@ func (k *Kubeconfig) RESTConfig() (*rest.Config, error) {
 		CertificateAuthority: k.TLS.CAFile, TLSServerName: k.TLS.ServerName, InsecureSkipTLSVerify: k.TLS.Insecure,
 	}}
 	return clientcmd.NewNonInteractiveClientConfig(*k.config, context, overrides, k.rules).ClientConfig()
+}
+
+// CheckReadAgain returns an error if a file of the kubeconfig is a pipe, as a shell's process
+// substitution is. It was read, and whatever reads it again, helm or an edit of the file, would
+// find it empty or wait for ever.
+func (k *Kubeconfig) CheckReadAgain() error {
+	for _, file := range k.files() {
+		if info, err := os.Stat(file); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+			return fmt.Errorf("kubeconfig %s is a pipe, which can be read only once: write it into a file", file)
+		}
+	}
+	return nil
 }
 
 // CheckCluster returns an error if the context names no cluster of the kubeconfig. Helm and

@@ -26,6 +26,9 @@ func (k *Kubeconfig) Merge(t Known, eachNamespace bool, name string, with Creden
 	if k.File() == "" {
 		return nil, "", errors.New("there is no kubeconfig to merge into: give --output-file FILE instead of --merge")
 	}
+	if err := k.CheckReadAgain(); err != nil {
+		return nil, "", err
+	}
 	derived, contexts, err := k.derive(t, eachNamespace, name, with)
 	if err != nil {
 		return nil, "", err
@@ -119,6 +122,9 @@ type Unmerged struct {
 // Errors: contexts of several clusters without a context that names one of them.
 func Unmerge(env envvar.Environment, explicitFile, name, context string) (Unmerged, error) {
 	k, err := readFiles(env, explicitFile)
+	if err == nil {
+		err = k.CheckReadAgain()
+	}
 	if err != nil {
 		return Unmerged{}, err
 	}

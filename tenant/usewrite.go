@@ -46,6 +46,9 @@ func (k *Kubeconfig) saveExtension(next func(*Extension) *Extension) error {
 	if k.File() == "" {
 		return errors.New("there is no kubeconfig to write to: name the tenant by HELM_TENANT or --tenant instead")
 	}
+	if err := k.CheckReadAgain(); err != nil {
+		return err
+	}
 	return editKubeconfig(k.File(), func(before []byte) ([]byte, error) {
 		return withExtension(before, k.Context, next(extensionIn(before, k.Context)))
 	})

@@ -84,6 +84,9 @@ func (c Caller) Start(ctx context.Context, client helm.Client, cluster Cluster) 
 // Invocation returns how helm is started by a decision. In a pod it writes the kubeconfig
 // that Helm 3 and 4 need there.
 func (c Caller) Invocation(d helm.Decision, k *tenant.Kubeconfig) (helm.Invocation, error) {
+	if err := k.CheckReadAgain(); err != nil {
+		return helm.Invocation{}, err
+	}
 	if err := k.CheckCluster(); err != nil {
 		return helm.Invocation{}, fmt.Errorf("%s: %w", k.Where(), err)
 	}

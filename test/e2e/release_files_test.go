@@ -21,7 +21,7 @@ func TestReleaseArchives(t *testing.T) {
 	dist, _ := hostRelease(t)
 	modified := time.Unix(1700000000, 0)
 	archives := 0
-	err := filepath.WalkDir(dist, func(path string, entry os.DirEntry, err error) error {
+	err := filepath.WalkDir(dist, func(path string, _ os.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".tgz") && !strings.HasSuffix(path, ".tar") {
 			return err
 		}
