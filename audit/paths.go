@@ -224,12 +224,18 @@ func (x *rights) paths(t Target) []Path {
 	if t.Engine == tenant.EngineTiller {
 		add("change-policy", "loosen the admission policy of release records", idHome, p.changePolicies(Ask{Names: []string{install.AdmissionName}}))
 	}
+	p.addClusterWide(add)
+	return paths
+}
+
+// addClusterWide adds the paths through rights over the whole cluster, which lead to every
+// deployer.
+func (p pather) addClusterWide(add func(id, name, finding string, ways ...[]Need)) {
 	add("change-admission", "change what others write, by admission", idClusterWide, p.changeAdmission())
 	add("serve-api", "answer in the API server's place", idClusterWide, p.serveAPI())
 	// PodSecurity checks a pod's volumes, and not the PersistentVolume of a claim.
 	add("create-volume", "make a volume of a node's disk", idClusterWide, p.createIn("", "", "persistentvolumes"))
 	add("certificate", "have a certificate of anybody's signed", idImpersonateMember, p.certificate())
-	return paths
 }
 
 // makePods returns the ways to make the controller of workloadKinds[i] create pods.

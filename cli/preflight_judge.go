@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"helm-tenant/admin"
+	"helm-tenant/preflight"
+)
+
+// judge renders the chart and adds the findings to the report.
+func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
+	findings, fitting := preflight.JudgeRelease(f.question.Release)
+	if len(findings) > 0 {
+		f.deployment = f.deployment.WithRelease(fitting)
+	}
+	f.report.Findings = append(f.report.Findings, findings...)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// Helm's dry run asks the API server the same, and takes longest; its template asks nothing.
+	alone := len(findings) == 0 && f.storesSecrets() && f.deployment.RendersAlone()
+	switch {
+	case alone:
+		f.exact, f.renders = f.start(ctx, f.deployment.Alone()), 1
+	case f.question.Major > 2:
+		f.startDryRun(ctx)
+	}
+	asking, ctxOfAsking := errgroup.WithContext(ctx)
+	asking.Go(func() (err error) {
+		f.served, err = f.deployer.Discover(ctxOfAsking)
+		return err
+	})
+	asking.Go(func() error { return f.readRelease(ctxOfAsking) })
+	err := asking.Wait()
+	switch {
+	case apierrors.IsForbidden(err) && f.question.Major > 2:
+		return nil, withHint(fmt.Errorf("you may not act as the tenant's deployer, %s: you are no member of the tenant, or no longer", f.question.Deployer),
+			"ask an admin: helm tenant grant TENANT --user YOU")
+	case err != nil:
+		return nil, err
+	}
+	f.kinds = admin.ServedKinds(f.served)
+	if alone {
+		objects, fits, err := f.judgeAlone(ctx)
+		if fits || err != nil {
+			return objects, err
+		}
+		f.startDryRun(ctx)
+	}
+	rendering, err := f.render(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rendering.Prune(f.kinds)
+	objects, findings, err := f.judgeRendering(ctx, cmp.Or(fitting, rendering.Name, "release-name"), rendering)
+	if err != nil {
+		return nil, err
+	}
+	f.report.Findings = rendering.Unexplained(append(f.report.Findings, findings...))
+	return objects, f.tryValues(ctx, rendering.Rendered)
+}
+
+// judgeAlone judges the output of helm's template for a chart that does not depend on the
+// cluster. Only if nothing at all prevents the installation does the result stand: otherwise
+// helm's own dry run has to confirm it.
+func (f *flight) judgeAlone(ctx context.Context) (objects []preflight.Object, fits bool, err error) {
+	out, err := f.exact()
+	if err != nil {
+		return nil, false, err
+	}
+	if out.Code != 0 || f.newest != nil || len(f.report.Findings) > 0 {
+		return nil, false, nil
+	}
+	f.alone = attempt(out)
+	rendering, simple := preflight.RenderingAlone(f.alone, f.served.Version)
+	if !simple {
+		return nil, false, nil
+	}
+	question, report := f.question, *f.report
+	objects, findings, err := f.judgeRendering(ctx, f.question.Release, rendering)
+	if err != nil {
+		return nil, false, err
+	}
+	if f.report.Findings = findings; f.report.Has(preflight.Refused) || f.report.Has(preflight.Untried) {
+		f.question, *f.report = question, report
+		return nil, false, nil
+	}
+	return objects, true, nil
+}
+
+// judgeRendering returns the objects that a rendering would create, and what is found about them.
+func (f *flight) judgeRendering(ctx context.Context, release string, rendering preflight.Rendering) ([]preflight.Object, []preflight.Finding, error) {
+	f.question.Release = release
+	f.report.Release = cmp.Or(f.report.Release, release)
+	objects := rendering.Judged(f.question)
+	f.report.Objects = len(objects)
+	plan := f.question.Judge(f.kinds, objects)
+	findings := slices.Concat(rendering.Findings, rendering.Broken, plan.Findings)
+	judge := f.judgeStatically
+	if f.question.Major > 2 {
+		judge = func(ctx context.Context, plan preflight.Plan) ([]preflight.Finding, error) {
+			return f.try(ctx, plan, rendering.Version)
+		}
+	}
+	more, err := judge(ctx, plan)
+	return objects, append(findings, more...), err
+}
