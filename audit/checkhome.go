@@ -77,7 +77,7 @@ func (a *auditor) checkHardening(d *deployer) {
 			a.tillerItem(d, idLimits, "limits."+string(name), d.record.init(), "Tiller has no limit of %s", name)
 		}
 	}
-	if history := envOf(c, "TILLER_HISTORY_MAX"); (history == "" || history == "0") && recognise.Flag(c, "history-max") == "" {
+	if recognise.KeepsAll(c) {
 		fix := d.record.init()
 		if recorded := d.record.Tenant.WithDefaults().Tiller.HistoryMax; recorded != nil && *recorded == 0 {
 			fix = d.record.init(fmt.Sprintf("--history-max=%d", tenant.DefaultHistoryMax)) // init keeps the recorded value without the flag

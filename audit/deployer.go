@@ -60,15 +60,6 @@ func (d *deployer) name() string {
 	return "tenant " + d.tenant()
 }
 
-func envOf(c *corev1.Container, name string) string {
-	for _, e := range c.Env {
-		if e.Name == name {
-			return e.Value
-		}
-	}
-	return ""
-}
-
 // findDeployers finds all deployers: those of records, and Tillers without a record.
 func (a *auditor) findDeployers() {
 	tillers := a.findTillers()

@@ -110,8 +110,8 @@ func expand(text string, env []corev1.EnvVar) string {
 // valueOf returns the value of an environment variable that is set in the pod itself.
 func valueOf(name string, env []corev1.EnvVar) (string, bool) {
 	for _, e := range slices.Backward(env) { // the last one counts
-		if e.Name == name && e.ValueFrom == nil {
-			return e.Value, true
+		if e.Name == name {
+			return e.Value, e.ValueFrom == nil
 		}
 	}
 	return "", false

@@ -72,17 +72,29 @@ func imageOf(image string) (name, version string) {
 }
 
 // historyMaxOf returns the number of revisions that the Tiller in a container keeps; its
-// own default is all (k8s.io/helm/cmd/tiller).
+// own default is all, 0 (k8s.io/helm/cmd/tiller).
 func historyMaxOf(c *corev1.Container) int {
 	text := Flag(c, "history-max")
 	if text == "" {
-		text, _ = valueOf("TILLER_HISTORY_MAX", c.Env)
+		text, _ = valueOf(historyVariable, c.Env)
 	}
 	count, err := strconv.Atoi(text)
 	if err != nil || count < 0 {
 		return 0
 	}
 	return count
+}
+
+const historyVariable = "TILLER_HISTORY_MAX"
+
+// KeepsAll reports whether the Tiller in a container keeps all revisions. It is false for a
+// number that stands elsewhere, in a ConfigMap or a Secret.
+func KeepsAll(c *corev1.Container) bool {
+	elsewhere := false
+	for _, e := range c.Env { // the last one counts
+		elsewhere = e.Name == historyVariable && e.ValueFrom != nil || e.Name != historyVariable && elsewhere
+	}
+	return historyMaxOf(c) == 0 && (!elsewhere || Flag(c, "history-max") != "")
 }
 
 // LostOf returns the settings of a Tiller made by hand that a tenant's Tiller can't have,

@@ -73,3 +73,30 @@ func TestLostOf(t *testing.T) {
 		t.Error("TLS of helm init is overlooked")
 	}
 }
+
+func TestKeepsAll(t *testing.T) {
+	variable := func(value string) corev1.EnvVar { return corev1.EnvVar{Name: "TILLER_HISTORY_MAX", Value: value} }
+	elsewhere := corev1.EnvVar{Name: "TILLER_HISTORY_MAX", ValueFrom: &corev1.EnvVarSource{}}
+	for name, test := range map[string]struct {
+		c    corev1.Container
+		want bool
+	}{
+		"nothing is said":                 {corev1.Container{}, true},
+		"a number":                        {corev1.Container{Env: []corev1.EnvVar{variable("5")}}, false},
+		"zero":                            {corev1.Container{Env: []corev1.EnvVar{variable("0")}}, true},
+		"no number":                       {corev1.Container{Env: []corev1.EnvVar{variable("many")}}, true},
+		"a number, then zero":             {corev1.Container{Env: []corev1.EnvVar{variable("5"), variable("0")}}, true},
+		"zero, then a number":             {corev1.Container{Env: []corev1.EnvVar{variable("0"), variable("5"), {Name: "A"}}}, false},
+		"a number that stands elsewhere":  {corev1.Container{Env: []corev1.EnvVar{elsewhere}}, false},
+		"elsewhere, then zero":            {corev1.Container{Env: []corev1.EnvVar{elsewhere, variable("0")}}, true},
+		"a number, then elsewhere":        {corev1.Container{Env: []corev1.EnvVar{variable("0"), elsewhere}}, false},
+		"a flag":                          {corev1.Container{Command: []string{"/tiller", "--history-max=3"}}, false},
+		"a flag of zero":                  {corev1.Container{Command: []string{"/tiller", "--history-max=0"}}, true},
+		"a flag of zero before a number":  {corev1.Container{Command: []string{"/tiller", "--history-max=0"}, Env: []corev1.EnvVar{variable("5")}}, true},
+		"a flag of zero before elsewhere": {corev1.Container{Command: []string{"/tiller", "--history-max=0"}, Env: []corev1.EnvVar{elsewhere}}, true},
+	} {
+		if got := KeepsAll(&test.c); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
