@@ -238,6 +238,7 @@ func (s *scenario) setUp(ctx context.Context, w *world, names ...string) error {
 
 func (s *scenario) command(w *world, name string) (args []string, input string, err error) {
 	args, input = strings.Fields(strings.ReplaceAll(s.args, "NAME", name)), strings.ReplaceAll(s.input, "NAME", name)
+	args = append(args, "--request-timeout=2m") // on a busy machine an answer has taken the usual 30 s
 	if s.alone {
 		// Those whose home is about to go can't be written any more.
 		if _, err = w.settledStates(context.Background(), "", len(name)); err == nil {
