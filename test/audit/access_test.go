@@ -12,6 +12,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -292,7 +293,7 @@ func named(texts []string, pod string) []string {
 }
 
 // otherwiseTried are paths to a Tiller that listens on its pod's address, which the Tiller of
-// ways does not: TestProxyWays, and the planted rights to a home's NetworkPolicies.
+// ways does not: see TestProxyWays and TestNetworkWays.
 var otherwiseTried = []string{"proxy", "open-network"}
 
 // TestEveryPathIsTried: each path that the audit knows has an open and a closed case in these
@@ -339,6 +340,40 @@ func TestProxyWays(t *testing.T) {
 		p.same(w.audit(t).Findings, []string{"HT003 alpha Deployment tiller-deploy in namespace alpha-tiller", "HT010 alpha user outsider"})
 		if err := proxy(resource)(t.Context(), outsider); apierrors.IsForbidden(err) {
 			t.Errorf("%s/proxy with the right: %v", resource, err)
+		}
+		p.undo()
+	}
+}
+
+// TestNetworkWays are the ways to open a Tiller that listens on its pod's address, and that only
+// the home's NetworkPolicy keeps from others.
+func TestNetworkWays(t *testing.T) {
+	w := start(t)
+	w.clean(t)
+	pod := w.pod(t, "alpha-tiller")
+	config, err := w.RESTConfig("outsider")
+	must(t, err)
+	outsider := &actor{kubernetes.NewForConfigOrDie(config), config, w, "alpha-tiller", pod}
+	for rule, open := range map[string]try{
+		"create networking.k8s.io:networkpolicies": func(ctx context.Context, a *actor) error {
+			everybody := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "open"}, Spec: networkingv1.NetworkPolicySpec{Ingress: []networkingv1.NetworkPolicyIngressRule{{}}}}
+			_, err := a.NetworkingV1().NetworkPolicies(a.home).Create(ctx, everybody, dry)
+			return err
+		},
+		"delete networking.k8s.io:networkpolicies": func(ctx context.Context, a *actor) error {
+			return a.NetworkingV1().NetworkPolicies(a.home).Delete(ctx, "helm-tenant", metav1.DeleteOptions{DryRun: dry.DryRun})
+		},
+	} {
+		p := w.plant(t)
+		p.mutateTiller("alpha-tiller", func(d *appsv1.Deployment) { container(d).Command[1] = "--listen=:44134" })
+		if err := open(t.Context(), outsider); !apierrors.IsForbidden(err) {
+			t.Errorf("%s without the right: %v", rule, err)
+		}
+		p.grant("alpha-tiller", "way", []string{rule}, "user outsider")
+		w.settle(t)
+		p.same(w.audit(t).Findings, []string{"HT003 alpha " + tillerOfAlpha, "HT020 alpha user outsider"})
+		if err := open(t.Context(), outsider); err != nil {
+			t.Errorf("%s with the right: %v", rule, err)
 		}
 		p.undo()
 	}
