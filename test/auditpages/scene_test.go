@@ -297,7 +297,10 @@ func (s *scene) clusterFindings() {
 	s.Workloads = append(s.Workloads, audit.Workload{Kind: "CronJob", Namespace: "nightly", Name: "apply", Account: "apply", AppliesFrom: []audit.ObjectRef{{Kind: "ConfigMap", Namespace: "nightly", Name: "tenants"}}})
 	s.give("nightly", "file", audit.User("mallory-file"), rule("", "configmaps", "patch"))
 	s.Webhooks = append(s.Webhooks, audit.Webhook{Kind: "ValidatingWebhookConfiguration", Configuration: "scanner", Server: "service scanner in namespace elsewhere",
-		Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}}}}})
+		Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"secrets"}}}}},
+		audit.Webhook{Kind: "MutatingWebhookConfiguration", Configuration: "meshes", Server: "service mesh in namespace mesh", Service: audit.ObjectRef{Kind: "Service", Namespace: "mesh", Name: "mesh"},
+			Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}}}}})
+	s.give("mesh", "pods", audit.User("mallory-mesh"), rule("", "pods", "create"))
 }
 
 // The tests of the pages show every kind of finding only if there is one.

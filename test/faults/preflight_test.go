@@ -105,7 +105,7 @@ func TestPreflightFaults(t *testing.T) {
 			{"reads of objects fail", reads("/namespaces/flight-a/configmaps/"), 0, answers(500, "application/json", unavailable), 5, "the API server gave no answer"},
 			{"releases can't be read", reads("/namespaces/flight-a/secrets"), 0, answers(500, "application/json", unavailable), 5, "can't be read"},
 			{"discovery fails", reads("/apis"), 0, answers(500, "application/json", unavailable), 1, "asking for /apis"},
-			{"discovery is no discovery", reads("/apis"), 0, answers(200, "text/html", "<html>log in</html>"), 1, "can't be reached"},
+			{"discovery is no discovery", reads("/apis"), 0, answers(200, "text/html", "<html>log in</html>"), 1, "is no Kubernetes API server"},
 		} {
 			r, err := try(helm, flaky(c.matches, c.after, c.fail))
 			if err != nil {
