@@ -2,12 +2,10 @@ package audit
 
 import (
 	"cmp"
-	"path"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 
 	"helm-tenant/command"
 	"helm-tenant/install"
@@ -68,70 +66,6 @@ func (a *auditor) ownership(d *deployer, pod Pod) (kind impostor, differs []stri
 		return altered, differs
 	}
 	return noImpostor, nil
-}
-
-// differences returns what a pod runs beyond the template of its owner, except what API
-// servers and admission add to pods.
-func differences(template, pod corev1.PodSpec) []string {
-	var differs []string
-	check := func(part string, same bool) {
-		if !same {
-			differs = append(differs, part)
-		}
-	}
-	check("ephemeral containers", len(pod.EphemeralContainers) == 0)
-	for part, lists := range map[string][2][]corev1.Container{"containers": {template.Containers, pod.Containers}, "init containers": {template.InitContainers, pod.InitContainers}} {
-		containers, has := lists[0], lists[1]
-		check(part, len(containers) == len(has))
-		for i := range min(len(containers), len(has)) {
-			want, current := containers[i], has[i]
-			check("image "+current.Image, want.Image == current.Image)
-			check("command", slices.Equal(want.Command, current.Command) && slices.Equal(want.Args, current.Args))
-			check("lifecycle", equality.Semantic.DeepEqual(want.Lifecycle, current.Lifecycle))
-			check("a probe's command", equality.Semantic.DeepEqual(probeCommands(want), probeCommands(current)))
-			check("environment", !slices.ContainsFunc(want.Env, func(e corev1.EnvVar) bool { return !lastIs(current.Env, e) }))
-			check("volume mounts", !slices.ContainsFunc(current.VolumeMounts, func(m corev1.VolumeMount) bool {
-				return !strings.HasPrefix(path.Clean(m.MountPath), tokensPath) && !slices.ContainsFunc(want.VolumeMounts, func(w corev1.VolumeMount) bool { return equality.Semantic.DeepEqual(m, w) })
-			}))
-			check("privileged", !privileged(current) || privileged(want))
-		}
-	}
-	check("the node's own", template.HostNetwork == pod.HostNetwork && template.HostPID == pod.HostPID && template.HostIPC == pod.HostIPC)
-	check("volumes", !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
-		return v.HostPath != nil && !slices.ContainsFunc(template.Volumes, func(w corev1.Volume) bool { return equality.Semantic.DeepEqual(v, w) })
-	}))
-	slices.Sort(differs)
-	return slices.Compact(differs)
-}
-
-// tokensPath is the folder into which admission mounts tokens: the API server's, and those of
-// clouds.
-const tokensPath = "/var/run/secrets/"
-
-// probeCommands returns the commands that the kubelet runs in the container; nil for no command.
-func probeCommands(c corev1.Container) []*corev1.ExecAction {
-	var commands []*corev1.ExecAction
-	for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
-		if probe == nil {
-			probe = &corev1.Probe{}
-		}
-		commands = append(commands, probe.Exec)
-	}
-	return commands
-}
-
-// lastIs reports whether the last of the variables with that name is this one.
-func lastIs(env []corev1.EnvVar, e corev1.EnvVar) bool {
-	for _, other := range slices.Backward(env) {
-		if other.Name == e.Name {
-			return equality.Semantic.DeepEqual(other, e)
-		}
-	}
-	return false
-}
-
-func privileged(c corev1.Container) bool {
-	return c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
 }
 
 // impostorOf reports whether a pod in the home of a deployer has its token, or is taken
