@@ -12,6 +12,7 @@ import (
 
 	"helm-tenant/command"
 	"helm-tenant/rbac"
+	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
 
@@ -59,7 +60,8 @@ func (a *auditor) findListeners() []listener {
 	}
 	var certain, conditional []listener
 	for _, w := range a.snapshot.Webhooks {
-		found := listener{w, w.sees(), a.homesOf(w.NamespaceSelector)}
+		homes := a.homesOf(w.NamespaceSelector)
+		found := listener{w, w.sees(a.kept(homes)), homes}
 		if w.Kind == MutatingPolicy { // it sends nothing
 			found.objects, _, _ = strings.Cut(found.objects, ", to change")
 		}
@@ -130,7 +132,7 @@ func (a *auditor) checkAnswers(w listener) {
 // answer returns the path to a webhook's place. A pod of its namespace can have the labels by
 // which the Service finds its pods, and mount the Secret with the certificate; a pod that is
 // there may be one of them. A Service of type ExternalName leads to any host, which needs the
-// certificate as well.
+// certificate as well; so do its EndpointSlices, which lead to any address.
 func (a *auditor) answer(service ObjectRef) Path {
 	if path, known := a.answers[service]; known {
 		return path
@@ -151,9 +153,16 @@ func (a *auditor) answer(service ObjectRef) Path {
 	p := pather{t, a.rights}
 	certificate := p.ask("", "secrets")
 	certificate.AnyName = true
+	var leads []Need
+	for _, verb := range change {
+		leads = append(leads, p.only(verb, "", "services", service.Name))
+	}
+	slice := p.ask("discovery.k8s.io", "endpointslices")
+	slice.AnyName = true // the Service has some, of names that its controller makes up
+	leads = slices.Concat(leads, p.create(slice.Group, slice.Resource), p.either(change, slice))
 	for _, read := range p.either([]string{"get", "list", "watch"}, certificate) {
-		for _, verb := range change {
-			path.Any = append(path.Any, append(slices.Clone(read), p.only(verb, "", "services", service.Name)...))
+		for _, lead := range leads {
+			path.Any = append(path.Any, append(slices.Clone(read), lead...))
 		}
 	}
 	if a.answers == nil {
@@ -179,47 +188,93 @@ func (a *auditor) answerPathTo(one *somebody, d *deployer) (opened, bool) {
 	return opened{}, false
 }
 
-// sees describes the objects of a home that the webhook gets; empty if none of them
-// matters.
-func (w Webhook) sees() string {
-	takes := func(group, resource, verb string) bool {
-		return slices.ContainsFunc(w.Rules, func(rule admissionv1.RuleWithOperations) bool {
-			operations := []admissionv1.OperationType{admissionv1.Create, admissionv1.OperationAll}
-			if verb == "update" {
-				operations = []admissionv1.OperationType{admissionv1.Update, admissionv1.OperationAll}
-			}
-			_, sub, isSub := strings.Cut(resource, "/")
-			return slices.ContainsFunc(operations, func(o admissionv1.OperationType) bool { return slices.Contains(rule.Operations, o) }) &&
-				(slices.Contains(rule.APIGroups, group) || slices.Contains(rule.APIGroups, "*")) &&
-				(rule.Scope == nil || *rule.Scope == admissionv1.AllScopes || (*rule.Scope == admissionv1.ClusterScope) == (resource == "namespaces")) &&
-				slices.ContainsFunc(rule.Resources, func(r string) bool {
-					return r == resource || r == "*/*" || r == "*" && !isSub || isSub && (r == "*/"+sub || r == strings.TrimSuffix(resource, sub)+"*")
-				})
-		})
-	}
-	chosen := func(objects ...map[string]string) bool {
-		selector, err := metav1.LabelSelectorAsSelector(w.ObjectSelector)
-		return w.ObjectSelector == nil || err == nil && slices.ContainsFunc(objects, func(l map[string]string) bool { return selector.Matches(labels.Set(l)) })
-	}
-	plain, record := map[string]string{}, releaseLabels(w.ObjectSelector)
-	ours := rbac.Labels("x")
-	tiller := map[string]string{"app": "helm", "name": "tiller"}
-	changes := w.Kind == "MutatingWebhookConfiguration" || w.Kind == MutatingPolicy
-	switch {
-	case (takes("", "secrets", "create") || takes("", "secrets", "update")) && chosen(plain, record):
-		return "the Secrets"
-	case w.Kind != MutatingPolicy && takes("", "serviceaccounts/token", "create") && chosen(plain):
-		return "the requests for tokens"
-	case changes && chosen(tiller) && slices.ContainsFunc(podWrites, func(write act) bool { return takes(write.group, write.resource, write.verb) }):
-		return "the pods, to change them"
-	case changes && (chosen(plain) || chosen(ours)):
-		for _, write := range trustedWrites {
-			if takes(write.group, write.resource, "create") || takes(write.group, write.resource, "update") {
-				return write.objects
+// kept is what homes hold, as far as webhooks choose by it: labels of objects that carry their
+// tenant's, labels of the homes themselves, and whether a Tiller's releases are in ConfigMaps.
+type kept struct {
+	ours, homes  []labels.Set
+	inConfigMaps bool
+}
+
+func (a *auditor) kept(homes []string) kept {
+	var k kept
+	for _, home := range homes {
+		k.homes = append(k.homes, a.namespaces[home].Labels)
+		for _, d := range a.homes[home] {
+			k.inConfigMaps = k.inConfigMaps || d.target.InConfigMaps
+			if d.isTenants() {
+				k.ours = append(k.ours, rbac.Labels(d.tenant()))
 			}
 		}
 	}
+	return k
+}
+
+// takes reports whether one of the webhook's rules has the request.
+func (w Webhook) takes(verb, group, resource string) bool {
+	operation := admissionv1.OperationType(strings.ToUpper(verb))
+	_, sub, isSub := strings.Cut(resource, "/")
+	return slices.ContainsFunc(w.Rules, func(rule admissionv1.RuleWithOperations) bool {
+		return (slices.Contains(rule.Operations, operation) || slices.Contains(rule.Operations, admissionv1.OperationAll)) &&
+			(slices.Contains(rule.APIGroups, group) || slices.Contains(rule.APIGroups, "*")) &&
+			(rule.Scope == nil || *rule.Scope == admissionv1.AllScopes || (*rule.Scope == admissionv1.ClusterScope) == (resource == "namespaces")) &&
+			slices.ContainsFunc(rule.Resources, func(r string) bool {
+				return r == resource || r == "*/*" || r == "*" && !isSub || isSub && (r == "*/"+sub || r == strings.TrimSuffix(resource, sub)+"*")
+			})
+	})
+}
+
+// sees describes the objects of a home that the webhook gets; empty if none of them
+// matters. A deletion is sent with what the object was.
+func (w Webhook) sees(k kept) string {
+	chosen := func(objects ...labels.Set) bool {
+		selector, err := metav1.LabelSelectorAsSelector(w.ObjectSelector)
+		return w.ObjectSelector == nil || err == nil && slices.ContainsFunc(objects, func(l labels.Set) bool { return selector.Matches(l) })
+	}
+	verbs := []string{"create", "update", "delete"}
+	if w.Kind == MutatingPolicy { // it is sent nothing, and changes nothing that is deleted
+		verbs = verbs[:2]
+	}
+	written := func(resource string) bool {
+		return slices.ContainsFunc(verbs, func(verb string) bool { return w.takes(verb, "", resource) })
+	}
+	plain, record := labels.Set{}, releaseLabels(w.ObjectSelector)
+	changes := w.Kind == "MutatingWebhookConfiguration" || w.Kind == MutatingPolicy
+	switch {
+	case written("secrets") && chosen(plain, record):
+		return "the Secrets"
+	case k.inConfigMaps && written("configmaps") && chosen(record):
+		return "the releases in ConfigMaps"
+	case w.Kind != MutatingPolicy && w.takes("create", "", "serviceaccounts/token") && chosen(plain):
+		return "the requests for tokens"
+	case !changes:
+		return ""
+	case chosen(tillerLabels(k.ours)...) && slices.ContainsFunc(podWrites, func(write act) bool { return w.takes(write.verb, write.group, write.resource) }):
+		return "the pods, to change them"
+	}
+	for _, write := range trustedWrites {
+		objects := k.ours
+		switch {
+		case write.resource == "namespaces":
+			objects = k.homes
+		case write.group == rbacv1.GroupName: // whoever wrote a binding, it gives rights
+			objects = append([]labels.Set{plain}, k.ours...)
+		}
+		if (w.takes("create", write.group, write.resource) || w.takes("update", write.group, write.resource)) && chosen(objects...) {
+			return write.objects
+		}
+	}
 	return ""
+}
+
+// tillerLabels returns the labels of Tillers' pods and ReplicaSets, and of their Deployments in
+// those of tenants.
+func tillerLabels(ours []labels.Set) []labels.Set {
+	pod := labels.Set(recognise.Labels())
+	all := []labels.Set{pod, labels.Merge(pod, labels.Set{"pod-template-hash": "x"})}
+	for _, tenants := range ours {
+		all = append(all, labels.Merge(pod, tenants))
+	}
+	return all
 }
 
 // trustedWrites are the objects at home that decide who reaches the deployer and what
@@ -254,8 +309,11 @@ func releaseLabels(selector *metav1.LabelSelector) map[string]string {
 		requested(key, value)
 	}
 	for _, requirement := range selector.MatchExpressions {
-		if requirement.Operator == metav1.LabelSelectorOpIn && len(requirement.Values) > 0 {
+		switch {
+		case requirement.Operator == metav1.LabelSelectorOpIn && len(requirement.Values) > 0:
 			requested(requirement.Key, requirement.Values[0])
+		case requirement.Operator == metav1.LabelSelectorOpNotIn && slices.Contains(requirement.Values, record[requirement.Key]):
+			requested(requirement.Key, strings.Join(requirement.Values, "-")+"-") // another value
 		}
 	}
 	return record

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -51,6 +52,9 @@ func TestAnswers(t *testing.T) {
 			s.give("hooks", "w", zoe, rule(rbacGroup, "rolebindings", "create"), rule(rbacGroup, "clusterroles", "bind", "runner"))
 		}, []string{high}, true},
 		{"the certificate and the Service", hook(nil), give("hooks", zoe, rule("", "secrets", "get", "tls"), rule("", "services", "patch", "hook")), []string{high}, true},
+		{"the certificate and an EndpointSlice", hook(nil), give("hooks", zoe, rule("", "secrets", "list"), rule("discovery.k8s.io", "endpointslices", "create")), []string{high}, true},
+		{"the certificate and its EndpointSlices", hook(nil), give("hooks", zoe, rule("", "secrets", "list"), rule("discovery.k8s.io", "endpointslices", "patch", "hook-x7x2p")), []string{high}, true},
+		{"EndpointSlices", hook(nil), give("hooks", zoe, rule("discovery.k8s.io", "endpointslices", "*")), nil, false},
 		{"the certificate and another Service", hook(nil), give("hooks", zoe, rule("", "secrets", "get"), rule("", "services", "update", "other")), nil, false},
 		{"the Service", hook(nil), give("hooks", zoe, rule("", "services", "update")), nil, false},
 		{"the certificate", hook(nil), give("hooks", zoe, rule("", "secrets", "get")), nil, false},
@@ -94,6 +98,67 @@ func TestAnswers(t *testing.T) {
 				if diff := cmp.Diff(want, paths); diff != "" {
 					t.Errorf("--can-reach of %s, -want +got:\n%s", name, diff)
 				}
+			}
+		})
+	}
+}
+
+// TestListeners: which objects of homes a webhook or a policy is sent, by its rules and by the
+// labels that it selects.
+func TestListeners(t *testing.T) {
+	const validating, mutating = "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"
+	has := func(key string, values ...string) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: key, Operator: metav1.LabelSelectorOpIn, Values: values}}}
+	}
+	hasNot := func(key string, values ...string) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: key, Operator: metav1.LabelSelectorOpNotIn, Values: values}}}
+	}
+	without := func(key string) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: key, Operator: metav1.LabelSelectorOpDoesNotExist}}}
+	}
+	for _, test := range []struct {
+		name, kind, operation, group, resource string
+		selector                               *metav1.LabelSelector
+		configMaps                             bool
+		want                                   string
+	}{
+		{"deleted Secrets", validating, "DELETE", "", "secrets", nil, false, "the Secrets"},
+		{"a policy of deleted Secrets", MutatingPolicy, "DELETE", "", "secrets", nil, false, ""},
+		{"deleted ConfigMaps", validating, "DELETE", "", "configmaps", nil, false, ""},
+		{"releases in ConfigMaps", validating, "UPDATE", "", "configmaps", nil, true, "the releases in ConfigMaps"},
+		{"deleted releases in ConfigMaps", validating, "DELETE", "", "configmaps", has("OWNER", "TILLER"), true, "the releases in ConfigMaps"},
+		{"other ConfigMaps", validating, "UPDATE", "", "configmaps", without("OWNER"), true, ""},
+		{"superseded releases", validating, "UPDATE", "", "secrets", &metav1.LabelSelector{MatchLabels: map[string]string{"OWNER": "TILLER"}, MatchExpressions: hasNot("STATUS", "DEPLOYED").MatchExpressions}, false, "the Secrets"},
+		{"no releases", validating, "UPDATE", "", "secrets", &metav1.LabelSelector{MatchLabels: map[string]string{"OWNER": "X"}}, false, ""},
+		{"Tillers of helm-tenant's", mutating, "UPDATE", "apps", "deployments", has(tenant.LabelManagedBy, tenant.ManagedBy), false, "the pods, to change them"},
+		{"a tenant's Tiller", mutating, "UPDATE", "apps", "deployments", has(tenant.LabelTenant, "a"), false, "the pods, to change them"},
+		{"another tenant's Tiller", mutating, "UPDATE", "apps", "deployments", has(tenant.LabelTenant, "c"), false, ""},
+		{"pods of ReplicaSets", mutating, "CREATE", "", "pods", &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "pod-template-hash", Operator: metav1.LabelSelectorOpExists}}}, false, "the pods, to change them"},
+		{"a tenant's bindings", mutating, "UPDATE", "rbac.authorization.k8s.io", "rolebindings", has(tenant.LabelTenant, "b"), false, "the RoleBindings, to change them"},
+		{"a tenant's record", mutating, "UPDATE", "", "configmaps", has(tenant.LabelTenant, "b"), false, "the tenants' records, to change them"},
+		{"no record", mutating, "UPDATE", "", "configmaps", without(tenant.LabelTenant), false, ""},
+		{"homes", mutating, "UPDATE", "", "namespaces", has(tenant.LabelHome, "tiller"), false, "the namespaces themselves, to change their labels"},
+		{"no homes", mutating, "UPDATE", "", "namespaces", without(tenant.LabelHome), false, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			first := team("a", tenant.EngineTiller)
+			if test.configMaps {
+				first.Tiller.Storage = tenant.StorageConfigMap
+			}
+			s := sceneOf(first, team("b", tenant.EngineImpersonation))
+			s.Webhooks = []Webhook{{Kind: test.kind, Configuration: "w", Server: "https://hook.example/", ObjectSelector: test.selector,
+				Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.OperationType(test.operation)}, Rule: admissionv1.Rule{APIGroups: []string{test.group}, APIVersions: []string{"*"}, Resources: []string{test.resource}}}}}}
+			a := newAuditor(s)
+			var got string
+			for _, w := range a.findListeners() {
+				got = w.objects
+			}
+			want := test.want
+			if test.kind == MutatingPolicy {
+				want, _, _ = strings.Cut(want, ", to change")
+			}
+			if got != want {
+				t.Errorf("got %q, want %q", got, want)
 			}
 		})
 	}

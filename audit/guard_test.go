@@ -91,7 +91,7 @@ func TestWebhooks(t *testing.T) {
 		{"Secrets", []Webhook{hook(validating, "", "secrets", "CREATE", nil, false)}, "is sent the Secrets"},
 		{"Secrets, on conditions", []Webhook{hook(validating, "", "secrets", "CREATE", nil, true)}, "may be sent the Secrets"},
 		{"Secrets, on conditions and without", []Webhook{hook(validating, "", "secrets", "CREATE", nil, true), hook(validating, "", "secrets", "UPDATE", nil, false)}, "is sent the Secrets"},
-		{"deleted Secrets", []Webhook{hook(validating, "", "secrets", "DELETE", nil, false)}, ""},
+		{"deleted Secrets", []Webhook{hook(validating, "", "secrets", "DELETE", nil, false)}, "is sent the Secrets"}, // as they were
 		{"Secrets with a label of no record", []Webhook{hook(validating, "", "secrets", "CREATE", labelled("inject", "yes"), false)}, ""},
 		{"records of a status", []Webhook{hook(validating, "", "secrets", "UPDATE", labelled("STATUS", "SUPERSEDED"), false)}, "is sent the Secrets"},
 		{"records of Helm 3", []Webhook{hook(validating, "", "secrets", "UPDATE", labelled("OWNER", "HELM"), false)}, ""},
@@ -109,7 +109,8 @@ func TestWebhooks(t *testing.T) {
 		{"cluster-scoped bindings, to be changed", []Webhook{hook(mutating, "rbac.authorization.k8s.io", "clusterrolebindings", "UPDATE", nil, false)}, ""},
 		{"pods, by a policy", []Webhook{hook(MutatingPolicy, "", "pods", "CREATE", nil, true)}, "MutatingAdmissionPolicy p can change the pods of"},
 		{"Secrets, by a policy", []Webhook{hook(MutatingPolicy, "", "secrets", "CREATE", nil, false)}, "MutatingAdmissionPolicy p can change the Secrets of"},
-		{"RoleBindings, by a policy", []Webhook{hook(MutatingPolicy, "*", "*", "UPDATE", labelled("helm-tenant/tenant", "x"), false)}, "MutatingAdmissionPolicy p can change the RoleBindings of"},
+		{"RoleBindings, by a policy", []Webhook{hook(MutatingPolicy, "rbac.authorization.k8s.io", "*", "UPDATE", labelled("helm-tenant/tenant", "a"), false)}, "MutatingAdmissionPolicy p can change the RoleBindings of"},
+		{"another tenant's RoleBindings, by a policy", []Webhook{hook(MutatingPolicy, "*", "*", "UPDATE", &metav1.LabelSelector{MatchLabels: map[string]string{"helm-tenant/tenant": "b", "app.kubernetes.io/managed-by": "helm-tenant"}}, false)}, ""},
 		{"requests for tokens, by a policy", []Webhook{hook(MutatingPolicy, "", "serviceaccounts/token", "CREATE", nil, false)}, ""},
 		{"Ingresses, by a policy", []Webhook{hook(MutatingPolicy, "networking.k8s.io", "ingresses", "CREATE", nil, false)}, ""},
 		{"other pods", []Webhook{hook(mutating, "", "pods", "CREATE", labelled("app", "web"), false)}, ""},
