@@ -178,10 +178,7 @@ func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error
 	if f.demands, err = readDemands(ctx, c, needed.demands); err != nil {
 		return err
 	}
-	if f.strangers, err = readEach(ctx, needed.strangers, func(ctx context.Context, namespace string) ([]string, error) {
-		strangers, err := c.Strangers(ctx, namespace)
-		return slices.DeleteFunc(strangers, isOwnName), err
-	}); err != nil {
+	if f.strangers, err = readEach(ctx, needed.strangers, c.Strangers); err != nil {
 		return err
 	}
 	if f.unmarkable, err = readEach(ctx, needed.unmarkable, func(ctx context.Context, home string) ([]cluster.Permission, error) {

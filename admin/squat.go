@@ -99,7 +99,7 @@ func (d *decision) judgeSquatter() error {
 		return nil
 	}
 	home := d.tenant.Home()
-	strangers, err := answerAbout(d.facts.strangers, "the objects of others", home)
+	strangers, err := d.strangersIn(home)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (d *decision) noteTaken() error {
 		return nil
 	}
 	home := d.tenant.Home()
-	strangers, err := answerAbout(d.facts.strangers, "the objects of others", home)
+	strangers, err := d.strangersIn(home)
 	if err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func (d *decision) boundInCluster() bool {
 // prepared it.
 func (d *decision) noteSelected() error {
 	for _, ns := range d.selectedAnew() {
-		strangers, err := answerAbout(d.facts.strangers, "the objects of others", ns)
+		strangers, err := d.strangersIn(ns)
 		if err != nil {
 			return err
 		}
@@ -274,7 +274,7 @@ func (d *decision) selectedAnew() []string {
 
 // bindingsIn returns the names of the RoleBindings of others in a namespace.
 func (d *decision) bindingsIn(ns string) ([]string, error) {
-	strangers, err := answerAbout(d.facts.strangers, "the objects of others", ns)
+	strangers, err := d.strangersIn(ns)
 	return slices.DeleteFunc(slices.Clone(strangers), func(object string) bool { return !strings.HasPrefix(object, "RoleBinding") }), err
 }
 
@@ -318,7 +318,17 @@ func (d *decision) madeByOthers(key cluster.Key) bool {
 	return d.squatted || d.adopted != nil && slices.Contains(d.adopted.accounts, key.Name)
 }
 
-// isOwnName reports whether a stranger has the name of an object that a plan compares.
-func isOwnName(object string) bool {
-	return slices.Contains([]string{"RoleBinding " + rbac.MemberName, "RoleBinding " + rbac.RecordsName, "Deployment " + install.DeploymentName}, object)
+// strangersIn returns the names of the objects through which others can act in a namespace, except
+// what the plan makes as the tenant should have it: in its home, by the engine. Elsewhere the
+// same names are strangers'.
+func (d *decision) strangersIn(ns string) ([]string, error) {
+	found, err := answerAbout(d.facts.strangers, "the objects of others", ns)
+	if err != nil || ns != d.tenant.Home() {
+		return found, err
+	}
+	ours := []string{"RoleBinding " + rbac.MemberName}
+	if d.tenant.Engine.Has(tenant.EngineTiller) {
+		ours = append(ours, "RoleBinding "+rbac.RecordsName, "Deployment "+install.DeploymentName)
+	}
+	return slices.DeleteFunc(slices.Clone(found), func(object string) bool { return slices.Contains(ours, object) }), nil
 }

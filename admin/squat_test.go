@@ -97,6 +97,11 @@ func TestTakenHome(t *testing.T) {
 		w.strangers = map[string][]string{home: strangers}
 		return w
 	}
+	named := func(home string) world {
+		w := prepared(home)
+		w.strangers[home] = append(slices.Clone(strangers), "RoleBinding helm-tenant-member", "RoleBinding helm-tenant-records", "Deployment tiller-deploy")
+		return w
+	}
 	gives := bindingOf("t-helm", "mine", "edit", account("t-helm", "helm"))
 	marked := empty().with(namespace("t-helm", tenant.LabelManagedBy, tenant.ManagedBy))
 	marked.strangers = map[string][]string{"t-helm": strangers}
@@ -114,6 +119,8 @@ func TestTakenHome(t *testing.T) {
 		{"another home", prepared("h"), asked(byHelm, adopting, home("h")), strings.ReplaceAll(warning, "t-helm", "h")},
 		{"a Tiller's home", prepared("t-tiller"), asked(adopting), strings.ReplaceAll(warning, "t-helm", "t-tiller")},
 		{"a binding that the adoption deletes", prepared("t-helm", gives), asked(byHelm, adopting), strings.ReplaceAll(warning, "RoleBinding mine, ", "")},
+		{"what is the tenant's by its name", named("t-tiller"), asked(adopting), strings.ReplaceAll(warning, "t-helm", "t-tiller")},
+		{"what has the name of a Tiller's, in another home", named("t-helm"), asked(byHelm, adopting), warning + ", RoleBinding helm-tenant-records, Deployment tiller-deploy"},
 		{"Kubernetes' own namespace", prepared("kube-system"), asked(byHelm, adopting, home("kube-system"), accept(RiskSharedHome)), ""},
 		{"a tenant that exists", made, asked(byHelm, adopting), ""},
 		{"no namespace yet", empty(), asked(byHelm, adopting), ""},
@@ -198,9 +205,9 @@ func TestRemade(t *testing.T) {
 		ns.SetLabels(nil)
 		ns.SetAnnotations(nil)
 	})
-	again.strangers = map[string][]string{"b": {"RoleBinding mine", "Pod web"}}
+	again.strangers = map[string][]string{"b": {"RoleBinding mine", "RoleBinding helm-tenant-records", "Pod web"}}
 	got := again.decide(t, asked())
-	want := []string{`namespace "b", which the tenant's record names, does not have the tenant's label: it may have been deleted and made again; others have rights in it: RoleBinding mine`}
+	want := []string{`namespace "b", which the tenant's record names, does not have the tenant's label: it may have been deleted and made again; others have rights in it: RoleBinding mine, RoleBinding helm-tenant-records`}
 	if diff := cmp.Diff(want, got.Notes); diff != "" || got.Err != "" {
 		t.Errorf("%s, notes: -want +got:\n%s", got.Err, diff)
 	}
