@@ -16,13 +16,17 @@ import (
 // Hidden reports whether a character does not look like itself: control characters (C0,
 // C1, DEL), format characters (bidirectional ones, zero-width ones, tags), line and
 // paragraph separators, blanks other than the space, unassigned and private characters,
-// and letters and marks that Unicode shows as nothing.
+// letters, marks and symbols that Unicode or fonts show as nothing.
 func Hidden(r rune) bool {
 	if r >= ' ' && r <= '~' {
 		return false // the most frequent ones first
 	}
-	return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+	return !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || strings.ContainsRune(blanks, r)
 }
+
+// blanks are symbols without any ink: the empty pattern of Braille, the empty head of a note, and
+// the filler of Khitan script.
+const blanks = "\u2800\U0001d159\U00016fe4"
 
 // Plain reports whether a word is valid UTF-8 without a hidden character.
 func Plain(word string) bool {

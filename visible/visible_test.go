@@ -13,13 +13,14 @@ import (
 func TestText(t *testing.T) {
 	for text, want := range map[string]string{
 		"plain, with ümläuts, 日本語 and 😀": "plain, with ümläuts, 日本語 and 😀",
-		"a\nb\tc":                `a\nb\tc`,
-		"\x1b[2J\x07\x7f\u009b":  `\x1b[2J\x07\x7f\x9b`,
-		"a\u202eb\u200b\u2028":   `a\u202eb\u200b\u2028`,
-		"a\u00a0b\u00adc":        `a\xa0b\xadc`,
-		"\u3164\ufe0f\U000e0041": `\u3164\ufe0f\U000e0041`,
-		"a\xffb\xc3":             `a\xffb\xc3`,
-		"\ufffd":                 "\ufffd",
+		"a\nb\tc":                     `a\nb\tc`,
+		"\x1b[2J\x07\x7f\u009b":       `\x1b[2J\x07\x7f\x9b`,
+		"a\u202eb\u200b\u2028":        `a\u202eb\u200b\u2028`,
+		"a\u00a0b\u00adc":             `a\xa0b\xadc`,
+		"\u3164\ufe0f\U000e0041":      `\u3164\ufe0f\U000e0041`,
+		"a\u2800\U0001d159\U00016fe4": `a\u2800\U0001d159\U00016fe4`,
+		"a\xffb\xc3":                  `a\xffb\xc3`,
+		"\ufffd":                      "\ufffd",
 	} {
 		if got := Text(text); got != want {
 			t.Errorf("%q is shown as %s, not %s", text, got, want)
