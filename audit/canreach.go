@@ -319,7 +319,7 @@ func (a *auditor) candidates() []Subject {
 
 // matters reports whether any of the grants contains a right that some path needs.
 func (a *auditor) matters(grants []grant) bool {
-	in := leading{a.snapshot.Server, true, true, true}
+	in := leading{a.snapshot.Server, true, true, true, true}
 	return slices.ContainsFunc(grants, func(g grant) bool {
 		return a.rights.leads(g.rules, in) || g.binding.Namespace == "" && replacesKubelets(g.rules)
 	})

@@ -17,6 +17,12 @@ func TestLoosening(t *testing.T) {
 	releases := rule("helm.toolkit.fluxcd.io", "helmreleases", "create")
 	plain := rule("", "pods", "create")
 	admin := func(s *Snapshot, more ...rbacv1.PolicyRule) { s.Roles[0].Rules = append(s.Roles[0].Rules, more...) }
+	class := func(verb string, names ...string) rbacv1.PolicyRule {
+		return rule("scheduling.k8s.io", "priorityclasses", verb, names...)
+	}
+	allow := func(s *Snapshot, guard tenant.Guard, classes ...string) {
+		s.Records[0].Tenant.Guard, s.Records[0].Tenant.PriorityClasses = guard, classes
+	}
 	for _, test := range []struct {
 		name  string
 		plant func(*Snapshot)
@@ -56,6 +62,43 @@ func TestLoosening(t *testing.T) {
 		{"a policy of the guard that nobody has", func(s *Snapshot) {
 			s.give("", "x", eve, rule(admissionGroup, "validatingadmissionpolicies", "update", "helm-tenant-guard-pods"))
 		}, nil},
+		{"an allowed priority class, made anew", func(s *Snapshot) {
+			allow(s, tenant.GuardEnforce, "batch")
+			s.give("", "x", eve, class("delete", "batch"), class("create"))
+		}, []string{"HT020 medium user eve"}},
+		{"an allowed priority class, applied anew", func(s *Snapshot) {
+			allow(s, tenant.GuardEnforce, "batch")
+			s.give("", "x", eve, class("deletecollection"), class("create", "batch"), class("patch", "batch"))
+		}, []string{"HT020 medium user eve"}},
+		{"a priority class that is not allowed", func(s *Snapshot) {
+			allow(s, tenant.GuardEnforce, "batch")
+			s.give("", "x", eve, class("delete", "other"), class("create"))
+		}, nil},
+		{"an allowed priority class, made anew by another name", func(s *Snapshot) {
+			allow(s, tenant.GuardEnforce, "batch")
+			s.give("", "x", eve, class("delete"), class("create", "other"), class("patch"))
+		}, nil},
+		{"an allowed priority class, changed", func(s *Snapshot) {
+			allow(s, tenant.GuardEnforce, "batch")
+			s.give("", "x", eve, class("create"), class("update"), class("patch"))
+		}, nil},
+		{"a priority class, where nobody guards", func(s *Snapshot) {
+			allow(s, tenant.GuardOff, "batch")
+			s.give("", "x", eve, class("delete"), class("create"))
+		}, []string{"HT071 high tenant a"}},
+		{"priority classes, where none is allowed", func(s *Snapshot) {
+			allow(s, tenant.GuardEnforce)
+			s.give("", "x", eve, class("delete"), class("create"))
+		}, nil},
+		{"a role with rights on priority classes, to bind", func(s *Snapshot) {
+			s.Roles = append(s.Roles, Role{Name: "scheduler", Rules: []rbacv1.PolicyRule{class("delete"), class("create")}})
+			s.give("", "x", eve, rule(rbacGroup, "clusterrolebindings", "create"), rule(rbacGroup, "clusterroles", "bind", "scheduler"))
+		}, nil},
+		{"the same, where a class is allowed", func(s *Snapshot) {
+			allow(s, tenant.GuardEnforce, "batch")
+			s.Roles = append(s.Roles, Role{Name: "scheduler", Rules: []rbacv1.PolicyRule{class("delete"), class("create")}})
+			s.give("", "x", eve, rule(rbacGroup, "clusterrolebindings", "create"), rule(rbacGroup, "clusterroles", "bind", "scheduler"))
+		}, []string{"HT022 high user eve"}},
 		{"the record, deleted and made anew", func(s *Snapshot) {
 			s.give("a-tiller", "x", eve, rule("", "configmaps", "delete", "helm-tenant"), rule("", "configmaps", "create"))
 		}, []string{"HT020 medium user eve"}},

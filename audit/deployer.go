@@ -179,6 +179,9 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 	if d.record != nil {
 		mode := d.record.guardMode()
 		t.Guarded = mode != "" && mode != tenant.GuardOff
+		if t.Guarded {
+			t.Classes = d.record.Tenant.PriorityClasses
+		}
 	}
 	held := a.heldBy(d.account)
 	t.Pods, t.Nodes, t.Workloads = held.Pods, held.Nodes, held.Workloads

@@ -59,7 +59,7 @@ func (p pather) useful(resource, namespace string) []string {
 // open a path by itself: its subject may have the other rights. In a namespace, rights to
 // cluster-scoped resources do not count.
 func (p pather) leads(role *ruleSet, namespace string) bool {
-	return p.rights.leads(role, leading{p.Server, namespace == "", p.InConfigMaps, len(p.Closing) > 0})
+	return p.rights.leads(role, leading{p.Server, namespace == "", p.InConfigMaps, len(p.Closing) > 0, len(p.Classes) > 0})
 }
 
 func (x *rights) leads(role *ruleSet, in leading) bool {
@@ -85,6 +85,7 @@ type leading struct {
 	cluster      bool
 	inConfigMaps bool
 	closed       bool // only NetworkPolicies keep others from the Tiller
+	classes      bool // the guard allows priority classes
 }
 
 // leadingActs returns the acts that any path needs, and the right to bind.
@@ -96,6 +97,9 @@ func (x *rights) leadingActs(in leading) []act {
 	target.Server, target.InConfigMaps = in.server, in.inConfigMaps
 	if !in.closed {
 		target.Closing = nil
+	}
+	if !in.classes {
+		target.Classes = nil
 	}
 	// Without bindings, the names of the roles do not matter.
 	var acts []act
@@ -123,7 +127,7 @@ func (x *rights) leadingActs(in leading) []act {
 }
 
 // sample is a deployer to which every path exists.
-var sample = Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Closing: []string{"x"}, Guarded: true, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
+var sample = Target{Home: "x", Account: "x", Engine: tenant.EngineTiller, Open: true, Closing: []string{"x"}, Guarded: true, Classes: []string{"x"}, Members: []Subject{User("x"), Group("x"), Account("y", "x")}}
 
 // writeRoles returns the ways to add rules to a role that its writer does not hold.
 func (p pather) writeRoles() []Need {

@@ -29,6 +29,23 @@ func (p pather) changePolicies(named Ask) []Need {
 	return needs
 }
 
+// changeClasses returns the ways to give a priority class that the guard allows the tenant's pods
+// another priority, with which they evict others' pods: a class's value can't be changed, so it
+// is deleted and created again.
+func (p pather) changeClasses() []Need {
+	const group, resource = "scheduling.k8s.io", "priorityclasses"
+	ask := func(verb string, names ...string) Ask {
+		return Ask{Verb: verb, Group: group, Resource: resource, Names: names}
+	}
+	var needs []Need
+	for _, class := range p.Classes {
+		for _, gone := range []Ask{ask("delete", class), ask("deletecollection")} {
+			needs = append(needs, Need{gone, ask("create")}, Need{gone, ask("create", class), ask("patch", class)})
+		}
+	}
+	return needs
+}
+
 // webhookKinds are the configurations of webhooks, which get what others write.
 var webhookKinds = []struct{ kind, resource string }{
 	{"MutatingWebhookConfiguration", "mutatingwebhookconfigurations"},
