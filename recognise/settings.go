@@ -90,7 +90,7 @@ const historyVariable = "TILLER_HISTORY_MAX"
 // KeepsAll reports whether the Tiller in a container keeps all revisions. It is false for a
 // number that stands elsewhere, in a ConfigMap or a Secret.
 func KeepsAll(c *corev1.Container) bool {
-	elsewhere := false
+	elsewhere := slices.ContainsFunc(c.EnvFrom, func(from corev1.EnvFromSource) bool { return strings.HasPrefix(historyVariable, from.Prefix) })
 	for _, e := range c.Env { // the last one counts
 		elsewhere = e.Name == historyVariable && e.ValueFrom != nil || e.Name != historyVariable && elsewhere
 	}
