@@ -213,6 +213,11 @@ func (d *decision) plan() (cluster.Plan, error) {
 			plan.Delete(live, cluster.PhaseRemoval)
 		}
 	}
+	if key := accountKey(d.tenant.Home(), tenant.ReaderAccount); d.squatted && !slices.Contains(keys, key) {
+		if live := d.facts.live.Get(key); live != nil { // the first reader would get it as the tenant's
+			plan.Delete(live, cluster.PhaseRemoval)
+		}
+	}
 	for _, ns := range d.removedNamespaces().Namespaces {
 		// A shared namespace carries another tenant's label.
 		live := d.facts.live.Get(namespaceKey(ns))

@@ -41,8 +41,8 @@ func (f *facts) leadsToRecord(name string) bool {
 	})
 }
 
-// labelledOnly reports whether somebody labelled the home namespace, or a deployer's
-// account in it, as the tenant's, without an object that only admins write referring to
+// labelledOnly reports whether somebody labelled the home namespace, or an account of the
+// deployer's or of readers in it, as the tenant's, without an object that only admins write referring to
 // it.
 func (d *decision) labelledOnly() bool {
 	name, home := d.tenant.Name, d.tenant.Home()
@@ -54,7 +54,7 @@ func (d *decision) labelledOnly() bool {
 	if namespace.GetLabels()[tenant.LabelTenant] == name {
 		return true
 	}
-	return slices.ContainsFunc(d.tenant.Engine.DeployerAccounts(), func(account string) bool {
+	return slices.ContainsFunc(append(d.tenant.Engine.DeployerAccounts(), tenant.ReaderAccount), func(account string) bool {
 		object := live.Get(accountKey(home, account))
 		return object != nil && object.GetLabels()[tenant.LabelTenant] == name
 	})
@@ -104,7 +104,7 @@ func (d *decision) judgeSquatter() error {
 		return err
 	}
 	var found []string
-	for _, key := range []cluster.Key{recordKey(home), accountKey(home, tenant.TillerAccount), accountKey(home, tenant.HelmAccount)} {
+	for _, key := range []cluster.Key{recordKey(home), accountKey(home, tenant.TillerAccount), accountKey(home, tenant.HelmAccount), accountKey(home, tenant.ReaderAccount)} {
 		if d.facts.live.Get(key) != nil {
 			found = append(found, key.Kind+" "+key.Name)
 		}
@@ -290,7 +290,7 @@ func (d *decision) remade() []string {
 	return remade
 }
 
-// renew replaces service accounts that others made, of deployers and for Flux: a new UID
+// renew replaces service accounts that others made, of deployers, readers and for Flux: a new UID
 // invalidates every token, also those of a TokenRequest.
 func (d *decision) renew(plan *cluster.Plan, wanted []runtime.Object) error {
 	for _, object := range wanted {
@@ -315,7 +315,11 @@ func (d *decision) madeByOthers(key cluster.Key) bool {
 	if d.tenant.FluxAccountIn(key.Namespace) == key.Name {
 		return d.restored || d.was.FluxAccountIn(key.Namespace) != key.Name
 	}
-	return d.squatted || d.adopted != nil && slices.Contains(d.adopted.accounts, key.Name)
+	if d.squatted || d.adopted == nil {
+		return d.squatted
+	}
+	isReader := key == accountKey(d.tenant.Home(), tenant.ReaderAccount) && d.facts.live.Get(key).GetLabels()[tenant.LabelTenant] == ""
+	return isReader || slices.Contains(d.adopted.accounts, key.Name)
 }
 
 // strangersIn returns the names of the objects through which others can act in a namespace, except

@@ -138,6 +138,43 @@ func TestTakenHome(t *testing.T) {
 	}
 }
 
+// TestReadersAccountOfOthers: a stranger prepared the account of readers in a home that is
+// adopted, and holds a token of it.
+func TestReadersAccountOfOthers(t *testing.T) {
+	reading := func(r *Request) { r.Tenant.Readers = tenant.Members{tenant.User("pam")} }
+	byHelm := []func(*Request){engine(tenant.EngineImpersonation), accept(RiskReadsSecrets), exactly}
+	prepared := func(label string, more ...runtime.Object) world {
+		w := empty().with(append(more, clusterRole("view", "get", "list"), ownedAccount("t-helm", "helm-reader", label))...)
+		w.strangers = map[string][]string{"t-helm": nil}
+		return w
+	}
+	plain, squatted := namespace("t-helm"), namespace("t-helm", tenant.LabelTenant, "t", tenant.LabelHome, "impersonation", tenant.LabelManagedBy, tenant.ManagedBy)
+	const replaced, deleted = "replace ServiceAccount helm-reader in namespace t-helm", "delete ServiceAccount helm-reader in namespace t-helm"
+	for _, test := range []struct {
+		name  string
+		world world
+		more  []func(*Request)
+		want  string // a step, or a part of the refusal
+	}{
+		{"without a label", prepared("", plain), []func(*Request){adopting, reading}, replaced},
+		{"labelled", prepared("t", plain), []func(*Request){adopting, reading}, replaced},
+		{"in a home that is labelled", prepared("", squatted), []func(*Request){adopting, reading}, replaced},
+		{"labelled, for readers to come", prepared("t", plain), []func(*Request){adopting}, deleted},
+		{"labelled, and not adopted", prepared("t", plain), []func(*Request){reading}, "in it: ServiceAccount helm-reader"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := test.world.decide(t, asked(append(byHelm, test.more...)...))
+			if !slices.Contains(got.Steps, test.want) && !strings.Contains(got.Err, test.want) {
+				t.Errorf("%s: it does %q", got.Err, got.Steps)
+			}
+		})
+	}
+	there := empty().with(clusterRole("view", "get", "list")).after(t, asked(append(byHelm, reading)...))
+	if got := there.decide(t, asked(append(byHelm, reading, adopting)...)); got.Err != "" || len(got.Steps) > 0 {
+		t.Errorf("of the tenant's own it says %q, and does %q", got.Err, got.Steps)
+	}
+}
+
 // TestExisting: an existing tenant has none of the requested namespaces. The record in somebody
 // else's home changes nothing about that.
 func TestExisting(t *testing.T) {
