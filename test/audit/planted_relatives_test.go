@@ -79,6 +79,19 @@ var plantedRelatives = []planting{
 		p.mutator("mutator", "rbac.authorization.k8s.io", "rolebindings", ns)
 		p.grant(ns, "serve", []string{"get secrets", "patch services mutator"}, "group webhooks")
 	}, []string{"HT028  MutatingWebhookConfiguration mutator", "HT085  group webhooks"}},
+	{"the certificate and EndpointSlices of a webhook's Service", func(p *plant) {
+		ns := p.namespace(map[string]string{rails.LabelEnforce: "baseline"})
+		p.mutator("mutator", "", "pods", ns)
+		p.grant(ns, "serve", []string{"list secrets", "create discovery.k8s.io:endpointslices"}, "user zoe")
+	}, []string{"HT028  MutatingWebhookConfiguration mutator", "HT085  user zoe"}},
+	{"a priority class that the guard allows, made anew", func(p *plant) {
+		p.init("alpha", "--priority-classes", "batch")
+		p.later(func() { p.init("alpha", "--priority-classes", "") })
+		p.grant("", "classes", []string{"delete scheduling.k8s.io:priorityclasses batch", "create scheduling.k8s.io:priorityclasses"}, "user zoe")
+	}, []string{"HT020  user zoe"}},
+	{"priority classes, of which the guard allows none", func(p *plant) {
+		p.grant("", "classes", []string{"create,delete scheduling.k8s.io:priorityclasses"}, "user zoe")
+	}, nil},
 	{"Services where a webhook is answered", func(p *plant) {
 		ns := p.namespace(map[string]string{rails.LabelEnforce: "baseline"})
 		p.mutator("mutator", "", "pods", ns)
