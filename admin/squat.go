@@ -155,7 +155,6 @@ func (d *decision) noteTaken() error {
 		if err != nil {
 			return err
 		}
-		adopted = found.parts
 		for _, other := range found.tillers {
 			adopted = append(adopted, other.String())
 		}
@@ -166,7 +165,7 @@ func (d *decision) noteTaken() error {
 		}
 	}
 	strangers = slices.DeleteFunc(slices.Clone(strangers), func(object string) bool {
-		return slices.Contains(adopted, strings.TrimPrefix(object, "token "))
+		return slices.Contains(adopted, object)
 	})
 	if len(strangers) > 0 {
 		d.warn("namespace %q was made by others. What is in it stays, and can act in it: %s", home, visible.List(strangers))

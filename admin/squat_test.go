@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -102,6 +103,8 @@ func TestTakenHome(t *testing.T) {
 		w.strangers[home] = append(slices.Clone(strangers), "RoleBinding helm-tenant-member", "RoleBinding helm-tenant-records", "Deployment tiller-deploy")
 		return w
 	}
+	old := prepared("t-tiller", tillerByHand("t-tiller", func(d *appsv1.Deployment) { d.Name = "old" })[1])
+	old.strangers["t-tiller"] = append(slices.Clone(strangers), "Deployment old")
 	gives := bindingOf("t-helm", "mine", "edit", account("t-helm", "helm"))
 	marked := empty().with(namespace("t-helm", tenant.LabelManagedBy, tenant.ManagedBy))
 	marked.strangers = map[string][]string{"t-helm": strangers}
@@ -115,12 +118,15 @@ func TestTakenHome(t *testing.T) {
 	}{
 		{"nothing else", prepared("t-helm"), asked(byHelm, adopting), warning},
 		{"the deployer's account", prepared("t-helm", accountIn("t-helm", "helm")), asked(byHelm, adopting), warning},
+		{"an account with the tenant's label, of which another warning tells", prepared("t-helm", ownedAccount("t-helm", "helm", "t")), asked(byHelm, adopting),
+			`namespace "t-helm" was made by others. Its service accounts are created again, which ends their tokens; everything else in it stays, and can act in it: ServiceAccount helm, RoleBinding mine, token Secret forever, Pod miner`},
 		{"a label of helm-tenant's", marked, asked(byHelm, adopting), warning},
 		{"another home", prepared("h"), asked(byHelm, adopting, home("h")), strings.ReplaceAll(warning, "t-helm", "h")},
 		{"a Tiller's home", prepared("t-tiller"), asked(adopting), strings.ReplaceAll(warning, "t-helm", "t-tiller")},
 		{"a binding that the adoption deletes", prepared("t-helm", gives), asked(byHelm, adopting), strings.ReplaceAll(warning, "RoleBinding mine, ", "")},
 		{"what is the tenant's by its name", named("t-tiller"), asked(adopting), strings.ReplaceAll(warning, "t-helm", "t-tiller")},
 		{"what has the name of a Tiller's, in another home", named("t-helm"), asked(byHelm, adopting), warning + ", RoleBinding helm-tenant-records, Deployment tiller-deploy"},
+		{"a Tiller of another name that the adoption deletes", old, asked(adopting), strings.ReplaceAll(warning, "t-helm", "t-tiller")},
 		{"Kubernetes' own namespace", prepared("kube-system"), asked(byHelm, adopting, home("kube-system"), accept(RiskSharedHome)), ""},
 		{"a tenant that exists", made, asked(byHelm, adopting), ""},
 		{"no namespace yet", empty(), asked(byHelm, adopting), ""},
