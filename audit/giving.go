@@ -43,7 +43,7 @@ func (p pather) bindRoles() []Need {
 // name.
 func (p pather) useful(resource, namespace string) []string {
 	var names []string
-	for _, name := range p.rights.namesOf(act{"bind", rbacGroup, resource}) {
+	for _, name := range p.rights.namesOf(namespace, act{"bind", rbacGroup, resource}) {
 		key := roleKey{"", name}
 		if resource == "roles" {
 			key.namespace = namespace
@@ -142,14 +142,14 @@ func (p pather) writeRoles() []Need {
 		needs = append(needs, Need{ask("create"), ask("escalate", "")}, Need{ask("update"), ask("escalate")}, Need{ask("patch"), ask("escalate")})
 		var names []string
 		for _, verb := range []string{"escalate", "update", "patch"} {
-			names = append(names, p.rights.namesOf(act{verb, rbacGroup, scope.resource})...)
+			names = append(names, p.rights.namesOf(scope.namespace, act{verb, rbacGroup, scope.resource})...)
 		}
 		slices.Sort(names)
-		for _, name := range slices.Compact(names) {
+		for _, named := range named(slices.Compact(names)) {
 			for _, verb := range change {
-				need := Need{ask(verb, name), ask("escalate", name)}
-				if p.rights.roles[roleKey{scope.namespace, name}] == nil {
-					need = append(need, ask("create", name)) // see createIn
+				need := Need{named(ask(verb)), named(ask("escalate"))}
+				if it := need[0]; !it.AnyName && p.rights.roles[roleKey{scope.namespace, it.Names[0]}] == nil {
+					need = append(need, named(ask("create"))) // see createIn
 				}
 				needs = append(needs, need)
 			}

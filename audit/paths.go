@@ -128,13 +128,30 @@ func (p pather) createIn(namespace, group, resource string) []Need {
 		return Ask{Verb: verb, Group: group, Resource: resource, Namespace: namespace, Names: names}
 	}
 	needs := []Need{{ask("create")}}
-	for _, name := range p.rights.namesOf(act{"create", group, resource}) {
-		needs = append(needs, Need{ask("create", name), ask("patch", name)})
+	for _, named := range named(p.rights.namesOf(namespace, act{"create", group, resource})) {
+		needs = append(needs, Need{named(ask("create")), named(ask("patch"))})
 		if group == rbacGroup {
-			needs = append(needs, Need{ask("create", name), ask("update", name)})
+			needs = append(needs, Need{named(ask("create")), named(ask("update"))})
 		}
 	}
 	return needs
+}
+
+// mostNames is more than roles name objects of one kind. With more, the rights of a need may be to
+// different names: whoever writes Roles in a namespace could otherwise let an audit take hours.
+const mostNames = 1000
+
+// named returns for each of the names a function that limits an ask to it; for too many names
+// one that does not.
+func named(names []string) []func(Ask) Ask {
+	if len(names) > mostNames {
+		return []func(Ask) Ask{func(ask Ask) Ask { ask.AnyName = true; return ask }}
+	}
+	var all []func(Ask) Ask
+	for _, name := range names {
+		all = append(all, func(ask Ask) Ask { ask.Names = []string{name}; return ask })
+	}
+	return all
 }
 
 // stream returns the verbs that open a stream to a pod.

@@ -54,10 +54,10 @@ type rights struct {
 	inside    map[string]map[Subject][]grant
 	bindings  map[string][]*Binding
 	bySubject map[Subject][]grant
-	// sets are the different sets of rules of all roles; named has the names to which any
-	// of them restricts an act, see namesOf.
-	sets  []*ruleSet
-	named map[act][]string
+	// sets are the different sets of rules with names, of ClusterRoles and by namespace; named
+	// caches namesOf.
+	sets  map[string][]*ruleSet
+	named map[actIn][]string
 	// leading are acts that lead to a deployer.
 	leading map[leading][]act
 	// served are the server's API groups, mentioned those in rules.
@@ -67,16 +67,22 @@ type rights struct {
 	bootstrap *bool
 }
 
+// actIn is an act in a namespace; empty for the whole cluster.
+type actIn struct {
+	namespace string
+	act
+}
+
 // roleKey identifies a role: namespace is empty for a ClusterRole.
 type roleKey struct{ namespace, name string }
 
 func newRights(roles []Role, bindings []Binding) *rights {
 	x := &rights{
 		roles: map[roleKey]*ruleSet{}, inCluster: map[Subject][]grant{}, inside: map[string]map[Subject][]grant{},
-		bindings: map[string][]*Binding{}, bySubject: map[Subject][]grant{}, named: map[act][]string{},
+		bindings: map[string][]*Binding{}, bySubject: map[Subject][]grant{}, named: map[actIn][]string{}, sets: map[string][]*ruleSet{},
 		leading: map[leading][]act{}, mentioned: map[string]bool{},
 	}
-	sets := map[string]*ruleSet{}
+	sets, seen := map[string]*ruleSet{}, map[[2]string]bool{}
 	for _, role := range roles {
 		text := fingerprint(role.Rules)
 		set := sets[text]
@@ -89,7 +95,10 @@ func newRights(roles []Role, bindings []Binding) *rights {
 				}
 			}
 			sets[text] = set
-			x.sets = append(x.sets, set)
+		}
+		if in := [2]string{role.Namespace, text}; len(set.named) > 0 && !seen[in] {
+			seen[in] = true
+			x.sets[role.Namespace] = append(x.sets[role.Namespace], set)
 		}
 		x.roles[roleKey{role.Namespace, role.Name}] = set
 	}
@@ -121,14 +130,23 @@ func newRights(roles []Role, bindings []Binding) *rights {
 	return x
 }
 
-// namesOf returns the names to which any role's rules restrict that act, sorted.
-func (x *rights) namesOf(a act) []string {
-	names, known := x.named[a]
+// namesOf returns the names to which the rules of a ClusterRole, or of a Role in that namespace,
+// restrict that act, sorted. Roles elsewhere give nothing there, and whoever writes Roles in a
+// namespace can fill them with any number of names.
+func (x *rights) namesOf(namespace string, a act) []string {
+	if namespace != "" && !slices.ContainsFunc(x.sets[namespace], func(set *ruleSet) bool { return set.answer(a).some }) {
+		namespace = ""
+	}
+	names, known := x.named[actIn{namespace, a}]
 	if known {
 		return names
 	}
-	for _, set := range x.sets {
-		if len(set.named) == 0 || !set.answer(a).some {
+	sets := x.sets[""]
+	if namespace != "" {
+		sets = slices.Concat(sets, x.sets[namespace])
+	}
+	for _, set := range sets {
+		if !set.answer(a).some {
 			continue
 		}
 		for _, rule := range set.rules {
@@ -141,7 +159,7 @@ func (x *rights) namesOf(a act) []string {
 	}
 	slices.Sort(names)
 	names = slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
-	x.named[a] = names
+	x.named[actIn{namespace, a}] = names
 	return names
 }
 

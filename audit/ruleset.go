@@ -14,7 +14,9 @@ type ruleSet struct {
 	rules []rbacv1.PolicyRule
 	// named are the names in the rules' resourceNames.
 	named []string
-	known map[act]answer
+	// naming has the rules with each of these names, see rulesNaming.
+	naming map[string][]int
+	known  map[act]answer
 	// leads caches whether the rules have any act that leads to a deployer.
 	leads map[leading]bool
 }
@@ -96,11 +98,33 @@ func (r *ruleSet) allows(ask Ask) bool {
 		return false
 	}
 	for _, name := range r.asked(ask) {
-		if slices.Contains(r.named, name) && slices.ContainsFunc(r.rules, func(rule rbacv1.PolicyRule) bool { return covers(rule, a, name) }) {
-			return true
+		for _, rule := range r.rulesNaming(name) {
+			if covers(rule, a, name) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// rulesNaming returns the rules with that name, and of their names only that one: Covers splits a
+// rule by its names, and a rule can have a hundred thousand.
+func (r *ruleSet) rulesNaming(name string) []rbacv1.PolicyRule {
+	if r.naming == nil {
+		r.naming = map[string][]int{}
+		for i, rule := range r.rules {
+			for _, name := range rule.ResourceNames {
+				r.naming[name] = append(r.naming[name], i)
+			}
+		}
+	}
+	var rules []rbacv1.PolicyRule
+	for _, i := range r.naming[name] {
+		rule := r.rules[i]
+		rule.ResourceNames = []string{name}
+		rules = append(rules, rule)
+	}
+	return rules
 }
 
 // asked returns the names that the question is about and that the rules have.
