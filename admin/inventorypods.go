@@ -15,8 +15,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// mostSearched bounds the namespaces whose pods are looked at for Tillers, so that an
-// inventory does not list the pods of the cluster.
+// mostSearched bounds the namespaces whose pods are listed one by one. Beyond it a list of the
+// cluster's pods takes fewer requests.
 const mostSearched = 20
 
 // tillerPods returns the Tillers among pods that no Deployment, StatefulSet or DaemonSet
@@ -41,17 +41,25 @@ func tillerPods(ctx context.Context, c *cluster.Client, found []Tiller, revision
 	}
 	maps.DeleteFunc(searched, func(_ string, search bool) bool { return !search })
 	namespaces := slices.Sorted(maps.Keys(searched))
+	if len(namespaces) > mostSearched {
+		namespaces = []string{metav1.NamespaceAll}
+	}
 	var tillers []Tiller
-	for _, namespace := range namespaces[:min(len(namespaces), mostSearched)] {
-		makers := map[string]bool{}
-		err := cluster.Each(ctx, c, "Pod", namespace, metav1.ListOptions{}, func(pod *corev1.Pod) {
-			maker := metav1.GetControllerOfNoCopy(pod)
+	type makerKey struct{ namespace, kind, name string }
+	makers := map[makerKey]bool{}
+	for _, scope := range namespaces {
+		err := cluster.Each(ctx, c, "Pod", scope, metav1.ListOptions{}, func(pod *corev1.Pod) {
+			namespace, maker := pod.Namespace, metav1.GetControllerOfNoCopy(pod)
 			ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-			if ended || !recognise.IsTiller(pod.Labels, pod.Spec) || maker != nil && (attributed[namespace] || makers[maker.Kind+" "+maker.Name]) {
+			if ended || !searched[namespace] || !recognise.IsTiller(pod.Labels, pod.Spec) {
 				return
 			}
 			if maker != nil {
-				makers[maker.Kind+" "+maker.Name] = true
+				key := makerKey{namespace, maker.Kind, maker.Name}
+				if attributed[namespace] || makers[key] {
+					return
+				}
+				makers[key] = true
 			}
 			ready := int32(0)
 			if install.PodReady(*pod) {
