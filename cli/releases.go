@@ -275,6 +275,29 @@ func (t tillerRelease) release() admin.Release {
 	return r
 }
 
+// releaseRow returns the cells of a release. What its record would say is not known if that
+// can't be read: for a Tiller's release this includes the namespace.
+func releaseRow(r admin.ListedRelease, wide bool) []string {
+	updated, status, unread := "", helmStatus(r.Status), r.Problem != ""
+	if r.Updated != nil {
+		updated = r.Updated.Format(time.RFC3339)
+	}
+	if unread {
+		status += " (its record can't be read)"
+	}
+	cell := func(text string, unknown bool) string {
+		if unknown {
+			return "?"
+		}
+		return dash(text)
+	}
+	row := []string{r.Name, cell(r.Namespace, unread && r.Engine == tenant.EngineTiller), fmt.Sprint(r.Revision), dash(updated), status, dash(strings.Join(r.Tenants, ","))}
+	if wide {
+		row = append(row, cell(r.Chart, unread), cell(r.AppVersion, unread), string(r.Engine))
+	}
+	return row
+}
+
 func (s *session) printReleases(list *admin.ReleaseList, output string, plain tableOptions) error {
 	if plain.quiet {
 		for _, r := range list.Releases {
@@ -308,18 +331,7 @@ func (s *session) printReleases(list *admin.ReleaseList, output string, plain ta
 	}
 	plain.head(table, columns...)
 	for _, r := range list.Releases {
-		updated := ""
-		if r.Updated != nil {
-			updated = r.Updated.Format(time.RFC3339)
-		}
-		row := []string{r.Name, dash(r.Namespace), fmt.Sprint(r.Revision), dash(updated), helmStatus(r.Status), dash(strings.Join(r.Tenants, ","))}
-		if r.Problem != "" {
-			row[1], row[4] = "?", row[4]+" (its record can't be read)"
-		}
-		if wide {
-			row = append(row, dash(r.Chart), dash(r.AppVersion), string(r.Engine))
-		}
-		printRow(table, row...)
+		printRow(table, releaseRow(r, wide)...)
 	}
 	for _, u := range list.Unlisted {
 		row := []string{"?", dash(u.Namespace), "?", "?", "?", u.Tenant}

@@ -70,3 +70,22 @@ func TestParseTillerList(t *testing.T) {
 		})
 	}
 }
+
+// TestUnreadRelease: an unknown cell is a question mark, a known one is shown: the namespace of
+// a release of Helm 3 and 4 is that of its record.
+func TestUnreadRelease(t *testing.T) {
+	row := func(engine tenant.Engine, problem string) []string {
+		return releaseRow(admin.ListedRelease{Release: admin.Release{Name: "web", Namespace: "a", Revision: 2, Status: "PENDING_UPGRADE", Engine: engine, Problem: problem}, Tenants: []string{"t", "u"}}, true)
+	}
+	for _, test := range []struct {
+		got, want []string
+	}{
+		{row(tenant.EngineImpersonation, ""), []string{"web", "a", "2", "-", "pending-upgrade", "t,u", "-", "-", "impersonation"}},
+		{row(tenant.EngineImpersonation, "odd"), []string{"web", "a", "2", "-", "pending-upgrade (its record can't be read)", "t,u", "?", "?", "impersonation"}},
+		{row(tenant.EngineTiller, "odd"), []string{"web", "?", "2", "-", "pending-upgrade (its record can't be read)", "t,u", "?", "?", "tiller"}},
+	} {
+		if diff := cmp.Diff(test.want, test.got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	}
+}
