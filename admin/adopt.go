@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/cluster"
@@ -17,6 +17,9 @@ import (
 // RiskOutsideReleases accepts that the narrowed Tiller can't manage some releases any
 // more.
 const RiskOutsideReleases Risk = "outside-releases"
+
+// RiskOtherContainers accepts that the containers stop that run beside Tiller in its pods.
+const RiskOtherContainers Risk = "other-containers"
 
 // adoption is what was found of deployers made by hand, and what is deleted when they are
 // adopted.
@@ -125,7 +128,11 @@ func (d *decision) adoptTiller(found byHand) error {
 	if container == nil {
 		return fmt.Errorf("%s in namespace %q has no container", first, home)
 	}
-	if storage := recognise.NamespaceOf(container, home); storage != home {
+	storage, elsewhere := recognise.NamespaceOf(container, home)
+	switch {
+	case elsewhere != "":
+		return fmt.Errorf("%s in namespace %q takes the namespace in which it stores its releases from %s, and a tenant's Tiller stores them in its own: write the value into variable TILLER_NAMESPACE of the %s itself", first, home, elsewhere, first.object.GetKind())
+	case storage != home:
 		return fmt.Errorf("%s in namespace %q stores its releases in namespace %q, and a tenant's Tiller stores them in its own: make %q the home with --home-namespace, or move the records", first, home, storage, storage)
 	}
 	asked := d.request.Tenant.Tiller.Storage
@@ -140,10 +147,27 @@ func (d *decision) adoptTiller(found byHand) error {
 		return &RefusedError{fmt.Sprintf("the Tiller in namespace %q stores its releases as %ss and would not find them as %ss", home, stores, t.Tiller.Storage), SettingStorage, string(stores)}
 	}
 	t.Tiller.Storage = stores
-	if err := d.carrySettings(first.spec, container.Image); err != nil {
+	return refuse(d.carrySettings(first, container), d.checkOtherContainers(found.tillers), d.checkOutsideReleases(), d.checkOutsideObjects(found.outside))
+}
+
+// checkOtherContainers refuses to stop containers that run beside the Tillers, unless the risk
+// is accepted. A tenant's Tiller has none: they would have its token.
+func (d *decision) checkOtherContainers(tillers []handTiller) error {
+	var others []string
+	for _, t := range tillers {
+		for _, name := range recognise.Others(t.spec.Template.Spec) {
+			others = append(others, fmt.Sprintf("%s of %s", name, t))
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	names := strings.Join(others, ", ")
+	if err := d.request.Accepted.unless(RiskOtherContainers, "containers run beside Tiller with its service account and would stop, since a tenant's Tiller runs alone: %s; run them in a workload of their own first", names); err != nil {
 		return err
 	}
-	return refuse(d.checkOutsideReleases(), d.checkOutsideObjects(found.outside))
+	d.note("containers beside Tiller stop: %s", names)
+	return nil
 }
 
 // noteAccount notes what becomes of the service account of an adopted Tiller, if it is
@@ -169,9 +193,13 @@ func (d *decision) noteAccount(account string) {
 // carrySettings copies the settings of a Tiller made by hand into the tenant, except
 // those that were asked for, and notes what changes and what is lost. A tenants file
 // asks for all settings: those that it leaves out have their defaults.
-func (d *decision) carrySettings(spec appsv1.DeploymentSpec, image string) error {
-	t, asked := &d.tenant.Tiller, d.request.Tenant.Tiller
+func (d *decision) carrySettings(first handTiller, container *corev1.Container) error {
+	t, asked, spec, image := &d.tenant.Tiller, d.request.Tenant.Tiller, first.spec, container.Image
 	settings := recognise.SettingsOf(spec)
+	elsewhere := recognise.HistoryElsewhere(container)
+	if elsewhere != "" && asked.HistoryMax == nil && !d.request.Exact {
+		return &RefusedError{fmt.Sprintf("%s in namespace %q takes the number of revisions that it keeps from %s, and a tenant's Tiller has it in its own settings", first, d.tenant.Home(), elsewhere), SettingHistoryMax, ""}
+	}
 	if !d.request.Exact {
 		unset := d.request.Unset
 		if asked.Image == "" && settings.Image != "" && !slices.Contains(unset, SettingImage) {
@@ -203,7 +231,7 @@ func (d *decision) carrySettings(spec appsv1.DeploymentSpec, image string) error
 	next := install.Image(d.versioned())
 	changed("image", image, next)
 	// Helm's own image has the program at that path, other images need not.
-	if program := recognise.Program(recognise.Container(spec.Template.Spec)); program != "" && program != install.Program && next == image {
+	if program := recognise.Program(container); program != "" && program != install.Program && next == image {
 		d.warn("Tiller was started as %s in image %s, and a tenant's Tiller is started as %s: where that image has none, name one that has with --tiller-image", program, image, install.Program)
 	}
 	if settings.Replicas == nil && spec.Replicas != nil {
@@ -211,7 +239,11 @@ func (d *decision) carrySettings(spec appsv1.DeploymentSpec, image string) error
 	} else {
 		changed("replicas", orDefault(settings.Replicas, tenant.DefaultReplicas), *t.Replicas)
 	}
-	changed("history-max", orDefault(settings.HistoryMax, 0), *t.HistoryMax)
+	if elsewhere != "" {
+		changed("history-max", "what "+elsewhere+" says", *t.HistoryMax)
+	} else {
+		changed("history-max", orDefault(settings.HistoryMax, 0), *t.HistoryMax)
+	}
 	if settings.Resources != nil {
 		changed("resources", settings.Resources, t.Resources)
 	}

@@ -40,6 +40,7 @@ const (
 	SettingImage      Setting = "tiller.image"
 	SettingVersion    Setting = "tiller.version"
 	SettingContact    Setting = "contact"
+	SettingHistoryMax Setting = "tiller.historyMax"
 
 	SettingFluxAccount Setting = "fluxAccount"
 )

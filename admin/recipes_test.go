@@ -50,6 +50,67 @@ func recipe(t *testing.T, name string) []runtime.Object {
 	return objects
 }
 
+// requestFor adopts the Tiller of a recipe, and names what has to be named for that.
+func requestFor(name string) Request {
+	request := asked(adopting, home("old"))
+	switch name {
+	case "flags-elsewhere":
+		request.Tenant.Tiller.HistoryMax = new(6)
+		fallthrough
+	case "sidecar":
+		request.Accepted = Accepted{RiskOtherContainers}
+	}
+	return request
+}
+
+// TestOtherContainers: nothing stops beside an adopted Tiller that was not named.
+func TestOtherContainers(t *testing.T) {
+	for name, want := range map[string]string{"helm-init": "", "helmsman": "", "sidecar": "dashboard of Deployment dashboard", "flags-elsewhere": "metrics of Deployment tiller-deploy"} {
+		request := requestFor(name)
+		request.Accepted = nil
+		if want != "" {
+			want = "other-containers: containers run beside Tiller with its service account and would stop, since a tenant's Tiller runs alone: " + want + "; run them in a workload of their own first"
+		}
+		if got := empty().with(recipe(t, name)...).decide(t, request); got.Err != want {
+			t.Errorf("%s: %s", name, got.Err)
+		}
+	}
+}
+
+// TestLimitElsewhere: a history limit, or the namespace of the records, that a Tiller takes from
+// a ConfigMap or Secret is neither lost nor guessed.
+func TestLimitElsewhere(t *testing.T) {
+	keep := corev1.EnvVar{Name: "TILLER_HISTORY_MAX", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "keep"}, Key: "n"}}}
+	records := corev1.EnvVar{Name: "TILLER_NAMESPACE", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "where"}, Key: "n"}}}
+	unknown := `Deployment tiller-deploy in namespace "old" takes the number of revisions that it keeps from Secret keep, and a tenant's Tiller has it in its own settings`
+	for _, test := range []struct {
+		name   string
+		env    corev1.EnvVar
+		change func(*Request)
+		want   string
+		limit  int
+	}{
+		{"a limit", keep, func(*Request) {}, unknown, 0},
+		{"a limit that the admin names", keep, func(r *Request) { r.Tenant.Tiller.HistoryMax = new(3) }, "", 3},
+		{"a limit of a file, which says everything", keep, exactly, "", tenant.DefaultHistoryMax},
+		{"the records' namespace", records, func(*Request) {}, `Deployment tiller-deploy in namespace "old" takes the namespace in which it stores its releases from ConfigMap where, and a tenant's Tiller stores them in its own: write the value into variable TILLER_NAMESPACE of the Deployment itself`, 0},
+	} {
+		objects := recipe(t, "helm-init")
+		for _, object := range objects {
+			if d, ok := object.(*appsv1.Deployment); ok {
+				d.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{test.env}
+			}
+		}
+		request := asked(adopting, home("old"), test.change)
+		prepared, err := decide(empty().with(objects...).facts(t, request), request)
+		if errorText(err) != test.want {
+			t.Errorf("%s: %v", test.name, err)
+		} else if err == nil && *prepared.Tenant.Tiller.HistoryMax != test.limit {
+			t.Errorf("%s: the limit is %d", test.name, *prepared.Tenant.Tiller.HistoryMax)
+		}
+	}
+}
+
 // TestRecipes: for each published way to run a Tiller, the removals and changes of init
 // --adopt, and its report on rights that were removed and that remain.
 func TestRecipes(t *testing.T) {
@@ -79,6 +140,10 @@ func TestRecipes(t *testing.T) {
 			[]string{"update Deployment tiller-deploy in namespace old"},
 			[]string{`Tiller no longer runs as service account "magic-tiller" of namespace "old", which keeps the rights that it has: RoleBinding magic-tiller in namespace old -> ClusterRole admin`,
 				"Tiller's image: gcr.io/kubernetes-helm/tiller:v2.9.1 becomes ghcr.io/helm/tiller:v2.17.0"}},
+		{"helmsman", "secret",
+			[]string{"delete Service tiller-deploy in namespace old", "update Deployment tiller-deploy in namespace old"},
+			[]string{`Tiller no longer runs as service account "helmsman" of namespace "old", which keeps the rights that it has: RoleBinding helmsman-binding in namespace old -> Role helmsman-tiller`,
+				"Tiller's image: gcr.io/kubernetes-helm/tiller:v2.11.0 becomes ghcr.io/helm/tiller:v2.17.0"}},
 		{"helm-tiller-rbac", "configmap",
 			[]string{"replace ServiceAccount tiller in namespace old", "update Deployment tiller-deploy in namespace old", "update RoleBinding tiller in namespace old"},
 			[]string{"taken from Tiller, and left to its 1 other subjects: RoleBinding tiller in namespace old -> Role tiller"}},
@@ -111,17 +176,18 @@ func TestRecipes(t *testing.T) {
 				"taken from Tiller: RoleBinding tiller in namespace a -> ClusterRole admin"}},
 		{"flags-elsewhere", "secret", // its records alone say it
 			[]string{"delete RoleBinding tiller in namespace a", "delete Service tiller-deploy in namespace old", "replace Deployment tiller-deploy in namespace old", "replace ServiceAccount tiller in namespace old"},
-			[]string{"Tiller loses settings that a tenant's Tiller can't have: container metrics, environment variable KEEP, environment variable STORAGE"}},
+			[]string{"Tiller loses settings that a tenant's Tiller can't have: container metrics, environment variable KEEP, environment variable STORAGE",
+				"Tiller's history-max: what ConfigMap flags says becomes 6", "containers beside Tiller stop: metrics of Deployment tiller-deploy"}},
 		{"sidecar", "configmap",
 			[]string{"delete Deployment dashboard in namespace old", "delete RoleBinding dashboard in namespace a", "replace ServiceAccount tiller in namespace old"},
 			[]string{`Deployment dashboard in namespace "old" goes: Deployment tiller-deploy takes its place`,
-				"Tiller loses settings that a tenant's Tiller can't have: container dashboard"}},
+				"Tiller loses settings that a tenant's Tiller can't have: container dashboard", "containers beside Tiller stop: dashboard of Deployment dashboard"}},
 	} {
 		t.Run(test.recipe, func(t *testing.T) {
 			objects := recipe(t, test.recipe)
 			w := empty().with(objects...)
 			w.records = map[tenant.Storage]int{test.storage: 3}
-			request := asked(adopting, home("old"))
+			request := requestFor(test.recipe)
 			prepared, err := decide(w.facts(t, request), request)
 			if err != nil {
 				t.Fatal(err)
@@ -179,15 +245,16 @@ func TestRecipeSettings(t *testing.T) {
 		warning string
 	}{
 		{"helm-init", "", "", 0, 1, ""},
+		{"helmsman", "", "", 0, 1, ""},
 		{"stateful-set", "registry.example/tiller", "v2.16.1", 0, 2, ""},
 		{"other-image", "registry.example/platform/helm-server:1", "", 9, 1, ""},
 		{"variables", "registry.example/platform/helm-server:7", "", 9, 3, "Tiller was started as /usr/local/bin/tiller in image registry.example/platform/helm-server:7, and a tenant's Tiller is started as /tiller"},
 		{"daemon-set", "registry.example/tiller@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "", 3, 1, ""},
 		{"bare-pod", "registry.example/mirror/helm-tiller", "v2.16.12", 0, 1, ""},
-		{"flags-elsewhere", "registry.example/distroless/releases@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "", 0, 1, "Tiller was started as /app/tiller in image registry.example/distroless/releases@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, and a tenant's Tiller is started as /tiller"},
+		{"flags-elsewhere", "registry.example/distroless/releases@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "", 6, 1, "Tiller was started as /app/tiller in image registry.example/distroless/releases@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, and a tenant's Tiller is started as /tiller"},
 		{"sidecar", "", "", 4, 1, ""},
 	} {
-		request := asked(adopting, home("old"))
+		request := requestFor(test.recipe)
 		prepared, err := decide(empty().with(recipe(t, test.recipe)...).facts(t, request), request)
 		if err != nil {
 			t.Fatalf("%s: %v", test.recipe, err)
@@ -256,7 +323,7 @@ func inNamespaces(t *testing.T, objects []runtime.Object) []string {
 // TestTillersByWhatRuns: the list of tenants has every Tiller that init --adopt takes over,
 // whatever it is called, and none that a member made in a namespace of the tenant's.
 func TestTillersByWhatRuns(t *testing.T) {
-	for _, name := range []string{"helm-init", "default-account", "helm-docs-two-namespaces", "kubergrunt", "magic-namespace", "helm-tiller-rbac", "stateful-set", "other-image", "variables", "daemon-set", "bare-pod", "flags-elsewhere", "sidecar"} {
+	for _, name := range []string{"helm-init", "default-account", "helm-docs-two-namespaces", "kubergrunt", "magic-namespace", "helmsman", "helm-tiller-rbac", "stateful-set", "other-image", "variables", "daemon-set", "bare-pod", "flags-elsewhere", "sidecar"} {
 		server, c := empty().with(recipe(t, name)...).start(t)
 		write(t, c, asked())
 		for _, object := range recipe(t, name) {

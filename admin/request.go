@@ -44,7 +44,7 @@ const (
 )
 
 // Risks are all risks that can be accepted.
-var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskReadsSecrets, RiskOwnerOfCluster, RiskUnheldOwners, RiskOutsideReleases, RiskClusterObjects, RiskMissingReleases, RiskNamespaceWriter, RiskUnmatchedRecords}
+var Risks = []Risk{RiskClusterWide, RiskSharedHome, RiskEveryone, RiskSystemNamespace, RiskOpenRecords, RiskNodeAccess, RiskNoGuard, RiskViolatingPods, RiskReadsSecrets, RiskOwnerOfCluster, RiskUnheldOwners, RiskOutsideReleases, RiskClusterObjects, RiskOtherContainers, RiskMissingReleases, RiskNamespaceWriter, RiskUnmatchedRecords}
 
 // Accepted has the risks that an admin accepted.
 type Accepted []Risk

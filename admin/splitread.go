@@ -174,7 +174,11 @@ func (p *SplitPlan) readTiller(ctx context.Context, c *cluster.Client) error {
 	if container == nil {
 		return fmt.Errorf("%s in namespace %q has no container", found.tillers[0], p.From)
 	}
-	if storage := recognise.NamespaceOf(container, p.From); storage != p.From {
+	storage, elsewhere := recognise.NamespaceOf(container, p.From)
+	switch {
+	case elsewhere != "":
+		return fmt.Errorf("%s in namespace %q takes the namespace in which it stores its releases from %s: write the value into variable TILLER_NAMESPACE of the %s itself", found.tillers[0], p.From, elsewhere, found.tillers[0].object.GetKind())
+	case storage != p.From:
 		return fmt.Errorf("%s in namespace %q stores its releases in namespace %q: only a Tiller is split that has them in its own", found.tillers[0], p.From, storage)
 	}
 	if p.Storage, err = found.storage(p.From, ""); err == nil && p.Storage == "" {

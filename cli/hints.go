@@ -30,6 +30,7 @@ var settingFlags = map[admin.Setting]string{
 	admin.SettingNamespaces: "--namespaces",
 	admin.SettingRole:       "--role",
 	admin.SettingStorage:    "--storage",
+	admin.SettingHistoryMax: "--history-max",
 }
 
 // name returns how a setting is typed, without a value.
@@ -104,6 +105,8 @@ func requestHints(err error, a asking) (hints []hint, known bool) {
 			"an admin of only the home and the tenant's namespaces adds --no-cluster-reads"}, true
 	case errors.As(err, &risk):
 		return oneHint("if that is what you want, add --accept-risk=%s", risk.Risk)
+	case errors.As(err, &refused) && refused.Setting == admin.SettingHistoryMax:
+		return oneHint("look the number up, and say %s, or write it into that workload", a.value(refused.Setting, "N"))
 	case errors.As(err, &refused) && a.value(refused.Setting, refused.Value) != "" && refused.Value != "":
 		return oneHint("say %s", a.value(refused.Setting, refused.Value))
 	case errors.As(err, &refused):

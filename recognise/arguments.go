@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -81,14 +82,22 @@ func ofScript(line []string, env []corev1.EnvVar) (args []string, known bool) {
 	return nil, false
 }
 
+// maxExpanded bounds a text with the values of variables, in bytes: an object of the size that
+// the API server accepts could make it fill the memory. No command line is longer on Linux.
+const maxExpanded = 128 << 10
+
 // expand replaces $(NAME) as the kubelet does: unknown names stay, and $$ is a plain $
-// (k8s.io/kubernetes/third_party/forked/golang/expansion).
+// (k8s.io/kubernetes/third_party/forked/golang/expansion). A text that gets too long stays as
+// it is.
 func expand(text string, env []corev1.EnvVar) string {
 	var out strings.Builder
-	for {
+	for whole := text; ; {
 		before, rest, found := strings.Cut(text, "$")
 		out.WriteString(before)
-		if !found {
+		switch {
+		case out.Len() > maxExpanded:
+			return whole
+		case !found:
 			return out.String()
 		}
 		name, after, closed := strings.Cut(strings.TrimPrefix(rest, "("), ")")
@@ -115,6 +124,75 @@ func valueOf(name string, env []corev1.EnvVar) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// variable returns the value of an environment variable of a container. If the pod's
+// specification does not have the value, elsewhere says where it is. The variables of the
+// specification precede those of whole ConfigMaps and Secrets, and a value may contain
+// variables that are listed before it.
+func variable(c *corev1.Container, name string) (value, elsewhere string) {
+	for i, e := range slices.Backward(c.Env) { // the last one counts
+		switch {
+		case e.Name != name:
+		case e.ValueFrom != nil:
+			return "", sourceOf(e)
+		default:
+			before := *c
+			before.Env = c.Env[:i]
+			value = expand(e.Value, before.Env)
+			if elsewhere = unresolved(value, &before); elsewhere != "" {
+				return "", elsewhere
+			}
+			return value, ""
+		}
+	}
+	for _, from := range c.EnvFrom {
+		switch {
+		case !strings.HasPrefix(name, from.Prefix):
+		case from.ConfigMapRef != nil:
+			elsewhere = "ConfigMap " + from.ConfigMapRef.Name
+		case from.SecretRef != nil:
+			elsewhere = "Secret " + from.SecretRef.Name
+		default:
+			elsewhere = "envFrom"
+		}
+	}
+	return "", elsewhere
+}
+
+// unresolved says where the first variable in a text is that the pod's specification does not
+// have; empty if there is none.
+func unresolved(text string, c *corev1.Container) string {
+	_, rest, found := strings.Cut(text, "$")
+	if !found {
+		return ""
+	}
+	name := strings.TrimLeft(rest, "({")
+	if end := strings.IndexFunc(name, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }); end >= 0 {
+		name = name[:end]
+	}
+	for _, e := range slices.Backward(c.Env) {
+		if e.Name == name && e.ValueFrom != nil {
+			return sourceOf(e)
+		}
+	}
+	if name == "" {
+		return ""
+	}
+	return "variable " + name
+}
+
+// sourceOf says where a variable's value is.
+func sourceOf(e corev1.EnvVar) string {
+	switch from := e.ValueFrom; {
+	case from.ConfigMapKeyRef != nil:
+		return "ConfigMap " + from.ConfigMapKeyRef.Name
+	case from.SecretKeyRef != nil:
+		return "Secret " + from.SecretKeyRef.Name
+	case from.FieldRef != nil:
+		return "the pod's " + from.FieldRef.FieldPath
+	}
+	return "variable " + e.Name
 }
 
 // switches are Tiller's flags that take no word after them (k8s.io/helm/cmd/tiller).
@@ -181,12 +259,17 @@ func KnownStorageOf(c *corev1.Container) tenant.Storage {
 }
 
 // NamespaceOf returns the namespace in which a Tiller in a container of namespace own
-// keeps its releases (k8s.io/helm/cmd/tiller, namespace).
-func NamespaceOf(c *corev1.Container, own string) string {
-	if value, _ := valueOf("TILLER_NAMESPACE", c.Env); value != "" {
-		return value
+// keeps its releases (k8s.io/helm/cmd/tiller, namespace). If the pod's specification does not
+// have it, elsewhere says where it is.
+func NamespaceOf(c *corev1.Container, own string) (namespace, elsewhere string) {
+	value, elsewhere := variable(c, namespaceVariable)
+	switch {
+	case elsewhere == "the pod's metadata.namespace":
+		return own, ""
+	case elsewhere != "" || value == "":
+		return own, elsewhere
 	}
-	return own
+	return value, ""
 }
 
 // VerifiesClients reports whether the Tiller in a container requires a certificate of its

@@ -47,11 +47,11 @@ func TestKnownStorageOf(t *testing.T) {
 
 func TestNamespaceOf(t *testing.T) {
 	c := corev1.Container{Env: []corev1.EnvVar{{Name: "TILLER_NAMESPACE", Value: "there"}}}
-	if got := NamespaceOf(&c, "here"); got != "there" {
+	if got, _ := NamespaceOf(&c, "here"); got != "there" {
 		t.Errorf("got %q", got)
 	}
 	c.Env[0] = corev1.EnvVar{Name: "TILLER_NAMESPACE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"}}}
-	if got := NamespaceOf(&c, "here"); got != "here" {
+	if got, _ := NamespaceOf(&c, "here"); got != "here" {
 		t.Errorf("got %q", got)
 	}
 }

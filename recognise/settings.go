@@ -43,7 +43,9 @@ func SettingsOf(spec appsv1.DeploymentSpec) tenant.Tiller {
 		return s
 	}
 	s.Image, s.Version = imageOf(c.Image)
-	s.HistoryMax = new(historyMaxOf(c))
+	if count, elsewhere := historyLimit(c); elsewhere == "" {
+		s.HistoryMax = new(count)
+	}
 	for kind, list := range map[string]corev1.ResourceList{"requests": c.Resources.Requests, "limits": c.Resources.Limits} {
 		for name, quantity := range list {
 			if s.Resources == nil {
@@ -71,30 +73,60 @@ func imageOf(image string) (name, version string) {
 	return image, ""
 }
 
-// historyMaxOf returns the number of revisions that the Tiller in a container keeps; its
-// own default is all, 0 (k8s.io/helm/cmd/tiller).
-func historyMaxOf(c *corev1.Container) int {
+const (
+	historyVariable   = "TILLER_HISTORY_MAX"
+	namespaceVariable = "TILLER_NAMESPACE"
+)
+
+// historyLimit returns the number of revisions that the Tiller in a container keeps; its
+// own default is all, 0 (k8s.io/helm/cmd/tiller). If the pod's specification does not have
+// the number, elsewhere says where it is.
+func historyLimit(c *corev1.Container) (count int, elsewhere string) {
+	args, _ := arguments(c)
 	text := Flag(c, "history-max")
 	if text == "" {
-		text, _ = valueOf(historyVariable, c.Env)
+		for _, arg := range args { // a variable may stand for flags
+			if source := unresolved(arg, c); source != "" && strings.HasPrefix(arg, "$") {
+				return 0, source
+			}
+		}
+		text, elsewhere = variable(c, historyVariable)
+	} else {
+		elsewhere = unresolved(text, c)
+	}
+	if elsewhere != "" {
+		return 0, elsewhere
 	}
 	count, err := strconv.Atoi(text)
 	if err != nil || count < 0 {
-		return 0
+		return 0, ""
 	}
-	return count
+	return count, ""
 }
 
-const historyVariable = "TILLER_HISTORY_MAX"
+// HistoryElsewhere says where the history limit of the Tiller in a container is, if the
+// pod's specification does not have it; otherwise it is empty.
+func HistoryElsewhere(c *corev1.Container) string {
+	_, elsewhere := historyLimit(c)
+	return elsewhere
+}
 
 // KeepsAll reports whether the Tiller in a container keeps all revisions. It is false for a
-// number that stands elsewhere, in a ConfigMap or a Secret.
+// number that the pod's specification does not have.
 func KeepsAll(c *corev1.Container) bool {
-	elsewhere := slices.ContainsFunc(c.EnvFrom, func(from corev1.EnvFromSource) bool { return strings.HasPrefix(historyVariable, from.Prefix) })
-	for _, e := range c.Env { // the last one counts
-		elsewhere = e.Name == historyVariable && e.ValueFrom != nil || e.Name != historyVariable && elsewhere
+	count, elsewhere := historyLimit(c)
+	return count == 0 && elsewhere == ""
+}
+
+// Others returns the names of the containers that run beside Tiller's in its pods.
+func Others(spec corev1.PodSpec) []string {
+	var names []string
+	for _, c := range Listening(spec) {
+		if c.Name != Container(spec).Name {
+			names = append(names, c.Name)
+		}
 	}
-	return historyMaxOf(c) == 0 && (!elsewhere || Flag(c, "history-max") != "")
+	return names
 }
 
 // LostOf returns the settings of a Tiller made by hand that a tenant's Tiller can't have,
@@ -108,9 +140,9 @@ func LostOf(spec appsv1.DeploymentSpec) (lost []string, tls bool) {
 	}
 	for _, e := range c.Env {
 		switch e.Name {
-		case "TILLER_NAMESPACE", "TILLER_HISTORY_MAX":
+		case namespaceVariable, historyVariable:
 		case "TILLER_TLS_ENABLE", "TILLER_TLS_VERIFY":
-			tls = tls || e.Value != ""
+			tls = tls || e.Value != "" || e.ValueFrom != nil
 			add("environment variable %s", e.Name)
 		default:
 			add("environment variable %s", e.Name)

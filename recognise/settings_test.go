@@ -1,6 +1,7 @@
 package recognise
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -77,6 +78,9 @@ func TestLostOf(t *testing.T) {
 func TestKeepsAll(t *testing.T) {
 	variable := func(value string) corev1.EnvVar { return corev1.EnvVar{Name: "TILLER_HISTORY_MAX", Value: value} }
 	elsewhere := corev1.EnvVar{Name: "TILLER_HISTORY_MAX", ValueFrom: &corev1.EnvVarSource{}}
+	whole := corev1.EnvFromSource{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}}
+	prefixed := whole
+	prefixed.Prefix = "PROXY_"
 	for name, test := range map[string]struct {
 		c    corev1.Container
 		want bool
@@ -97,10 +101,71 @@ func TestKeepsAll(t *testing.T) {
 		"a flag":                          {corev1.Container{Command: []string{"/tiller", "--history-max=3"}}, false},
 		"a flag of zero":                  {corev1.Container{Command: []string{"/tiller", "--history-max=0"}}, true},
 		"a flag of zero before a number":  {corev1.Container{Command: []string{"/tiller", "--history-max=0"}, Env: []corev1.EnvVar{variable("5")}}, true},
+		"a number by another variable":    {corev1.Container{Env: []corev1.EnvVar{{Name: "N", Value: "5"}, variable("$(N)")}}, false},
+		"zero by another variable":        {corev1.Container{Env: []corev1.EnvVar{{Name: "N", Value: "0"}, variable("$(N)")}}, true},
+		"a variable that is elsewhere":    {corev1.Container{Env: []corev1.EnvVar{{Name: "N", ValueFrom: &corev1.EnvVarSource{}}, variable("$(N)")}}, false},
+		"a flag that is elsewhere":        {corev1.Container{Command: []string{"/tiller", "--history-max=$(N)"}, Env: []corev1.EnvVar{{Name: "N", ValueFrom: &corev1.EnvVarSource{}}}}, false},
+		"flags that are elsewhere":        {corev1.Container{Command: []string{"/tiller", "$(FLAGS)"}, EnvFrom: []corev1.EnvFromSource{whole}}, false},
+		"a script's variable elsewhere":   {corev1.Container{Command: []string{"sh", "-c", "exec /tiller --history-max=${N:-9}"}}, false},
+		"a whole Secret":                  {corev1.Container{EnvFrom: []corev1.EnvFromSource{whole}}, false},
+		"a whole Secret behind zero":      {corev1.Container{Env: []corev1.EnvVar{variable("0")}, EnvFrom: []corev1.EnvFromSource{whole}}, true},
+		"a Secret with another prefix":    {corev1.Container{EnvFrom: []corev1.EnvFromSource{prefixed}}, true},
 		"a flag of zero before elsewhere": {corev1.Container{Command: []string{"/tiller", "--history-max=0"}, Env: []corev1.EnvVar{elsewhere}}, true},
 	} {
 		if got := KeepsAll(&test.c); got != test.want {
 			t.Errorf("%s: %t", name, got)
 		}
+	}
+}
+
+// TestHistoryElsewhere: the text names the object that has the number.
+func TestHistoryElsewhere(t *testing.T) {
+	from := func(source corev1.EnvVarSource) []corev1.EnvVar {
+		return []corev1.EnvVar{{Name: "N", ValueFrom: &source}, {Name: "TILLER_HISTORY_MAX", Value: "$(N)"}}
+	}
+	named := corev1.LocalObjectReference{Name: "x"}
+	for want, c := range map[string]corev1.Container{
+		"":                       {Env: []corev1.EnvVar{{Name: "TILLER_HISTORY_MAX", Value: "many"}}},
+		"ConfigMap x":            {Env: from(corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: named}})},
+		"Secret x":               {Env: from(corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: named}})},
+		"the pod's metadata.uid": {Env: from(corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.uid"}})},
+		"variable N":             {Env: from(corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{}})},
+		"ConfigMap y":            {EnvFrom: []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "y"}}}}},
+	} {
+		if got := HistoryElsewhere(&c); got != want {
+			t.Errorf("want %q, got %q", want, got)
+		}
+	}
+}
+
+// TestRecordsElsewhere: the namespace of a Tiller's records, however the variable gets it.
+func TestRecordsElsewhere(t *testing.T) {
+	variable := func(value string, source *corev1.EnvVarSource) []corev1.EnvVar {
+		return []corev1.EnvVar{{Name: "TILLER_NAMESPACE", Value: value, ValueFrom: source}}
+	}
+	for _, test := range []struct {
+		env             []corev1.EnvVar
+		want, elsewhere string
+	}{
+		{nil, "own", ""},
+		{variable("other", nil), "other", ""},
+		{variable("", nil), "own", ""},
+		{variable("", &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"}}), "own", ""},
+		{variable("", &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['n']"}}), "own", "the pod's metadata.annotations['n']"},
+		{variable("", &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}}), "own", "Secret s"},
+		{append([]corev1.EnvVar{{Name: "N", Value: "third"}}, variable("$(N)", nil)...), "third", ""},
+	} {
+		if got, elsewhere := NamespaceOf(&corev1.Container{Env: test.env}, "own"); got != test.want || elsewhere != test.elsewhere {
+			t.Errorf("%v: %q, %q", test.env, got, elsewhere)
+		}
+	}
+}
+
+// TestExpandIsBounded: a pod that any member can create does not fill the memory.
+func TestExpandIsBounded(t *testing.T) {
+	long := corev1.EnvVar{Name: "A", Value: strings.Repeat("x", 500<<10)}
+	text := strings.Repeat("$(A)", 100_000)
+	if got := expand(text, []corev1.EnvVar{long}); got != text {
+		t.Errorf("%d bytes", len(got))
 	}
 }

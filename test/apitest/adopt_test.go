@@ -147,7 +147,9 @@ func TestAdoptTillerMadeByHand(t *testing.T) {
 			other := map[string]string{"secret": "configmap", "configmap": "secret"}[c.storage]
 			admin.fails(t, 1, []string{team.home, c.storage + "s", "say --storage=" + c.storage}, initArgs(team, "--adopt", "--storage", other)...)
 			admin.wroteNothing(t)
-			admin.must(t, initArgs(team, "--adopt")...)
+			admin.fails(t, 1, []string{"proxy of Deployment tiller-deploy", "--accept-risk=other-containers"}, initArgs(team, "--adopt")...)
+			admin.wroteNothing(t)
+			admin.must(t, initArgs(team, "--adopt", "--accept-risk=other-containers")...)
 			deployment, err = w.root.AppsV1().Deployments(team.home).Get(t.Context(), "tiller-deploy", metav1.GetOptions{})
 			must(t, err)
 			if len(deployment.Spec.Template.Spec.Containers) != 1 || !slices.Contains(deployment.Spec.Template.Spec.Containers[0].Command, "--storage="+c.storage) {

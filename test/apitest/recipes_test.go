@@ -60,10 +60,13 @@ type seenTiller struct {
 func TestRecipesAgree(t *testing.T) {
 	t.Parallel()
 	w := start(t)
-	storages := map[string]string{"kubergrunt": "secret", "other-image": "secret", "variables": "secret", "daemon-set": "secret", "bare-pod": "secret", "flags-elsewhere": "secret"} // of the others ConfigMaps
+	storages := map[string]string{"kubergrunt": "secret", "helmsman": "secret", "other-image": "secret", "variables": "secret", "daemon-set": "secret", "bare-pod": "secret", "flags-elsewhere": "secret"} // of the others ConfigMaps
+	// What an admin has to name beside --adopt, and the words of the refusal otherwise.
+	flags := map[string][]string{"sidecar": {"--accept-risk=other-containers"}, "flags-elsewhere": {"--accept-risk=other-containers", "--history-max=6"}}
+	refusals := map[string][]string{"sidecar": {"dashboard of Deployment dashboard"}, "flags-elsewhere": {"metrics of Deployment tiller-deploy", "from ConfigMap flags", "--history-max=N"}}
 	files, err := filepath.Glob(filepath.Join("..", "..", "admin", "testdata", "recipes", "*.yaml"))
 	must(t, err)
-	if len(files) < 13 {
+	if len(files) < 14 {
 		t.Fatalf("there are %d recipes", len(files))
 	}
 	for _, file := range files {
@@ -85,6 +88,10 @@ func TestRecipesAgree(t *testing.T) {
 			}
 
 			command := []string{"init", made.name, "--home-namespace", made.home, "--namespaces", made.a, "--engine", "tiller", "--adopt", "--wait=false"}
+			if words := refusals[recipe]; words != nil {
+				admin.fails(t, 1, words, command...)
+			}
+			command = append(command, flags[recipe]...)
 			planned := admin.must(t, append(slices.Clone(command), "--dry-run")...)
 			done := admin.must(t, command...)
 			for _, note := range notesOf(planned) {
