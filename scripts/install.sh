@@ -163,7 +163,10 @@ download() { # gets the program into $temp/new, checked
 	if [ "$state" = good ]; then how="$how, and its signature"; fi
 }
 
-if ! mkdir -p "$root/bin" 2>/dev/null || ! temp=$(mktemp -d "$root/bin/.install.XXXXXX" 2>/dev/null); then
+if ! temp=$(LC_ALL=C mkdir -p "$root/bin" 2>&1 && LC_ALL=C mktemp -d "$root/bin/.install.XXXXXX" 2>&1); then
+	case $temp in
+	*'No space left'* | *'uota exceeded'*) fail "there is no room for the plugin's programs in $root: ${temp##*: }" ;;
+	esac
 	fail "the plugin's folder can't be written: $root; install the plugin as a user who owns it, or set HELM_PLUGINS to a folder of your own"
 fi
 trap 'stop_download; rm -rf "$temp"' EXIT

@@ -201,3 +201,19 @@ func TestDownloadIntoReadOnlyFolder(t *testing.T) {
 		t.Errorf("%v, it says\n%swanted\n%s", err, out, want)
 	}
 }
+
+// TestInstallWithoutRoom: a full disk is told from a folder that the user may not write.
+func TestInstallWithoutRoom(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []string{"No space left on device", "Disk quota exceeded"} {
+		i, programs := newInstalling(t), t.TempDir()
+		script := "#!/bin/sh\necho \"mktemp: failed to create directory via template '$2': " + reason + "\" >&2\nexit 1\n"
+		if err := os.WriteFile(filepath.Join(programs, "mktemp"), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		out, err := i.command("http://127.0.0.1:1", "PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH")).CombinedOutput()
+		if want := "helm-tenant: there is no room for the plugin's programs in " + i.dir + ": " + reason + "\n"; err == nil || string(out) != want {
+			t.Errorf("%v, it says\n%swanted\n%s", err, out, want)
+		}
+	}
+}
