@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -185,9 +186,12 @@ func Revoke(ctx context.Context, c *cluster.Client, t tenant.Tenant, r RevokeReq
 	if len(r.As) == 0 {
 		change.relations, change.optional = tenant.Relations, true
 	}
-	return change.write(ctx, c, dryRun, func(current people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
-		return current.revoke(r, c.Now())
+	var unknown error
+	result, err := change.write(ctx, c, dryRun, func(current people) (next people, changed map[tenant.Relation]tenant.Members, err error) {
+		next, changed, unknown = current.revoke(r, c.Now())
+		return next, changed, nil
 	})
+	return result, cmp.Or(err, unknown)
 }
 
 // Expired returns the tenants of the cluster that have grants whose time has ended, or

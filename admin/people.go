@@ -41,9 +41,21 @@ func (p *people) add(b *rbacv1.RoleBinding) {
 	terms, err := tenant.ParseTerms(b.Annotations[tenant.AnnotationTerms], as, p.byRelation[as])
 	p.terms = append(p.terms, terms...)
 	if err != nil {
-		p.unread[as] = fmt.Errorf("RoleBinding %s in namespace %q: %w", b.Name, b.Namespace, err)
+		p.unread[as] = &TermsError{cluster.Key{Kind: "RoleBinding", Namespace: b.Namespace, Name: b.Name}, err}
 	}
 }
+
+// TermsError reports that the ends of a binding's grants for a time can't be read.
+type TermsError struct {
+	Binding cluster.Key
+	Err     error
+}
+
+func (e *TermsError) Error() string {
+	return fmt.Sprintf("RoleBinding %s in namespace %q: %v", e.Binding.Name, e.Binding.Namespace, e.Err)
+}
+
+func (e *TermsError) Unwrap() error { return e.Err }
 
 // problem returns the reason why terms can't be read; empty if they can.
 func (p people) problem() string {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -195,6 +196,33 @@ func TestGrantForATime(t *testing.T) {
 	}
 	if _, left := server.Get(memberKey("t-tiller")).GetAnnotations()[tenant.AnnotationTerms]; left {
 		t.Error("an annotation about nobody stays")
+	}
+}
+
+// TestExpiredBesideUnreadTerms: an owner whose time is over may write the binding of members;
+// what they write there keeps them in no longer.
+func TestExpiredBesideUnreadTerms(t *testing.T) {
+	server, c := empty().with(clusterRole("view", "get", "list")).start(t)
+	team := write(t, c, asked(engine(tenant.EngineImpersonation))).Tenant
+	for as, terms := range map[tenant.Relation]string{tenant.RelationMember: "x", tenant.RelationOwner: `[{"user":"dana","until":"2001-01-31T13:00:00Z"}]`} {
+		if _, err := Grant(t.Context(), c, team, GrantRequest{Who: tenant.Members{tenant.User("dana")}, As: as}, false); err != nil {
+			t.Fatal(err)
+		}
+		binding := server.Get(peopleKey("t-helm", as))
+		binding.SetAnnotations(map[string]string{tenant.AnnotationTerms: terms})
+		server.Put(binding)
+	}
+	for round, changed := range []int{1, 0} {
+		got, err := Revoke(t.Context(), c, team, RevokeRequest{Expired: true}, false)
+		if terms, ok := errors.AsType[*TermsError](err); !ok || terms.Binding != memberKey("t-helm") {
+			t.Errorf("round %d: what is not known is not said: %v", round, err)
+		}
+		if len(got.Changed[tenant.RelationOwner]) != changed || len(got.Changed[tenant.RelationMember]) > 0 {
+			t.Errorf("round %d: changed %v", round, got.Changed)
+		}
+	}
+	if text := server.Get(memberKey("t-helm")).GetAnnotations()[tenant.AnnotationTerms]; text != "x" {
+		t.Errorf("the annotation became %q", text)
 	}
 }
 

@@ -105,8 +105,10 @@ type RevokeRequest struct {
 	Disconnect bool
 }
 
-// revoke returns the people after a revocation.
-func (p people) revoke(r RevokeRequest, now time.Time) (next people, changed map[tenant.Relation]tenant.Members, err error) {
+// revoke returns the people after a revocation. A relation of which it is not known whose time
+// has ended stays as it is, and unknown has the reason: whoever may write one binding, as an
+// owner may, keeps nobody in by another.
+func (p people) revoke(r RevokeRequest, now time.Time) (next people, changed map[tenant.Relation]tenant.Members, unknown error) {
 	relations := r.As
 	if len(relations) == 0 {
 		relations = tenant.Relations
@@ -116,7 +118,8 @@ func (p people) revoke(r RevokeRequest, now time.Time) (next people, changed map
 		subjects := r.Who
 		if r.Expired {
 			if err := p.unread[as]; err != nil {
-				return p, nil, fmt.Errorf("whose time is over is not known: %w", err)
+				unknown = refuse(unknown, fmt.Errorf("whose time is over is not known: %w", err))
+				continue
 			}
 			subjects = p.terms.As(as).Over(now).Subjects()
 		}
@@ -124,5 +127,5 @@ func (p people) revoke(r RevokeRequest, now time.Time) (next people, changed map
 		next.terms = next.terms.Without(as, subjects)
 		changed[as] = p.byRelation[as].Without(next.byRelation[as])
 	}
-	return next, changed, nil
+	return next, changed, unknown
 }

@@ -131,8 +131,11 @@ func tenantHints(err error, _ asking) (hints []hint, known bool) {
 		frozen *admin.FrozenError
 		broken *admin.UnreadableRecordError
 		record *cluster.RecordError
+		terms  *admin.TermsError
 	)
 	switch {
+	case errors.As(err, &terms):
+		return []hint{typed("correct its annotation, or take it away with the subjects whose time is over", command.Kubectl("edit", terms.Binding.Namespace, "rolebinding", terms.Binding.Name))}, true
 	case errors.As(err, &broken):
 		return []hint{typed("write it again from the live objects with", audit.InitCommand(broken.Tenant))}, true
 	case errors.As(err, &record) && !record.Newer:

@@ -128,17 +128,38 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 			return s.explainMembers("revoke", name, client, err)
 		}
 	}
-	result, err := admin.Revoke(ctx, client, t, o.request(), o.dryRun)
-	if err != nil {
-		return s.explainMembers("revoke", name, client, err)
+	result, failed := admin.Revoke(ctx, client, t, o.request(), o.dryRun)
+	if failed != nil && !isPartly(failed) {
+		return s.explainMembers("revoke", name, client, failed)
 	}
+	if err := s.reportRevoked(ctx, client, result, failed, ending, o); err != nil || failed == nil {
+		return err
+	}
+	failed = s.explainMembers("revoke", name, client, failed)
+	if len(result.Everybody()) > 0 {
+		return &codeError{exitPartly, failed}
+	}
+	return failed
+}
+
+// isPartly reports whether a revoke with that error changed all relations but those of which it
+// is not known whose time has ended.
+func isPartly(err error) bool {
+	_, partly := errors.AsType[*admin.TermsError](err)
+	return partly
+}
+
+// reportRevoked prints what a revoke did, and ends connections if that was asked for. failed is
+// the reason why some relations were left out.
+func (s *session) reportRevoked(ctx context.Context, client *cluster.Client, result admin.Membership, failed error, ending *admin.Disconnect, o *revokeOptions) error {
+	name := result.Tenant.Name
 	for _, as := range result.Unseen {
 		s.say("Note: you may not read the %ss of tenant %s: they are not changed", as, name)
 	}
 	gone := o.members
 	if o.expired {
 		gone = result.Everybody()
-		if len(gone) == 0 {
+		if len(gone) == 0 && failed == nil {
 			s.say("Nobody's time is over in tenant %s", name)
 		}
 	}
@@ -160,13 +181,13 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 	if !end {
 		return s.printMembership(result, &o.memberOptions, revoked, still, unknown, nil)
 	}
-	ended, failed := ending.Run(ctx)
+	ended, stuck := ending.Run(ctx)
 	if err := s.printMembership(result, &o.memberOptions, revoked, still, unknown, &ended); err != nil {
 		return err
 	}
 	s.sayDisconnection(name, ended)
-	if failed != nil {
-		return revokeError(name, client, failed)
+	if stuck != nil {
+		return revokeError(name, client, stuck)
 	}
 	return nil
 }
@@ -186,25 +207,32 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 	}
 	items := []membership{}
 	var failed problems
+	changed := false
 	for _, t := range tenants {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		result, err := admin.Revoke(ctx, client, t, o.request(), o.dryRun)
+		said := ""
 		if err != nil {
 			err = fmt.Errorf("tenant %q: %w", t.Name, err)
-			failed = append(failed, err)
-			items = append(items, membership{Tenant: t.Name, Error: errorText(err)})
-			continue
+			failed, said = append(failed, withHint(err, hintsFor(err, byFlag)...)), errorText(err)
+			if !isPartly(err) {
+				items = append(items, membership{Tenant: t.Name, Error: said})
+				continue
+			}
 		}
 		item := membershipOf(result, o.dryRun)
-		item.StillIn = nil // nobody looked for ways
+		item.StillIn, item.Error = nil, said // nobody looked for ways
 		items = append(items, item)
-		if len(result.Everybody()) == 0 {
+		switch nobody := len(result.Everybody()) == 0; {
+		case nobody && err != nil:
+		case nobody:
 			s.say("Nobody's time is over in tenant %s", t.Name)
-		} else if o.output == "text" {
+		case o.output == "text":
 			s.printPeople(result, revoked, o.as, o.dryRun)
 		}
+		changed = changed || len(result.Everybody()) > 0
 		if result.Disconnect {
 			s.say("Note: tenant %s: %s", t.Name, admin.Unended)
 			s.say("  to restart it: %s", command.Run(command.Tenant("init", t.Name)))
@@ -223,7 +251,7 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 		return err
 	}
 	code := exitPartly
-	if len(failed) == len(tenants) {
+	if len(failed) == len(tenants) && !changed {
 		code = exitFailed
 	}
 	return &codeError{code: code, err: failed}
