@@ -153,12 +153,7 @@ func (d *decision) adoptTiller(found byHand) error {
 // checkOtherContainers refuses to stop containers that run beside the Tillers, unless the risk
 // is accepted. A tenant's Tiller has none: they would have its token.
 func (d *decision) checkOtherContainers(tillers []handTiller) error {
-	var others []string
-	for _, t := range tillers {
-		for _, name := range recognise.Others(t.spec.Template.Spec) {
-			others = append(others, fmt.Sprintf("%s of %s", name, t))
-		}
-	}
+	others := othersIn(tillers)
 	if len(others) == 0 {
 		return nil
 	}
@@ -168,6 +163,17 @@ func (d *decision) checkOtherContainers(tillers []handTiller) error {
 	}
 	d.note("containers beside Tiller stop: %s", names)
 	return nil
+}
+
+// othersIn returns the containers that run beside Tillers in their pods, each with the workload.
+func othersIn(tillers []handTiller) []string {
+	var others []string
+	for _, t := range tillers {
+		for _, name := range recognise.Others(t.spec.Template.Spec) {
+			others = append(others, fmt.Sprintf("%s of %s", name, t))
+		}
+	}
+	return others
 }
 
 // noteAccount notes what becomes of the service account of an adopted Tiller, if it is

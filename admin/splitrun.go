@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"helm-tenant/backup"
@@ -190,6 +191,9 @@ func (s *Split) sayNotes(p *SplitPlan, outcomes []Outcome) {
 		for _, note := range o.Prepared.Notes {
 			s.say("Note: tenant %s: %s", o.Name, note)
 		}
+	}
+	if others := othersIn(p.tillers); len(others) > 0 && p.State == nil {
+		s.say("Note: containers beside Tiller stop with it: %s", strings.Join(others, ", "))
 	}
 	if s.DryRun {
 		return

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -99,4 +100,25 @@ func readyTillerPod(namespace string) *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "tiller-deploy-1", Labels: map[string]string{"app": "helm", "name": "tiller"}},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "tiller", Image: "registry.example.com/tiller:v2.17.0"}}},
 		Status:     corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}}
+}
+
+// TestSplitNamesOtherContainers: what stops with the Tiller is said before it stops.
+func TestSplitNamesOtherContainers(t *testing.T) {
+	const note = "Note: containers beside Tiller stop with it: exporter of Deployment tiller-deploy"
+	for _, beside := range []string{"", "exporter"} {
+		w := edited(unsplit(t), tillerKey("old"), func(d *appsv1.Deployment) {
+			if beside != "" {
+				d.Spec.Template.Spec.Containers = append(d.Spec.Template.Spec.Containers, corev1.Container{Name: beside, Image: "registry.example/exporter:1"})
+			}
+		})
+		_, c := w.start(t)
+		run, noted := splitting(t, c), false
+		run.DryRun, run.Event = true, func(e Event) { noted = noted || e.Text == note }
+		if _, err := run.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if noted != (beside != "") {
+			t.Errorf("beside Tiller is %q, noted: %t", beside, noted)
+		}
+	}
 }
