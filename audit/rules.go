@@ -228,7 +228,7 @@ func ParseIgnores(name string, text []byte) ([]Ignore, []error) {
 	var file IgnoreFile
 	d := tenant.ParseDocument(name, text, &file)
 	for i, ignore := range file.Ignore {
-		if err := ignore.Check(); err != nil {
+		if err := ignore.Check(); err != nil && !d.Follows("ignore", i) {
 			d.Add(err, "ignore", i)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -55,6 +56,10 @@ type Document struct {
 	name     string
 	top      *yamlv3.Node
 	problems []error
+	// misfits are the values that could not be decoded; nil for none.
+	misfits *misfits
+	// undecided is set if it is not known which values these are.
+	undecided bool
 }
 
 // ParseDocument strictly parses any of helm-tenant's YAML files into a value. name is the
@@ -95,16 +100,46 @@ func ParseDocument(name string, text []byte, into any) *Document {
 		for _, problem := range several.Errors {
 			d.addText(plainProblem(problem, into))
 		}
+		d.leaveOutMisfits(several.Errors, into)
 	}
 	var head struct {
 		APIVersion string `yaml:"apiVersion"`
 	}
 	_ = d.top.Decode(&head) // problems were found above
-	if head.APIVersion != APIVersion {
+	if head.APIVersion != APIVersion && !d.Follows("apiVersion") {
 		d.Add(fmt.Errorf("apiVersion is %q; this helm-tenant reads %s", head.APIVersion, APIVersion), "apiVersion")
 	}
 	return d
 }
+
+// leaveOutMisfits decodes the document again without the values that have problems of a parser.
+func (d *Document) leaveOutMisfits(problems []string, into any) {
+	kinds := 0
+	for _, problem := range problems {
+		if otherKind().MatchString(problem) {
+			kinds++
+		}
+	}
+	d.misfits = findMisfits(d.top, reflect.TypeOf(into))
+	text, err := yamlv3.Marshal(d.top)
+	if d.misfits.kinds != kinds || err != nil {
+		d.undecided = true
+		return
+	}
+	if kinds == 0 {
+		return
+	}
+	again := reflect.New(reflect.TypeOf(into).Elem())
+	if err := yaml.Unmarshal(text, again.Interface()); err != nil {
+		d.undecided = true
+		return
+	}
+	reflect.ValueOf(into).Elem().Set(again.Elem())
+}
+
+// Follows reports whether a problem of the value at path may follow from one that the parser has
+// found, and so is to be left out.
+func (d *Document) Follows(path ...any) bool { return d.undecided || d.misfits.concerns(path...) }
 
 func (d *Document) add(line int, err error) {
 	d.problems = append(d.problems, fmt.Errorf("%s:%d: %w", d.name, line, err))
@@ -138,11 +173,9 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 	}
 	wrongDefaults := file.Defaults.validate()
 	for _, problem := range wrongDefaults {
-		path := []any{"defaults"}
-		if field, isField := errors.AsType[*FieldError](problem); isField {
-			path = append(path, field.Path...)
+		if path := fieldOf(problem, "defaults"); !d.Follows(path...) {
+			d.Add(fmt.Errorf("defaults: %w", problem), path...)
 		}
-		d.Add(fmt.Errorf("defaults: %w", problem), path...)
 	}
 	first := map[string]int{}
 	var located []Located
@@ -154,26 +187,11 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 		t.Rails = t.Rails.compact()
 		line := d.Line("tenants", i)
 		located = append(located, Located{t, name, line})
-		if before, twice := first[t.Name]; twice {
+		if before, twice := first[t.Name]; twice && t.Name != "" {
 			d.add(line, fmt.Errorf("duplicate tenant %q, first on line %d", t.Name, before))
 		}
 		first[t.Name] = line
-		for _, problem := range slices.Concat(t.Validate(), t.checkNamedOnce(), t.checkOwnersSay()) {
-			path := []any{"tenants", i}
-			if field, ok := errors.AsType[*FieldError](problem); ok {
-				path = append(path, field.Path...)
-			}
-			prefix := fmt.Sprintf("tenant %q: ", t.Name)
-			if t.Name == "" {
-				prefix = ""
-			}
-			d.Add(fmt.Errorf("%s%w", prefix, problem), path...)
-		}
-		for _, field := range []string{"historyMax", "replicas"} {
-			if path := []any{"tenants", i, "tiller", field}; !plainNumber(nodeAt(d.top, path...).Value) {
-				d.Add(fmt.Errorf("tenant %q: %s: %s is not a whole number in decimal digits", t.Name, field, nodeAt(d.top, path...).Value), path...)
-			}
-		}
+		d.addTenant(i, t)
 	}
 	return located, d.Problems()
 }

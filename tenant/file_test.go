@@ -52,12 +52,12 @@ func TestParseFileNamesEveryProblem(t *testing.T) {
 		{"empty", "", []string{"f:1: the file is empty: it begins with apiVersion: helm-tenant/v1"}},
 		{"only a comment", "# none yet\n", []string{"f:1: the file is empty: it begins with apiVersion: helm-tenant/v1"}},
 		{"no YAML", head + "- name: [a\n", []string{"f:2: did not find expected ',' or ']'"}},
-		{"a list", "- name: a\n", []string{"f:1: a list where a map of fields is wanted", `f:1: apiVersion is ""; this helm-tenant reads helm-tenant/v1`}},
+		{"a list", "- name: a\n", []string{"f:1: a list where a map of fields is wanted"}},
 		{"no version", "tenants:\n- {name: a, namespaces: [a]}\n", []string{`f:1: apiVersion is ""; this helm-tenant reads helm-tenant/v1`}},
 		{"another version", "tenants:\n- {name: a, namespaces: [a]}\napiVersion: helm-tenant/v2\n", []string{`f:3: apiVersion is "helm-tenant/v2"; this helm-tenant reads helm-tenant/v1`}},
 		{"no tenants", head + "", []string{"f:2: there are no tenants in it"}},
 		{"unknown fields, in their lines", head + "- name: a\n  namespaces: [a]\n  roles: edit\n- name: b\n  namespace: b\n", []string{
-			`f:5: unknown field "roles"`, `f:6: tenant "b": namespaces: at least one is needed`, `f:7: unknown field "namespace"`}},
+			`f:5: unknown field "roles"`, `f:7: unknown field "namespace"`}},
 		{"a tenant twice", head + "- {name: a, namespaces: [a]}\n- {name: b, namespaces: [b]}\n- {name: a, namespaces: [c]}\n", []string{`f:5: duplicate tenant "a", first on line 3`}},
 		{"no name", head + "- namespaces: [a]\n", []string{"f:3: a tenant's name is missing"}},
 		{"values, in their lines", head + "- name: a\n  namespaces:\n  - a\n  - B\n  tiller:\n    replicas: 0\n    resources:\n      limits.cpu: lots\n  members:\n    serviceAccounts: [x]\n", []string{
@@ -69,7 +69,6 @@ func TestParseFileNamesEveryProblem(t *testing.T) {
 			`f:6: tenant "a": replicas: 1.5 is not a whole number in decimal digits`,
 			`f:7: tenant "a": historyMax: 010 is not a whole number in decimal digits`}},
 		{"a number below one, and one in base 16", head + "- {name: a, namespaces: [a], tiller: {replicas: -0.5, historyMax: 0x14}}\n", []string{
-			`f:3: tenant "a": replicas: 0; a Tiller needs at least 1`,
 			`f:3: tenant "a": historyMax: 0x14 is not a whole number in decimal digits`,
 			`f:3: tenant "a": replicas: -0.5 is not a whole number in decimal digits`}},
 		{"a second document", head + "- {name: a, namespaces: [a]}\n---\n" + head + "- {name: b, namespaces: [b]}\n", []string{
@@ -85,6 +84,49 @@ func TestParseFileNamesEveryProblem(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestOneProblemOnce: a value of another kind, or a mistyped field, is one problem, and nothing that
+// follows from it is another one. What is wrong beside it is still said, in its own line.
+func TestOneProblemOnce(t *testing.T) {
+	const head, one = "apiVersion: helm-tenant/v1\ntenants:\n", "apiVersion: helm-tenant/v1\ntenants:\n- name: a\n"
+	for text, want := range map[string][]string{
+		one + "  namespaces: x\n":                                                              {`f:4: "x" where a list is wanted`},
+		one + "  namespaces: {x: y}\n":                                                         {`f:4: a map of fields where a list is wanted`},
+		one + "  namespaces: 7\n  quota: {pods: lots}\n":                                       {`f:4: "7" where a list is wanted`, `f:5: tenant "a": quota: pods: "lots" is not a quantity such as 20, 500m or 64Gi`},
+		one + "  namespaces:\n  - [x]\n  - B\n":                                                {`f:5: a list where text is wanted`, `f:6: tenant "a": namespaces: "B" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them`},
+		one + "  allNamespaces: maybe\n":                                                       {`f:4: "maybe" where true or false is wanted`},
+		one + "  allNamespaces: [true]\n":                                                      {`f:4: a list where true or false is wanted`},
+		one + "  namespaceSelector: x\n":                                                       {`f:4: "x" where a map of fields is wanted`},
+		one + "  namespaceSelector: {matchLabels: [x]}\n":                                      {`f:4: a list where a map of fields is wanted`},
+		one + "  namespaceSelector: {matchLabel: {x: y}}\n":                                    {`f:4: unknown field "matchLabel"`},
+		one + "  namespaces: [x]\n  frozen: x\n":                                               {`f:5: "x" where a map of fields is wanted`},
+		one + "  namespaces: [x]\n  frozen: {reasn: x}\n":                                      {`f:5: unknown field "reasn"`},
+		one + "  namespaces: [x]\n  network: [isolated]\n  allowFrom: [10.0.0.0/8]\n":          {`f:5: a list where text is wanted`},
+		one + "  namespaces: [x]\n  networks: isolated\n  allowFrom: [10.0.0.0/8]\n":           {`f:5: unknown field "networks"`},
+		one + "  namespaces: [x]\n  engine: [impersonation]\n  readers: {users: [u]}\n":        {`f:5: a list where text is wanted`},
+		one + "  namespaces: [x]\n  membersFrom: owners\n  owners: [u]\n":                      {`f:6: a list where a map of fields is wanted`},
+		one + "  namespaces: [x]\n  membersFrom: owners\n  owner: {users: [u]}\n":              {`f:6: unknown field "owner"`},
+		one + "  namespaces: [x]\n  temporary:\n  - {user: [u], until: never}\n":               {`f:6: a list where text is wanted`},
+		one + "  namespaces: [x]\n  temporary: {x: y}\n":                                       {`f:5: a map of fields where a list is wanted`},
+		one + "  namespaces: [x]\n  tiller: {replicas: 0.5}\n":                                 {`f:5: tenant "a": replicas: 0.5 is not a whole number in decimal digits`},
+		one + "  namespaces: [x]\n  tiller: 1.5\n":                                             {`f:5: "1.5" where a map of fields is wanted`},
+		one + "  namespaces: [x]\n  tiller: {replicas: [0]}\n":                                 {`f:5: a list where a whole number is wanted`},
+		head + "- x\n- name: b\n  namespaces: [x]\n  role: {}\n- name: b\n  namespaces: [y]\n": {`f:3: "x" where a map of fields is wanted`, `f:6: a map of fields where text is wanted`, `f:7: duplicate tenant "b", first on line 4`},
+		head + "- {name: [a], namespaces: [x]}\n- {name: {b: c}, namespaces: [y]}\n":           {`f:3: a list where text is wanted`, `f:4: a map of fields where text is wanted`},
+		head + "- {namespaces: [x]}\n- {namespaces: [y]}\n":                                    {`f:3: a tenant's name is missing`, `f:4: a tenant's name is missing`},
+		head + "- {Name: a, namespaces: [x]}\n":                                                {`f:3: unknown field "Name"`},
+		"apiVersion: [x]\ntenants: []\n":                                                       {`f:1: a list where text is wanted`},
+		"apiversion: helm-tenant/v1\ntenants: [{name: a, namespaces: [x]}]\n":                  {`f:1: unknown field "apiversion"`},
+		"hello\n": {`f:1: "hello" where a map of fields is wanted`},
+		"apiVersion: helm-tenant/v1\ndefaults: {network: [isolated]}\ntenants: [{name: a, namespaces: [x], allowFrom: [10.0.0.0/8]}]\n": {`f:2: a list where text is wanted`},
+		"apiVersion: helm-tenant/v1\ndefaults: {quota: [pods]}\ntenants: [{name: a, namespaces: [x], role: [r]}]\n":                     {`f:2: a list where a map of fields is wanted`, `f:3: a list where text is wanted`},
+		one + "  namespaces: &n {x: y}\n- name: b\n  namespaces: *n\n":                                                                  {`f:4: a map of fields where a list is wanted`, `f:4: a map of fields where a list is wanted`},
+	} {
+		if _, problems := ParseFile("f", []byte(text)); !cmp.Equal(want, lines(problems)) {
+			t.Errorf("%s-want +got:\n%s", text, cmp.Diff(want, lines(problems)))
+		}
 	}
 }
 

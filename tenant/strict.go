@@ -78,32 +78,43 @@ func wanted(goType string, within reflect.Type) string {
 		return "a whole number"
 	case goType == "bool":
 		return "true or false"
-	case strings.HasPrefix(goType, "map[") || isStruct(goType, within):
+	case strings.HasPrefix(goType, "map["):
 		return "a map of fields"
 	case strings.HasPrefix(goType, "[]"):
+		return "a list"
+	}
+	switch kindOf(goType, within) {
+	case reflect.Struct, reflect.Map:
+		return "a map of fields"
+	case reflect.Slice:
 		return "a list"
 	}
 	return "text"
 }
 
-func isStruct(name string, within reflect.Type) bool {
+// kindOf returns the kind of the type with that name, which is within or part of it; Invalid if it
+// is neither.
+func kindOf(name string, within reflect.Type) reflect.Kind {
+	if within.String() == name {
+		return within.Kind()
+	}
 	if other, ok := reflect.Zero(within).Interface().(interface{ fileForm() any }); ok {
 		within = reflect.TypeOf(other.fileForm())
 	}
 	switch within.Kind() {
 	case reflect.Pointer, reflect.Slice:
-		return isStruct(name, within.Elem())
+		return kindOf(name, within.Elem())
 	case reflect.Struct:
 		if within.String() == name {
-			return true
+			return reflect.Struct
 		}
 		for i := range within.NumField() {
-			if isStruct(name, within.Field(i).Type) {
-				return true
+			if kind := kindOf(name, within.Field(i).Type); kind != reflect.Invalid {
+				return kind
 			}
 		}
 	}
-	return false
+	return reflect.Invalid
 }
 
 // unmarshalJSON parses JSON of helm-tenant into a value and ignores unknown fields. The
