@@ -153,6 +153,24 @@ type noKubeconfig string
 func (e noKubeconfig) Error() string   { return string(e) }
 func (e noKubeconfig) Is(t error) bool { return t == ErrNoKubeconfig }
 
+// plainLoadError returns client-go's error as one line. Its error for two entries of one name
+// prints the list with both, tokens and passwords included (k8s.io/client-go/tools/clientcmd/api/v1,
+// conversion.go).
+func plainLoadError(err error) string {
+	text := strings.TrimPrefix(oneLine(err), "yaml: ")
+	before, _, lists := strings.Cut(text, " in list: ")
+	if !lists {
+		return text
+	}
+	_, name, _ := strings.Cut(before, "duplicate name ")
+	for list, entries := range map[string]string{"[]NamedCluster ": "clusters", "[]NamedAuthInfo ": "users", "[]NamedContext ": "contexts", "[]NamedExtension ": "extensions"} {
+		if strings.Contains(before, list) {
+			return fmt.Sprintf("two %s are called %s", entries, name)
+		}
+	}
+	return "two entries are called " + name
+}
+
 // explainLoad names the first file that client-go could not load, with the reason:
 // client-go's own error is one text about all files, with names of Go types.
 func explainLoad(files []string, err error) error {
@@ -170,9 +188,9 @@ func explainLoad(files []string, err error) error {
 		case errors.As(why, &kind):
 			return fmt.Errorf("kubeconfig %s can't be understood: %s can't be a %s", file, kind.Field, kind.Value)
 		}
-		return fmt.Errorf("kubeconfig %s can't be understood: %s", file, strings.TrimPrefix(oneLine(why), "yaml: "))
+		return fmt.Errorf("kubeconfig %s can't be understood: %s", file, plainLoadError(why))
 	}
-	return fmt.Errorf("kubeconfig %s can't be understood: %s", strings.Join(files, ", "), oneLine(err))
+	return fmt.Errorf("kubeconfig %s can't be understood: %s", strings.Join(files, ", "), plainLoadError(err))
 }
 
 // RESTConfig returns client-go's configuration for this context, whatever the current

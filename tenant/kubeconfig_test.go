@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"helm-tenant/envvar"
 )
 
 func TestLoadKubeconfig(t *testing.T) {
@@ -147,5 +149,26 @@ func TestLoadKubeconfigInPod(t *testing.T) {
 	}
 	if _, err := LoadKubeconfig(os.Environ(), "", "main"); err == nil {
 		t.Error("a context that was named is not the pod's own cluster")
+	}
+}
+
+// TestTwoEntries: the error for two entries of one name has that name, and nothing of the entries.
+func TestTwoEntries(t *testing.T) {
+	const head = "apiVersion: v1\nkind: Config\n"
+	for text, want := range map[string]string{
+		"users: [{name: u, user: {token: hidden, password: hidden}}, {name: u, user: {token: hidden}}]\n": `two users are called "u"`,
+		"clusters: [{name: c, cluster: {certificate-authority-data: aGlkZGVu}}, {name: c}]\n":             `two clusters are called "c"`,
+		"contexts: [{name: a b, context: {cluster: hidden}}, {name: a b}]\n":                              `two contexts are called "a b"`,
+		"users: [{name: ' in list: ', user: {token: hidden}}, {name: ' in list: '}]\n":                    `two users are called "`,
+		"extensions: [{name: x, extension: {a: hidden}}, {name: x, extension: {a: hidden}}]\n":            `two extensions are called "x"`,
+	} {
+		file := filepath.Join(t.TempDir(), "config")
+		if err := os.WriteFile(file, []byte(head+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := LoadKubeconfig(envvar.Environment{"KUBECONFIG=" + file}, "", "")
+		if got := "kubeconfig " + file + " can't be understood: " + want; errorText(err) != got || strings.Contains(errorText(err), "hidden") {
+			t.Errorf("%s%v\nwant %s", text, err, got)
+		}
 	}
 }

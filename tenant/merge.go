@@ -40,7 +40,7 @@ func (k *Kubeconfig) Merge(t Known, eachNamespace bool, name string, with Creden
 		}
 	}
 	// The user is written first: a context without its user can't be used.
-	if err := editKubeconfig(k.File(), func(text []byte) ([]byte, error) { return withEntries(text, derived) }); err != nil {
+	if err := editKubeconfig(k.File(), insteadOfMerge, func(text []byte) ([]byte, error) { return withEntries(text, derived) }); err != nil {
 		return nil, "", err
 	}
 	for _, other := range k.files() {
@@ -50,6 +50,8 @@ func (k *Kubeconfig) Merge(t Known, eachNamespace bool, name string, with Creden
 	}
 	return contexts, k.File(), nil
 }
+
+const insteadOfMerge = "write a file of its own with --output-file FILE"
 
 // removeElsewhere removes entries with the same names from another file of the
 // kubeconfig, since of two entries that of the first file counts.
@@ -64,7 +66,7 @@ func removeElsewhere(other, target string, derived *clientcmdapi.Config) error {
 	if len(contexts)+len(users) == 0 {
 		return nil
 	}
-	return editKubeconfig(other, func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) })
+	return editKubeconfig(other, insteadOfMerge, func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) })
 }
 
 // checkReplaced returns an error if the kubeconfig has a context or user of that name
@@ -166,7 +168,7 @@ func Unmerge(env envvar.Environment, explicitFile, name, context string) (Unmerg
 		if len(contexts)+len(users) == 0 {
 			continue
 		}
-		if err := editKubeconfig(file, func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) }); err != nil {
+		if err := editKubeconfig(file, "", func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) }); err != nil {
 			return Unmerged{}, err
 		}
 	}

@@ -199,3 +199,30 @@ func TestMergeForTwoClusters(t *testing.T) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
+
+// TestMergeIntoReadOnly: what helps where a kubeconfig can't be written is a file of its own; the
+// tenant's name in a variable would be no kubeconfig.
+func TestMergeIntoReadOnly(t *testing.T) {
+	file := write(t, "config", twoClusters, 0o400)
+	k := load(t, file, "")
+	_, _, err := k.Merge(impersonated, false, "", Credentials{})
+	if want := "kubeconfig " + file + " is read-only: make it writable, or write a file of its own with --output-file FILE"; errorText(err) != want {
+		t.Errorf("a file: %v\nwant: %s", err, want)
+	}
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Dir(file)
+	// The test's folder is its owner's only; the one in it must be reached.
+	if err := os.Chmod(filepath.Dir(folder), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(folder, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Chmod(folder, 0o755) }) // or it could not be removed
+	heldByModes(t, func() { _, _, err = k.Merge(impersonated, false, "", Credentials{}) })
+	if want := "kubeconfig " + file + " can't be written: open " + file + ".lock: permission denied; write a file of its own with --output-file FILE instead"; errorText(err) != want {
+		t.Errorf("a folder: %v\nwant: %s", err, want)
+	}
+}

@@ -191,17 +191,17 @@ func TestUseIntoReadOnlyFolder(t *testing.T) {
 
 func TestLock(t *testing.T) {
 	file := write(t, "config", "", 0o600)
-	unlock, err := lock(file, 0)
+	unlock, err := lock(file, 0, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = lock(file, 0)
+	_, err = lock(file, 0, "")
 	want := fmt.Sprintf("kubeconfig %s is locked by another program; if none runs, remove %s.lock", file, file)
 	if diff := cmp.Diff(want, errorText(err)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	unlock()
-	if unlock, err = lock(file, 0); err != nil {
+	if unlock, err = lock(file, 0, ""); err != nil {
 		t.Fatalf("after it was given back: %v", err)
 	}
 	unlock()

@@ -49,20 +49,25 @@ func (k *Kubeconfig) saveExtension(next func(*Extension) *Extension) error {
 	if err := k.CheckReadAgain(); err != nil {
 		return err
 	}
-	return editKubeconfig(k.File(), func(before []byte) ([]byte, error) {
+	return editKubeconfig(k.File(), "name the tenant by HELM_TENANT or --tenant", func(before []byte) ([]byte, error) {
 		return withExtension(before, k.Context, next(extensionIn(before, k.Context)))
 	})
 }
 
 // editKubeconfig replaces a kubeconfig by the result of edit, under client-go's lock
-// file. A text that stays equal is not written.
-func editKubeconfig(name string, edit func(before []byte) (after []byte, err error)) error {
+// file. A text that stays equal is not written. instead is what the errors of a file that can't be
+// written advise; empty for nothing.
+func editKubeconfig(name, instead string, edit func(before []byte) (after []byte, err error)) error {
 	// A kubeconfig is often a symbolic link into a folder of dotfiles, which is kept.
 	file, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s can't be written: %w", name, reason(err))
 	}
-	unlock, err := lock(file, lockPatience)
+	or, then := "", ""
+	if instead != "" {
+		or, then = ", or "+instead, "; "+instead+" instead"
+	}
+	unlock, err := lock(file, lockPatience, then)
 	if err != nil {
 		return err
 	}
@@ -72,7 +77,7 @@ func editKubeconfig(name string, edit func(before []byte) (after []byte, err err
 		return fmt.Errorf("kubeconfig %s can't be written: %w", file, reason(err))
 	}
 	if info.Mode().Perm()&0o200 == 0 {
-		return fmt.Errorf("kubeconfig %s is read-only: make it writable, or name the tenant by HELM_TENANT or --tenant", file)
+		return fmt.Errorf("kubeconfig %s is read-only: make it writable%s", file, or)
 	}
 	before, err := os.ReadFile(file)
 	if err != nil {
@@ -85,7 +90,10 @@ func editKubeconfig(name string, edit func(before []byte) (after []byte, err err
 	if bytes.Equal(before, after) {
 		return nil
 	}
-	return replaceFile(file, after, info)
+	if err := replaceFile(file, after, info); err != nil {
+		return fmt.Errorf("%w%s", err, then)
+	}
+	return nil
 }
 
 // lockPatience is how long another program may hold the lock, which kubectl does while it
@@ -93,8 +101,9 @@ func editKubeconfig(name string, edit func(before []byte) (after []byte, err err
 const lockPatience = 3 * time.Second
 
 // lock takes client-go's own lock on a kubeconfig: a file beside it with the
-// suffix .lock (k8s.io/client-go/tools/clientcmd/loader.go, lockFile).
-func lock(file string, patience time.Duration) (unlock func(), err error) {
+// suffix .lock (k8s.io/client-go/tools/clientcmd/loader.go, lockFile). then ends the error of a
+// folder that can't be written.
+func lock(file string, patience time.Duration, then string) (unlock func(), err error) {
 	name := file + ".lock"
 	deadline := time.Now().Add(patience)
 	for {
@@ -104,7 +113,7 @@ func lock(file string, patience time.Duration) (unlock func(), err error) {
 			return func() { os.Remove(name) }, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("kubeconfig %s can't be written: %w; name the tenant by HELM_TENANT or --tenant instead", file, err)
+			return nil, fmt.Errorf("kubeconfig %s can't be written: %w%s", file, err, then)
 		}
 		if time.Now().After(deadline) {
 			return nil, fmt.Errorf("kubeconfig %s is locked by another program; if none runs, remove %s", file, name)
