@@ -23,10 +23,26 @@ func (e *MissingNamespacesError) Error() string {
 }
 
 // ClaimedError reports a namespace that belongs to another tenant.
-type ClaimedError struct{ Namespace, Owner string }
+type ClaimedError struct {
+	Namespace, Owner string
+	// Between is nil unless the owner is to lose all of its namespaces, and tenants that are to get
+	// namespaces only from each other have to lose theirs for that.
+	Between *Between
+}
+
+// Between is a step that lets tenants exchange all of their namespaces: for a while, a tenant has
+// what it is to lose and, together with another tenant, what it is to get.
+type Between struct {
+	Name       string
+	Namespaces []string
+}
 
 func (e *ClaimedError) Error() string {
-	return fmt.Sprintf("namespace %q belongs to tenant %q", e.Namespace, e.Owner)
+	text := fmt.Sprintf("namespace %q belongs to tenant %q", e.Namespace, e.Owner)
+	if e.Between != nil {
+		text += ", which would have no namespace left before it gets another one"
+	}
+	return text
 }
 
 // Setting is a setting of a tenant, as the path of its field in a tenants file.
@@ -171,7 +187,7 @@ func (d *decision) checkClaim(name string) error {
 		return &RefusedError{fmt.Sprintf("namespace %q is the home namespace of tenant %q and can't be one of a tenant's namespaces", name, owner), SettingNamespaces, ""}
 	}
 	if owner := live.GetLabels()[tenant.LabelTenant]; owner != "" && owner != d.tenant.Name && !d.request.Share {
-		return &ClaimedError{name, owner}
+		return &ClaimedError{Namespace: name, Owner: owner}
 	}
 	return nil
 }

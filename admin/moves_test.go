@@ -1,6 +1,9 @@
 package admin
 
 import (
+	"context"
+	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -32,7 +35,10 @@ func TestMoves(t *testing.T) {
 		{"several at once", map[string]string{"one": "a b c"}, map[string]string{"one": "a", "two": "b c"}, ""},
 		{"a chain", map[string]string{"one": "a", "two": "b", "three": "c d"}, map[string]string{"one": "b", "two": "c", "three": "d"}, ""},
 		{"a swap of some", map[string]string{"one": "a b", "two": "c d"}, map[string]string{"one": "a d", "two": "c b"}, ""},
-		{"a swap of all", map[string]string{"one": "a", "two": "b"}, map[string]string{"one": "b", "two": "a"}, `namespace "b" belongs to tenant "two"`},
+		{"a swap of all", map[string]string{"one": "a", "two": "b"}, map[string]string{"one": "b", "two": "a"}, `namespace "b" belongs to tenant "two", which would have no namespace left before it gets another one`},
+		{"the only one, for a free one", map[string]string{"one": "a", "two": "b"}, map[string]string{"one": "c", "two": "b a"}, ""},
+		{"the only ones, for a new one", map[string]string{"one": "a b", "two": "c"}, map[string]string{"one": "e", "two": "b c a"}, ""},
+		{"a swap of all and a free one", map[string]string{"one": "a", "two": "b"}, map[string]string{"one": "b d", "two": "a"}, ""},
 		{"from a tenant that is refused", map[string]string{"one": "a", "two": "c b"}, map[string]string{"one": "a b", "two": "kube-system"}, `namespace "b" belongs to tenant "two"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -82,6 +88,74 @@ func TestMoves(t *testing.T) {
 					t.Errorf("a second run of %s: %v", o.Name, o.Err)
 				} else if len(o.Prepared.Plan.Changes) > 0 {
 					t.Errorf("a second run of %s does %q", o.Name, stepsOf(o.Prepared.Plan))
+				}
+			}
+		})
+	}
+}
+
+// TestExchange: tenants that exchange all of their namespaces can't in one run. The error names a
+// step after which they can, and that works.
+func TestExchange(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		before, now map[string]string
+		between     Between
+	}{
+		"two":                {map[string]string{"one": "a", "two": "b"}, map[string]string{"one": "b", "two": "a"}, Between{"one", []string{"a", "b"}}},
+		"several of each":    {map[string]string{"one": "a b", "two": "c d"}, map[string]string{"one": "d c", "two": "a b"}, Between{"one", []string{"a", "b", "d", "c"}}},
+		"three":              {map[string]string{"one": "a", "two": "b", "three": "c"}, map[string]string{"one": "b", "two": "c", "three": "a"}, Between{"one", []string{"a", "b"}}},
+		"and one beside":     {map[string]string{"one": "z", "two": "b", "three": "c"}, map[string]string{"one": "z", "two": "c", "three": "b"}, Between{"two", []string{"b", "c"}}},
+		"to a tenant beside": {map[string]string{"one": "z", "two": "b y", "three": "c"}, map[string]string{"one": "z y", "two": "c", "three": "b"}, Between{"two", []string{"b", "y", "c"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, c := empty().with(namespace("c"), namespace("d")).start(t)
+			request := func(name, list string) Request {
+				return Request{Tenant: tenant.Tenant{Name: name, Namespaces: strings.Fields(list)}, Exact: true, CreateNamespaces: true}
+			}
+			apply := func(values map[string]string) []Outcome {
+				t.Helper()
+				var requests []Request
+				for _, name := range []string{"one", "two", "three"} {
+					if list, named := values[name]; named {
+						requests = append(requests, request(name, list))
+					}
+				}
+				outcomes, err := PrepareAll(t.Context(), c, requests)
+				if err == nil {
+					err = ApplyAll(t.Context(), c, requests, outcomes, TakeShared(outcomes), func(Outcome) {})
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				return outcomes
+			}
+			for _, o := range apply(test.before) {
+				if o.Err != nil {
+					t.Fatal(o.Err)
+				}
+			}
+			refused := 0
+			for _, o := range apply(test.now) {
+				if claimed, ok := errors.AsType[*ClaimedError](o.Err); ok {
+					refused++
+					if claimed.Between == nil || !reflect.DeepEqual(*claimed.Between, test.between) {
+						t.Errorf("%s: %v, the step is %+v", o.Name, o.Err, claimed.Between)
+					}
+				}
+			}
+			if refused < 2 {
+				t.Errorf("%d tenants are refused", refused)
+			}
+			step := request(test.between.Name, strings.Join(test.between.Namespaces, " "))
+			step.Share, step.Exact = true, false
+			if _, err := Write(t.Context(), c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, step) }, func(cluster.Change) {}); err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range apply(test.now) {
+				if o.Err != nil {
+					t.Errorf("after the step, %s: %v", o.Name, o.Err)
 				}
 			}
 		})

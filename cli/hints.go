@@ -113,6 +113,9 @@ func requestHints(err error, a asking) (hints []hint, known bool) {
 		return oneHint("choose another %s", a.name(refused.Setting))
 	case errors.As(err, &missing):
 		return oneHint("create them with --create-namespaces, or correct %s", a.name(admin.SettingNamespaces))
+	case errors.As(err, &claimed) && claimed.Between != nil:
+		return []hint{typed("tenants that exchange all of their namespaces share some meanwhile: before this, type",
+			command.Tenant("init", claimed.Between.Name, "--namespaces="+strings.Join(claimed.Between.Namespaces, ","), "--share"))}, true
 	case errors.As(err, &claimed):
 		return oneHint("two tenants in one namespace can undo each other's work; if that is wanted, add --share")
 	case errors.As(err, &against):
