@@ -75,7 +75,7 @@ func explainDecision(err error) error {
 		return withHint(err, "if the plugin supports it, write apiVersion: client.authentication.k8s.io/v1beta1 there", "or use a context with other credentials: helm tenant --context CONTEXT COMMAND")
 	}
 	if read, isReader := errors.AsType[*helm.ReaderError](err); isReader {
-		hints := []hint{"ask an admin to make you a member, then type once: helm tenant use TENANT"}
+		hints := []hint{hint("ask an admin to make you a member, then type once: helm tenant use " + tenantWord(read.Tenant.Name))}
 		if read.DryRun {
 			hints = append(hints, "what it would do: add --dry-run")
 		}
@@ -131,8 +131,21 @@ func explainTwoHomes(k *tenant.Kubeconfig, two *twoHomesError) error {
 	return withHint(fmt.Errorf("%s: %w", k.Where(), two), hint("then: helm tenant use "+two.records[0].Name+" --home-namespace NAMESPACE")) // a valid name
 }
 
-// askForTenant says what to do about a tenant of which no record can be read.
-var askForTenant = []hint{"ask an admin: helm tenant grant TENANT --user YOU", "if its home is elsewhere: helm tenant use TENANT --home-namespace NAMESPACE"}
+// askForTenant says what to do about a tenant of which no record can be read. name is empty if it
+// is not known.
+func askForTenant(name string) []hint {
+	word := tenantWord(name)
+	return []hint{hint("ask an admin: helm tenant grant " + word + " --user YOU"), hint("if its home is elsewhere: helm tenant use " + word + " --home-namespace NAMESPACE")}
+}
+
+// tenantWord returns a tenant's name for a command that is shown, or a placeholder if the name
+// is not known or not valid.
+func tenantWord(name string) string {
+	if tenant.CheckName(name) != nil {
+		return "TENANT"
+	}
+	return name
+}
 
 // readNamespaces completes a tenant from its record. If the record is missing, can't be
 // read or belongs to another tenant, a hint says to name the namespace, for verbs of ours to
@@ -147,7 +160,7 @@ func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 	hints := []hint{"name the namespace: helm tenant COMMAND -n NAMESPACE"}
 	switch {
 	case wrapper.IsVerb(c.Call.Line.Command):
-		hints = askForTenant
+		hints = askForTenant(r.Name)
 	case r.Engine == tenant.EngineTiller:
 		hints = []hint{"name the namespace: helm tenant COMMAND --namespace NAMESPACE (-n where helm takes it so)"}
 	}

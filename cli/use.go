@@ -52,9 +52,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		return err
 	}
 	if k.InPod() {
-		if name == "" {
-			name = "TENANT"
-		}
+		name = tenantWord(name)
 		return withHint(errors.New("in a pod there is no kubeconfig to write a tenant into"),
 			hint("name it in the pod's environment: HELM_TENANT="+name), hint("or for one command: helm tenant --tenant "+name+" COMMAND")) // a valid name
 	}
@@ -125,9 +123,9 @@ func checkRead(k *tenant.Kubeconfig, name, home string, record tenant.Tenant, er
 	switch {
 	case apierrors.IsNotFound(err):
 		return withHint(fmt.Errorf("no tenant has its home in namespace %q of %s", home, k.Where()),
-			"if its home is elsewhere: helm tenant use TENANT --home-namespace NAMESPACE")
+			hint("if its home is elsewhere: helm tenant use "+tenantWord(name)+" --home-namespace NAMESPACE"))
 	case apierrors.IsForbidden(err):
-		return withHint(fmt.Errorf("you may not read the record in namespace %q of %s: %w", home, k.Where(), err), askForTenant...)
+		return withHint(fmt.Errorf("you may not read the record in namespace %q of %s: %w", home, k.Where(), err), askForTenant(name)...)
 	case err != nil:
 		return err
 	case name != "" && record.Name != name:

@@ -56,7 +56,7 @@ func (c caller) explain(err error) error {
 	}
 	line := c.Call.Line
 	if _, ok := errors.AsType[*tenant.UnresolvedError](err); ok && wrapper.Removes(line.Command) && len(line.Args) > 0 {
-		return withHint(err, hint(line.Command+" is helm's command, for a release; a tenant is removed with: helm tenant destroy TENANT")) // one of helm's commands
+		return withHint(err, hint(line.Command+" is helm's command, for a release; a tenant is removed with: helm tenant destroy "+tenantWord(line.Args[0]))) // one of helm's commands
 	}
 	return explainDecision(err)
 }

@@ -117,7 +117,7 @@ func (c Call) checkIdentity(place Place, r tenant.Resolved) error {
 		return fmt.Errorf("%s sets who acts, or where, but the tenant decides that: its service account %q in namespace %q acts; leave it out, or run helm itself", flag, r.Account(), r.Home)
 	}
 	if _, given := c.Line.Typed("tiller-namespace"); given {
-		return errors.New("--tiller-namespace is Helm 2's; name the tenant: --tenant TENANT")
+		return errors.New("--tiller-namespace is Helm 2's; name the tenant: --tenant " + nameOf(r))
 	}
 	if server := c.Env.get(envvar.KubeAPIServer); server != "" {
 		return fmt.Errorf("%s names the API server %s, but helm-tenant acts where the kubeconfig context says: unset it, or use --context", envvar.KubeAPIServer, server)
@@ -291,11 +291,19 @@ func (d Decision) withoutCreateNamespace() (args []string, left bool) {
 	return append(kept, args[next:]...), true
 }
 
+// nameOf returns the tenant's name for a command that is shown, or a placeholder.
+func nameOf(r tenant.Resolved) string {
+	if tenant.CheckName(r.Name) != nil {
+		return "TENANT"
+	}
+	return r.Name
+}
+
 func wrongEngine(client Client, r tenant.Resolved) error {
 	if r.Engine == tenant.EngineTiller {
-		return fmt.Errorf("%s has a Tiller, which only Helm 2 can talk to, but %s is Helm %d: set HELM_BIN to a Helm 2.17, or, if the tenant was moved to Helm 3, type once: helm tenant use TENANT", describeTenant(r), client.Path, client.Major)
+		return fmt.Errorf("%s has a Tiller, which only Helm 2 can talk to, but %s is Helm %d: set HELM_BIN to a Helm 2.17, or, if the tenant was moved to Helm 3, type once: helm tenant use %s", describeTenant(r), client.Path, client.Major, nameOf(r))
 	}
-	return fmt.Errorf("%s is for Helm 3 and 4, but %s is Helm %d: set HELM_BIN to a Helm 3 or 4, or, if the tenant has a Tiller by now, type once: helm tenant use TENANT", describeTenant(r), client.Path, client.Major)
+	return fmt.Errorf("%s is for Helm 3 and 4, but %s is Helm %d: set HELM_BIN to a Helm 3 or 4, or, if the tenant has a Tiller by now, type once: helm tenant use %s", describeTenant(r), client.Path, client.Major, nameOf(r))
 }
 
 // describeTenant names a tenant in messages.

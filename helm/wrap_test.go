@@ -117,9 +117,9 @@ func TestWrapRefuses(t *testing.T) {
 		{"--host=", 2, "list --host=h:1", tiller, host},
 		{"--host before the command", 2, "--host h:1 list", tiller, host},
 		{"an empty --host", 2, "list --host=", tiller, host},
-		{"a Tiller's tenant with Helm 3", 3, "list", tiller, `tenant "team-a" has a Tiller, which only Helm 2 can talk to, but /bin/helm is Helm 3: set HELM_BIN to a Helm 2.17, or, if the tenant was moved to Helm 3, type once: helm tenant use TENANT`},
+		{"a Tiller's tenant with Helm 3", 3, "list", tiller, `tenant "team-a" has a Tiller, which only Helm 2 can talk to, but /bin/helm is Helm 3: set HELM_BIN to a Helm 2.17, or, if the tenant was moved to Helm 3, type once: helm tenant use team-a`},
 		{"a Tiller of no name with Helm 4", 4, "list", tenant.Resolved{Home: "x", Engine: tenant.EngineTiller}, `the tenant in "x" has a Tiller, which only Helm 2 can talk to, but /bin/helm is Helm 4: set HELM_BIN to a Helm 2.17, or, if the tenant was moved to Helm 3, type once: helm tenant use TENANT`},
-		{"an impersonated tenant with Helm 2", 2, "list", impersonation, `tenant "team-c" is for Helm 3 and 4, but /bin/helm is Helm 2: set HELM_BIN to a Helm 3 or 4, or, if the tenant has a Tiller by now, type once: helm tenant use TENANT`},
+		{"an impersonated tenant with Helm 2", 2, "list", impersonation, `tenant "team-c" is for Helm 3 and 4, but /bin/helm is Helm 2: set HELM_BIN to a Helm 3 or 4, or, if the tenant has a Tiller by now, type once: helm tenant use team-c`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			line, err := ParseLine(strings.Fields(test.typed))

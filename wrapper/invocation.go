@@ -45,7 +45,11 @@ func (c Caller) Start(ctx context.Context, client helm.Client, cluster Cluster) 
 	if class == helm.Local || line.AsksNoTiller() || line.RenderOnly(client.Major) {
 		start := Start{Invocation: helm.WrapLocal(client, line, c.Env.Environ)}
 		if class == helm.Local && line.Command == "create" {
-			start.Notes = []string{"create is helm's command: it makes a chart; a tenant is made with: helm tenant init TENANT"}
+			name := "TENANT"
+			if len(line.Args) == 1 && tenant.CheckName(line.Args[0]) == nil {
+				name = line.Args[0]
+			}
+			start.Notes = []string{"create is helm's command: it makes a chart; a tenant is made with: helm tenant init " + name}
 		}
 		return start, nil
 	}

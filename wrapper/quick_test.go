@@ -57,7 +57,7 @@ func TestRun(t *testing.T) {
 		{line: "--tenant t list", started: "list"},
 		{line: "--context known upgrade web .", started: "upgrade web ."},
 		{line: "delete t", started: "delete t", said: "helm-tenant: delete is helm's command: it removes the release t; the tenant is removed with: helm tenant destroy t\n"},
-		{line: "create x", started: "create x", said: "helm-tenant: create is helm's command: it makes a chart; a tenant is made with: helm tenant init TENANT\n"},
+		{line: "create x", started: "create x", said: "helm-tenant: create is helm's command: it makes a chart; a tenant is made with: helm tenant init x\n"},
 		{line: "--context adrift list"},          // helm would act on localhost:8080
 		{line: "--context unknown list"},         // the namespace's label says the tenant
 		{line: "--tenant other list"},            // only named: two homes may have its record

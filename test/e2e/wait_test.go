@@ -66,7 +66,7 @@ func TestOps(t *testing.T) {
 	contains(t, s.stderr, "--accept-risk=cluster-wide")
 	w.admin.tenant("init", "ops", "--home-namespace", "kube-system", "--all-namespaces", "--user", "olga", "--accept-risk=cluster-wide")
 	olga := w.user("olga")
-	olga.fails(1, "use TENANT --home-namespace", "helm", "tenant", "use", "ops")
+	olga.fails(1, "use ops --home-namespace", "helm", "tenant", "use", "ops")
 	olga.tenant("use", "ops", "--home-namespace", "kube-system")
 	w.admin.run("kubectl", "create", "namespace", "anybodys")
 	olga.run("helm", "tenant", "install", chart(t), "--name", "everywhere", "--namespace", "anybodys")
