@@ -20,6 +20,9 @@ import (
 type Description struct {
 	tenant.Tenant
 	Home string
+	// HomeTerminating reports whether the home namespace is being deleted; false if the caller may
+	// not read that.
+	HomeTerminating bool
 	// Migration is nil if the tenant is not being migrated.
 	Migration *tenant.Migration
 	// In has the tenant's namespaces and the bindings in them.
@@ -55,6 +58,8 @@ type NamespaceOf struct {
 	Name string `json:"name"`
 	// Missing reports whether the namespace does not exist.
 	Missing bool `json:"missing,omitempty"`
+	// Terminating reports whether the namespace is being deleted.
+	Terminating bool `json:"terminating,omitempty"`
 	// Bindings are nil if the caller may not read them.
 	Bindings []Binding `json:"bindings" nil:"unknown"`
 	// Quota is the use of the tenant's ResourceQuota; nil if the caller may not read it.
@@ -105,6 +110,9 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 			return false, nil
 		}
 		return err == nil, err
+	}
+	if d.HomeTerminating, err = c.Terminating(ctx, d.Home); err != nil && !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) {
+		return nil, err
 	}
 	if t.Engine.Has(tenant.EngineTiller) {
 		if err := d.describeTiller(ctx, c, see); err != nil {

@@ -28,10 +28,12 @@ const namespacesToList = 4
 
 // namespaceReads has what describe reads of a tenant's namespaces, by namespace.
 type namespaceReads struct {
-	mutex    sync.Mutex
-	exist    map[string]bool
-	bindings map[string][]rbacv1.RoleBinding
-	quotas   map[string][]corev1.ResourceQuota
+	mutex sync.Mutex
+	exist map[string]bool
+	// terminating are those that are being deleted.
+	terminating map[string]bool
+	bindings    map[string][]rbacv1.RoleBinding
+	quotas      map[string][]corev1.ResourceQuota
 	// unread and quotasUnread are the errors of single namespaces.
 	unread, quotasUnread map[string]error
 }
@@ -39,7 +41,7 @@ type namespaceReads struct {
 // describeNamespaces describes the namespaces of a tenant in their order. see reports
 // whether a read succeeded.
 func describeNamespaces(ctx context.Context, c *cluster.Client, t tenant.Tenant, see func(string, error) (bool, error)) ([]NamespaceOf, error) {
-	r := &namespaceReads{exist: map[string]bool{}, bindings: map[string][]rbacv1.RoleBinding{}, quotas: map[string][]corev1.ResourceQuota{},
+	r := &namespaceReads{exist: map[string]bool{}, terminating: map[string]bool{}, bindings: map[string][]rbacv1.RoleBinding{}, quotas: map[string][]corev1.ResourceQuota{},
 		unread: map[string]error{}, quotasUnread: map[string]error{}}
 	listed := false
 	if len(t.Namespaces) >= namespacesToList && !c.Scoped() {
@@ -55,7 +57,7 @@ func describeNamespaces(ctx context.Context, c *cluster.Client, t tenant.Tenant,
 	}
 	var described []NamespaceOf
 	for _, ns := range t.Namespaces {
-		in := NamespaceOf{Name: ns, Missing: !r.exist[ns], Bindings: []Binding{}, Quota: []QuotaUse{}}
+		in := NamespaceOf{Name: ns, Missing: !r.exist[ns], Terminating: r.terminating[ns], Bindings: []Binding{}, Quota: []QuotaUse{}}
 		if ok, err := see("bindings in namespace "+ns, r.unread[ns]); err != nil {
 			return nil, err
 		} else if !ok {
@@ -85,7 +87,9 @@ func (r *namespaceReads) list(ctx context.Context, c *cluster.Client, t tenant.T
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return c.EachMeta(ctx, "Namespace", "", metav1.ListOptions{}, func(ns *metav1.PartialObjectMetadata) { r.exist[ns.Name] = true })
+		return c.EachMeta(ctx, "Namespace", "", metav1.ListOptions{}, func(ns *metav1.PartialObjectMetadata) {
+			r.exist[ns.Name], r.terminating[ns.Name] = true, ns.DeletionTimestamp != nil
+		})
 	})
 	group.Go(func() error {
 		return cluster.Each(ctx, c, "RoleBinding", "", metav1.ListOptions{}, func(b *rbacv1.RoleBinding) {
@@ -116,7 +120,7 @@ func (r *namespaceReads) each(ctx context.Context, c *cluster.Client, t tenant.T
 }
 
 func (r *namespaceReads) read(ctx context.Context, c *cluster.Client, t tenant.Tenant, ns string) {
-	_, _, err := c.NamespaceLabels(ctx, ns)
+	terminating, err := c.Terminating(ctx, ns)
 	missing := apierrors.IsNotFound(err) // a caller who may not read the namespace may read the objects in it
 	var bindings []rbacv1.RoleBinding
 	var quotas []corev1.ResourceQuota
@@ -129,6 +133,7 @@ func (r *namespaceReads) read(ctx context.Context, c *cluster.Client, t tenant.T
 	}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
+	r.terminating[ns] = terminating
 	r.exist[ns], r.bindings[ns], r.quotas[ns], r.unread[ns], r.quotasUnread[ns] = !missing, bindings, quotas, noBindings, noQuotas
 }
 

@@ -44,6 +44,8 @@ type Overview struct {
 	Migration *tenant.Migration `json:"migration,omitempty"`
 	// Releases counts the releases by the status of their newest revision.
 	Releases map[string]int `json:"releases,omitempty"`
+	// Terminating has those of its home and its namespaces that are being deleted.
+	Terminating []string `json:"terminating,omitempty"`
 	// Problem is what is wrong with its record.
 	Problem string `json:"problem,omitempty"`
 	// TermsUnread is the reason why the ends of grants for a time are not known.
@@ -96,7 +98,8 @@ type Unmanaged struct {
 // TakeInventory reads the inventory with a few paged lists, however many tenants there
 // are.
 func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
-	records, err := c.TenantRecords(ctx)
+	terminating := map[string]bool{}
+	records, err := c.TenantRecords(ctx, func(ns *metav1.PartialObjectMetadata) { terminating[ns.Name] = ns.DeletionTimestamp != nil })
 	if err != nil {
 		return nil, err
 	}
@@ -150,15 +153,12 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 			}
 		}
 		o.takePeople(in[record.Namespace])
+		o.Terminating = keepTrue(slices.Concat([]string{o.Home}, o.Namespaces), terminating)
 		homes[record.Namespace] = true
 		for _, ns := range o.Namespaces {
 			owned[ns] = !o.AllNamespaces || owned[ns]
 		}
-		if index := slices.IndexFunc(tillers, func(tiller Tiller) bool {
-			return tiller.Namespace == record.Namespace && tiller.owner == t.Name
-		}); index >= 0 {
-			o.Tiller = &tillers[index]
-		}
+		o.Tiller = tillerIn(tillers, record.Namespace, t.Name)
 		inventory.Tenants = append(inventory.Tenants, o)
 	}
 	for _, tiller := range tillers {
@@ -171,6 +171,20 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 	slices.SortFunc(inventory.Tenants, func(a, b Overview) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(inventory.Unmanaged, func(a, b Unmanaged) int { return strings.Compare(a.Namespace, b.Namespace) })
 	return &inventory, nil
+}
+
+// tillerIn returns the tenant's Tiller in a namespace, nil if there is none.
+func tillerIn(tillers []Tiller, namespace, owner string) *Tiller {
+	index := slices.IndexFunc(tillers, func(t Tiller) bool { return t.Namespace == namespace && t.owner == owner })
+	if index < 0 {
+		return nil
+	}
+	return &tillers[index]
+}
+
+// keepTrue returns the names that are in the set.
+func keepTrue(names []string, set map[string]bool) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return !set[name] })
 }
 
 func (o *Overview) count(revisions []release.Revision) {

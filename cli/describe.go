@@ -100,11 +100,12 @@ func descriptionObject(d *admin.Description) any {
 		Over        *tenant.Terms       `json:"over"`
 		TermsUnread string              `json:"temporaryUnread,omitempty"`
 		Unended     bool                `json:"disconnectUnfinished,omitempty"`
+		Terminating bool                `json:"homeTerminating,omitempty"`
 		Unseen      []string            `json:"unseen"`
 
 		PodSecurityUnheld string `json:"podSecurityUnheld,omitempty"`
 	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, known(d.Pods, !unseen("Tiller's pods")), known(d.Releases, !unseen("releases")),
-		known(diffChanges(&drift), compared), d.Foreign, d.Uncompared, known(d.RoleGaps, compared), d.GuardUnheld, people.Members, people.Readers, people.Owners, people.Temporary, people.Over, d.TermsUnread, d.Unended, d.Unseen, d.PodSecurityUnheld}
+		known(diffChanges(&drift), compared), d.Foreign, d.Uncompared, known(d.RoleGaps, compared), d.GuardUnheld, people.Members, people.Readers, people.Owners, people.Temporary, people.Over, d.TermsUnread, d.Unended, d.HomeTerminating, d.Unseen, d.PodSecurityUnheld}
 }
 
 func (s *session) printDescription(d *admin.Description) error {
@@ -112,7 +113,11 @@ func (s *session) printDescription(d *admin.Description) error {
 	head := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	visible.Fprintf(head, "Name:\t%s\n", d.Name)
 	visible.Fprintf(head, "Engine:\t%s\n", d.Engine)
-	visible.Fprintf(head, "Home:\t%s\n", d.Home)
+	home := d.Home
+	if d.HomeTerminating {
+		home += " (being deleted)"
+	}
+	visible.Fprintf(head, "Home:\t%s\n", home)
 	visible.Fprintf(head, "Role:\tClusterRole %s\n", d.Role)
 	if d.NamespaceSelector != nil {
 		visible.Fprintf(head, "Namespaces by:\t%s\n", d.NamespaceSelector)
@@ -228,6 +233,9 @@ func printBindings(w io.Writer, in []admin.NamespaceOf) {
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "  NAMESPACE\tROLE\tSUBJECTS\tBINDING")
 	for _, ns := range in {
+		if ns.Terminating {
+			ns.Name += " (being deleted)"
+		}
 		if ns.Missing {
 			visible.Fprintf(table, "  %s\t(does not exist)\t-\t-\n", ns.Name)
 		} else if ns.Bindings == nil {

@@ -171,6 +171,9 @@ func (s *session) printTenants(inventory *admin.Inventory, where string, q tenan
 		return nil
 	}
 	for _, t := range inventory.Tenants {
+		if len(t.Terminating) > 0 {
+			s.say("Note: tenant %s: being deleted: %s", t.Name, namespaceList(t.Terminating))
+		}
 		if t.Tiller != nil && t.Tiller.Rollout != "" {
 			s.say("Note: tenant %s: Tiller: %s", t.Name, t.Tiller.Rollout)
 		}
@@ -184,6 +187,14 @@ func (s *session) printTenants(inventory *admin.Inventory, where string, q tenan
 		}
 	}
 	return nil
+}
+
+// namespaceList names namespaces behind their noun.
+func namespaceList(names []string) string {
+	if len(names) == 1 {
+		return "namespace " + names[0]
+	}
+	return "namespaces " + strings.Join(names, ", ")
 }
 
 // printTenantRows prints rows of the table of tenants, with headers unless q turns them
@@ -242,6 +253,9 @@ func tenantRows(inventory *admin.Inventory, wide bool) [][]string {
 		}
 		if t.Frozen != nil {
 			engine += " (frozen)"
+		}
+		if slices.Contains(t.Terminating, t.Home) {
+			engine += " (its home is being deleted)"
 		}
 		row := []string{t.Name, dash(namespaces), dash(members), engine, dash(version), ready, releases(t.Releases)}
 		if t.Problem != "" && len(t.Unknown) == 0 {

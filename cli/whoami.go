@@ -30,6 +30,9 @@ type whoami struct {
 	UserName      string   `json:"userName,omitempty"`
 	Namespace     string   `json:"namespace"`
 	Namespaces    []string `json:"namespaces" nil:"unknown"`
+	// Terminating has those of the home and the namespaces that are being deleted, as far as the
+	// user may read it.
+	Terminating []string `json:"terminating,omitempty"`
 	// Stale describes how the kubeconfig's memory of the tenant differs from its record.
 	Stale string `json:"stale,omitempty"`
 	// Migration describes the state of its migration to Helm 3 and 4.
@@ -87,11 +90,7 @@ The exit code is 1 if it does not answer.`,
   helm tenant --tenant team-b whoami -o json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				name := "TENANT"
-				if tenant.CheckName(args[0]) == nil {
-					name = args[0]
-				}
-				return asUsage(cmd, fmt.Errorf("whoami takes no arguments, not %q; a tenant is named before it: helm tenant --tenant %s whoami", args[0], name))
+				return asUsage(cmd, fmt.Errorf("whoami takes no arguments, not %q; a tenant is named before it: helm tenant --tenant %s whoami", args[0], tenantWord(args[0])))
 			}
 			return nil
 		},
@@ -212,6 +211,7 @@ func (s *session) askAll(ctx context.Context, client *cluster.Client, k *tenant.
 	if resolved.Engine != tenant.EngineTiller {
 		w.May = mayDo(resolved.Reader)
 	}
+	w.Terminating = terminatingOf(ctx, client, resolved, w.Namespace)
 	if state, err := client.Migration(ctx, resolved.Home); err == nil && state != nil {
 		w.Migration = state.String() // without the record, the next checks show more
 	}
@@ -255,6 +255,9 @@ func (s *session) sayNotes(w whoami) {
 		for _, setting := range w.Tiller.IgnoredSettings {
 			s.say("Note: Helm 2 does not know, and ignores, %s", setting)
 		}
+	}
+	if len(w.Terminating) > 0 {
+		s.say("Note: being deleted: %s", namespaceList(w.Terminating))
 	}
 	if w.Stale != "" {
 		s.say("Note: %s; update it: %s", w.Stale, command.Run(command.Tenant("use", w.Tenant)))

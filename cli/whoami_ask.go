@@ -37,6 +37,24 @@ func askDeployer(ctx context.Context, client *cluster.Client, resolved tenant.Re
 	return d
 }
 
+// terminatingOf returns those of the home and the namespace in use that are being deleted. What the
+// caller may not read, the deployer of Helm 3 and 4 may; otherwise it is not known.
+func terminatingOf(ctx context.Context, client *cluster.Client, resolved tenant.Resolved, namespace string) []string {
+	var terminating []string
+	for _, ns := range []string{resolved.Home, namespace} {
+		ends, err := client.Terminating(ctx, ns)
+		if apierrors.IsForbidden(err) && ns != resolved.Home && resolved.Engine == tenant.EngineImpersonation {
+			if as, asErr := client.As(resolved.DeployerUser()); asErr == nil {
+				ends, err = as.Terminating(ctx, ns)
+			}
+		}
+		if err == nil && ends {
+			terminating = append(terminating, ns)
+		}
+	}
+	return terminating
+}
+
 // mayGrant asks the API server whether the caller may change the tenant's members.
 // Without an answer it is false.
 func mayGrant(ctx context.Context, client *cluster.Client, home string) bool {

@@ -121,6 +121,15 @@ func (c *Client) NamespaceLabels(ctx context.Context, name string) (labels, anno
 	return ns.GetLabels(), ns.GetAnnotations(), nil
 }
 
+// Terminating reports whether a namespace is being deleted.
+func (c *Client) Terminating(ctx context.Context, name string) (bool, error) {
+	ns, err := c.resource(kinds["Namespace"], "").Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return false, c.explain("reading namespace "+name, err)
+	}
+	return ns.GetDeletionTimestamp() != nil, nil
+}
+
 // Record returns the tenant in the record of a home namespace. Fields that this version
 // of helm-tenant does not know are in the tenant's Unknown. apierrors.IsNotFound holds
 // for the error if there is no record, apierrors.IsForbidden if the caller may not read

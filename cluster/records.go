@@ -14,10 +14,17 @@ import (
 // TenantRecords returns the records of all tenants whose home is trusted. In other namespaces
 // anybody can write a ConfigMap that looks like a record. A record that is too long is returned
 // cut off.
-func (c *Client) TenantRecords(ctx context.Context) ([]corev1.ConfigMap, error) {
+//
+// seen gets the namespaces that carry a tenant's label, from the same list.
+func (c *Client) TenantRecords(ctx context.Context, seen ...func(*metav1.PartialObjectMetadata)) ([]corev1.ConfigMap, error) {
 	homes := NewHomes()
 	options := metav1.ListOptions{LabelSelector: tenant.LabelTenant}
-	err := c.EachMeta(ctx, "Namespace", "", options, func(m *metav1.PartialObjectMetadata) { homes.AddNamespace(m) })
+	err := c.EachMeta(ctx, "Namespace", "", options, func(m *metav1.PartialObjectMetadata) {
+		homes.AddNamespace(m)
+		for _, f := range seen {
+			f(m)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
