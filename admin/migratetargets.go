@@ -93,6 +93,16 @@ func lostOrNone(ctx context.Context, c *cluster.Client, live *cluster.Live, name
 	return noTenantIn(ctx, c, name)
 }
 
+// FindLost returns what is known of a tenant whose record was deleted; nil if there is no such
+// tenant, or the caller may not read its objects.
+func FindLost(ctx context.Context, c *cluster.Client, name string) *LostRecordError {
+	live, err := c.Read(ctx, name)
+	if err != nil {
+		return nil // the caller has an error to show already
+	}
+	return lostTenant(live, name)
+}
+
 // lostTenant returns what the live objects of a tenant without a record show; nil if no object
 // that only admins write has its label.
 func lostTenant(live *cluster.Live, name string) *LostRecordError {

@@ -153,7 +153,11 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 		if err != nil {
 			return err
 		}
-		s.say("The contexts %s are in %s; to use one: kubectl config use-context %s", strings.Join(contexts, ", "), file, command.Native().Quote(contexts[0]))
+		one, verb := "it", "is"
+		if len(contexts) > 1 {
+			one, verb = "one", "are"
+		}
+		s.say("The %s %s in %s; to use %s: kubectl config use-context %s", theContexts(contexts), verb, file, one, command.Native().Quote(contexts[0]))
 		return nil
 	}
 	text, contexts, err := k.Derive(known, d.eachNamespace, d.contextName, with)
@@ -166,13 +170,21 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 	if err := tenant.WriteDerived(d.file, text, contexts); err != nil {
 		return err
 	}
-	s.say("wrote %s with the contexts %s", d.file, strings.Join(contexts, ", "))
+	s.say("wrote %s with the %s", d.file, theContexts(contexts))
 	return nil
 }
 
 // printDerived prints a derived kubeconfig. Its names come from the caller's own
 // kubeconfig, which somebody else may have written.
 func (s *session) printDerived(text []byte) error { return printYAML(s.Env.Stdout, text) }
+
+// theContexts returns the names of contexts behind their noun.
+func theContexts(names []string) string {
+	if len(names) == 1 {
+		return "context " + names[0]
+	}
+	return "contexts " + strings.Join(names, ", ")
+}
 
 // unmergeKubeconfig removes what --merge wrote for the tenant from the kubeconfig.
 func (s *session) unmergeKubeconfig(name, context string) error {
@@ -184,9 +196,13 @@ func (s *session) unmergeKubeconfig(name, context string) error {
 		s.say("The kubeconfig has no context that --merge wrote for tenant %s.", name)
 		return nil
 	}
-	s.say("The contexts %s are no longer in the kubeconfig.", strings.Join(gone.Contexts, ", "))
+	verb, current := "is", "it"
+	if len(gone.Contexts) > 1 {
+		verb, current = "are", "one of them"
+	}
+	s.say("The %s %s no longer in the kubeconfig.", theContexts(gone.Contexts), verb)
 	if gone.Current {
-		s.say("Warning: one of them was the current context; to choose another one: kubectl config use-context CONTEXT")
+		s.say("Warning: %s was the current context; to choose another one: kubectl config use-context CONTEXT", current)
 	}
 	return nil
 }

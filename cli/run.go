@@ -61,6 +61,8 @@ type session struct {
 	context, kubeContext string
 	kubeconfigFile       string
 	requestTimeout       time.Duration
+	// client is the client of the last open.
+	client *cluster.Client
 	// completing reports whether the run is a completion, which runs no verb.
 	completing bool
 }
@@ -122,13 +124,16 @@ func run(ctx context.Context, env Environment) (int, error) {
 
 // runVerb runs one of our own verbs, or help.
 func (c caller) runVerb(ctx context.Context, args []string) (int, error) {
+	if outlivesOutput(c.Call.Line.Command) {
+		c = c.outliveOutput()
+	}
 	s := &session{caller: c}
 	root := newRoot(s)
 	root.SetArgs(args)
 	root.SetIn(c.Env.Stdin)
 	root.SetOut(c.Env.Stdout)
 	root.SetErr(c.Env.Stderr)
-	err := root.ExecuteContext(ctx)
+	err := s.withLost(ctx, root.ExecuteContext(ctx))
 	var unreachable *cluster.UnreachableError
 	var hinted *hintError
 	if errors.As(err, &unreachable) && unreachable.TimedOut && !(errors.As(err, &hinted) && len(hinted.hints) > 0) {
@@ -256,6 +261,7 @@ func (s *session) open() (*tenant.Kubeconfig, *cluster.Client, error) {
 		return nil, nil, err
 	}
 	client, err := s.connect(k, s.requestTimeout)
+	s.client = client
 	return k, client, err
 }
 

@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"helm-tenant/admin"
+)
+
+// withLost returns an error in which a tenant that was not found is one without a record, if
+// objects carry its label: nobody should take it for one that does not exist, and give its name
+// to another one.
+func (s *session) withLost(ctx context.Context, err error) error {
+	switch err := err.(type) {
+	case *codeError:
+		return &codeError{err.code, s.withLost(ctx, err.err)}
+	case problems:
+		var all problems
+		for _, problem := range err {
+			all = append(all, s.withLost(ctx, problem))
+		}
+		return all
+	}
+	unknown, ok := errors.AsType[*admin.NoTenantError](err)
+	if !ok || unknown.Home != "" || s.client == nil {
+		return err
+	}
+	lost := admin.FindLost(ctx, s.client, unknown.Name)
+	if lost == nil {
+		return err
+	}
+	before, _ := strings.CutSuffix(err.Error(), unknown.Error())
+	return withHint(fmt.Errorf("%s%w", before, lost), lostHints(lost)...)
+}
