@@ -60,12 +60,9 @@ func tenantName(record *tenant.Tenant) string {
 	return record.Name
 }
 
-// judgeWords finds names and labels that the API server refuses.
+// judgeWords finds names, labels, selectors and sizes that the API server refuses.
 func judgeWords(o Object) []Finding {
-	var wrong []string
-	if name := o.GetName(); len(name) > validation.DNS1123SubdomainMaxLength || strings.ContainsAny(name, "/%") {
-		wrong = append(wrong, fmt.Sprintf("the name %q is none that an object can have", name))
-	}
+	wrong := slices.DeleteFunc([]string{wrongName(o), tooLarge(o), unmatched(o)}, func(why string) bool { return why == "" })
 	labels := o.GetLabels()
 	for key, value := range labels {
 		for _, why := range append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...) {
@@ -93,6 +90,12 @@ func (q Question) judgeGuard(p Plan, o Object, t tenant.Tenant) []Finding {
 	}
 	if _, ours := o.GetLabels()[tenant.LabelTenant]; ours || o.GetLabels()[rails.LabelProtected] == "true" {
 		add("its labels are an admin's")
+	}
+	if protectedName(o) {
+		add("its name is one of helm-tenant's own objects")
+	}
+	if class := p.refusedClass(o, t); class != "" {
+		add("its pods have the priority class %s, which an admin has to allow", class)
 	}
 	switch {
 	case o.GetKind() == "RoleBinding" && o.gvk().Group == rbacGroup:

@@ -25,7 +25,7 @@ func sorted(words []string) string { return strings.Join(slices.Sorted(slices.Va
 func served() Kinds {
 	kinds := Kinds{}
 	for _, kind := range []string{"v1 ConfigMap", "v1 Secret", "v1 Service", "v1 ServiceAccount", "v1 Pod", "v1 PersistentVolumeClaim", "apps/v1 Deployment", "apps/v1 StatefulSet", "batch/v1 Job",
-		"batch/v1 CronJob", "networking.k8s.io/v1 Ingress", "policy/v1 PodDisruptionBudget", "rbac.authorization.k8s.io/v1 Role", "rbac.authorization.k8s.io/v1 RoleBinding",
+		"batch/v1 CronJob", "networking.k8s.io/v1 Ingress", "networking.k8s.io/v1 NetworkPolicy", "policy/v1 PodDisruptionBudget", "rbac.authorization.k8s.io/v1 Role", "rbac.authorization.k8s.io/v1 RoleBinding",
 		"autoscaling/v1 HorizontalPodAutoscaler", "autoscaling/v2 HorizontalPodAutoscaler", "autoscaling/v2beta9 HorizontalPodAutoscaler"} {
 		version, name, _ := strings.Cut(kind, " ")
 		kinds[schema.FromAPIVersionAndKind(version, name)] = Served{Namespaced: true}
@@ -377,6 +377,19 @@ func TestJudgeStatically(t *testing.T) {
 		{name: "inline volume", text: "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: x}], volumes: [{name: v, csi: {driver: nfs.csi.k8s.io}}]}\n", record: record, more: 1},
 		{name: "inline volume of a harmless driver", text: "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: x}], volumes: [{name: v, csi: {driver: csi.spiffe.io}}]}\n", record: record},
 		{name: "no record", text: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {template: {spec: {hostNetwork: true, containers: [{name: x}]}}}\n", more: 1},
+		{name: "a name with an underscore", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a_b}\n", want: "invalid", record: record},
+		{name: "a role's name with a colon", text: "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: 'a:B_c'}\n", record: record},
+		{name: "a name of two labels", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a.b}\n", record: record},
+		{name: "a service's name of two labels", text: "apiVersion: v1\nkind: Service\nmetadata: {name: a.b}\n", want: "invalid", record: record},
+		{name: "a large map", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: " + strings.Repeat("x", 1<<19) + ", b: " + strings.Repeat("y", 1<<19+1) + "}\n", want: "invalid", record: record},
+		{name: "a map that just fits", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: " + strings.Repeat("x", 1<<20) + "}\n", record: record},
+		{name: "a secret that fits when decoded", text: "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: " + strings.Repeat("eHh4", 300000) + "}\n", record: record},
+		{name: "a large secret", text: "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\ndata: {a: " + strings.Repeat("eHh4", 400000) + "}\n", want: "invalid", record: record},
+		{name: "another selector", text: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: c}}, spec: {containers: [{name: x}]}}}\n", want: "invalid", record: record},
+		{name: "a selector of some labels", text: "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b, c: d}}, spec: {containers: [{name: x}]}}}\n", record: record},
+		{name: "a kept name", text: "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: helm-tenant}\n", want: "guard", record: record},
+		{name: "a system priority", text: "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {priorityClassName: system-node-critical, containers: [{name: x}]}\n", want: "guard", record: record},
+		{name: "a priority of the cluster's", text: "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {priorityClassName: low, containers: [{name: x}]}\n", record: record},
 		{name: "label", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, labels: {a: 'b c'}}\n", want: "invalid", record: record},
 	} {
 		q := question()
