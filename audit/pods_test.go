@@ -80,3 +80,25 @@ func TestPodsOfTheTiller(t *testing.T) {
 		})
 	}
 }
+
+// TestMade: the name of a StatefulSet is its pods' word, and so is its UID: both count.
+func TestMade(t *testing.T) {
+	w := &Workload{Kind: "StatefulSet", Namespace: "h", Name: "tiller", UID: "1"}
+	owner := ObjectRef{"StatefulSet", "h", "tiller"}
+	for _, test := range []struct {
+		pod  Pod
+		want bool
+	}{
+		{Pod{Owner: owner, OwnerUID: "1"}, true},
+		{Pod{Owner: owner, OwnerUID: "2"}, false},
+		{Pod{Owner: owner}, false},
+		{Pod{Owner: ObjectRef{"StatefulSet", "h", "other"}, OwnerUID: "1"}, false},
+	} {
+		if got := made(w, test.pod); got != test.want {
+			t.Errorf("%+v: %t", test.pod, got)
+		}
+	}
+	if !made(&Workload{Kind: "StatefulSet", Namespace: "h", Name: "tiller"}, Pod{Owner: owner, OwnerUID: "2"}) {
+		t.Error("a workload of no known UID made none of its pods")
+	}
+}
