@@ -88,7 +88,7 @@ var plantedRelatives = []planting{
 		p.init("alpha", "--priority-classes", "batch")
 		p.later(func() { p.init("alpha", "--priority-classes", "") })
 		p.grant("", "classes", []string{"delete scheduling.k8s.io:priorityclasses batch", "create scheduling.k8s.io:priorityclasses"}, "user zoe")
-	}, []string{"HT020  user zoe"}},
+	}, []string{"HT020 alpha user zoe"}},
 	{"priority classes, of which the guard allows none", func(p *plant) {
 		p.grant("", "classes", []string{"create,delete scheduling.k8s.io:priorityclasses"}, "user zoe")
 	}, nil},
