@@ -173,7 +173,7 @@ func TestAdoption(t *testing.T) {
 			"taken from Tiller: ClusterRoleBinding tiller -> ClusterRole cluster-admin"},
 		{"as a user", asMade.with(bindingOf("", "tiller", "cluster-admin", user("system:serviceaccount:t-tiller:tiller"))), asked(adopting), "", "delete ClusterRoleBinding tiller", ""},
 		{"with others", asMade.with(bindingOf("", "tiller", "cluster-admin", user("eve"), account("t-tiller", "tiller"))), asked(adopting), "", "update ClusterRoleBinding tiller: subjects",
-			"taken from Tiller, and left to its 1 other subjects: ClusterRoleBinding tiller -> ClusterRole cluster-admin"},
+			"taken from Tiller, and left to its 1 other subject: ClusterRoleBinding tiller -> ClusterRole cluster-admin"},
 		{"by the binding's own namespace", asMade.with(bindingOf("t-tiller", "more", "admin", account("", "tiller"))), asked(adopting), "", "delete RoleBinding more in namespace t-tiller",
 			"taken from Tiller: RoleBinding more in namespace t-tiller -> ClusterRole admin"},
 		{"by its own namespace, with others", asMade.with(bindingOf("t-tiller", "more", "admin", account("", "tiller"), account("", "ci"))), asked(adopting), "", "update RoleBinding more in namespace t-tiller: subjects", ""},

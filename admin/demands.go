@@ -19,6 +19,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/rails"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // addFunc gets what an object of that kind asks for that the guard judges; nil for
@@ -187,7 +188,7 @@ func (d *decision) noteRefused() error {
 			}
 		}
 		if count > most {
-			d.note("the guard would refuse %d more objects of namespace %q", count-most, name)
+			d.note("the guard would refuse %s of namespace %q", visible.Counted(count-most, "more object"), name)
 		}
 	}
 	if len(unseen) > 0 {

@@ -13,6 +13,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // foreignGrants has the bindings that helm-tenant did not make and whose subject can be a
@@ -200,7 +201,7 @@ func (d *decision) planNarrowing(plan *cluster.Plan, binding *unstructured.Unstr
 		plan.Delete(binding, cluster.PhaseNarrowing)
 		return nil
 	}
-	d.note("taken from %s, and left to its %d other subjects: %s", names, len(left), taken)
+	d.note("taken from %s, and left to its %s: %s", names, visible.Counted(len(left), "other subject"), taken)
 	edit, err := withSubjects(left)
 	if err == nil {
 		plan.Edit(binding, cluster.PhaseNarrowing, edit)

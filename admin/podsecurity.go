@@ -11,6 +11,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/rails"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // tightening is a namespace that gets a stricter level of PodSecurity than it has.
@@ -172,7 +173,7 @@ func (d *decision) noteWarned(tighter tightening, warned []string) {
 		d.note("the API server warned of podSecurity: %s of namespace %q: %s", tighter.level, tighter.namespace, warning)
 	}
 	if more := len(warned) - most; more > 0 {
-		d.note("the API server warned %d more times of podSecurity: %s of namespace %q", more, tighter.level, tighter.namespace)
+		d.note("the API server warned %s of podSecurity: %s of namespace %q", visible.Counted(more, "more time"), tighter.level, tighter.namespace)
 	}
 }
 

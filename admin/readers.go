@@ -1,13 +1,12 @@
 package admin
 
 import (
-	"strings"
-
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/cluster"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // settleReaders decides whether the tenant has the objects for readers; there reports
@@ -32,7 +31,7 @@ func (d *decision) settleReaders(current people, there bool) error {
 
 // checkReadsSecrets refuses new readers unless it is accepted that they read Secrets.
 func checkReadsSecrets(accepted Accepted, t tenant.Tenant) error {
-	return accepted.unless(RiskReadsSecrets, "a reader reads every Secret in the namespaces %s, passwords and tokens of service accounts among them: release records are Secrets, and RBAC can't tell one from another", strings.Join(t.Namespaces, ", "))
+	return accepted.unless(RiskReadsSecrets, "a reader reads every Secret in %s, passwords and tokens of service accounts among them: release records are Secrets, and RBAC can't tell one from another", visible.Named("namespace", t.Namespaces))
 }
 
 // readerObjects returns all objects that a tenant's readers need except their binding.

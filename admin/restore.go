@@ -3,7 +3,6 @@ package admin
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +14,7 @@ import (
 	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // restored returns a tenant from its live objects, if its record is missing or can't be
@@ -209,10 +209,10 @@ func (d *decision) noteRestored() error {
 	}
 	text := fmt.Sprintf("engine %s, role %s", d.was.Engine, d.was.Role)
 	if len(d.was.Namespaces) > 0 {
-		text += ", namespaces " + strings.Join(d.was.Namespaces, ", ")
+		text += ", " + visible.Named("namespace", d.was.Namespaces)
 	}
 	if d.was.Engine.Has(tenant.EngineTiller) {
-		text += fmt.Sprintf("; its Tiller stores %ss and keeps %d revisions", d.was.Tiller.Storage, *d.was.Tiller.HistoryMax)
+		text += fmt.Sprintf("; its Tiller stores %ss and keeps %s", d.was.Tiller.Storage, visible.Counted(*d.was.Tiller.HistoryMax, "revision"))
 	}
 	if d.was.FluxAccount != "" {
 		text += "; Flux applies as service account " + d.was.FluxAccount

@@ -7,6 +7,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // MovedOnError refuses to abort a split after a tenant's migration to Helm 3 and 4 was
@@ -132,7 +133,7 @@ func (s *Split) goOnWith(ctx context.Context, name string) error {
 	}
 	m, err := s.Migration(name).Begin(ctx)
 	if err == nil {
-		s.say("tenant %s is moved to Helm 3 and 4: %d releases, %d revisions", name, len(m.Releases), m.Revisions())
+		s.say("tenant %s is moved to Helm 3 and 4: %s, %s", name, visible.Counted(len(m.Releases), "release"), visible.Counted(m.Revisions(), "revision"))
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // Split is one run of split: Begin, Finish or Abort.
@@ -308,7 +309,7 @@ func (s *Split) apply(ctx context.Context, requests []Request) error {
 	shared := TakeShared(outcomes)
 	err = ApplyAll(ctx, s.Client, requests, outcomes, shared, func(o Outcome) {
 		if o.Err == nil && len(o.Prepared.Plan.Changes) > 0 {
-			s.say("tenant %s: %d writes", o.Name, len(o.Prepared.Plan.Changes))
+			s.say("tenant %s: %s", o.Name, visible.Counted(len(o.Prepared.Plan.Changes), "write"))
 		}
 	})
 	if err != nil {

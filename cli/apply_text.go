@@ -66,9 +66,4 @@ func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
 }
 
 // counted returns a number with its noun: "1 tenant" or "2 tenants".
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
+func counted(n int, noun string) string { return visible.Counted(n, noun) }

@@ -172,7 +172,7 @@ func (s *session) printTenants(inventory *admin.Inventory, where string, q tenan
 	}
 	for _, t := range inventory.Tenants {
 		if len(t.Terminating) > 0 {
-			s.say("Note: tenant %s: being deleted: %s", t.Name, namespaceList(t.Terminating))
+			s.say("Note: tenant %s: being deleted: %s", t.Name, visible.Named("namespace", t.Terminating))
 		}
 		if t.Tiller != nil && t.Tiller.Rollout != "" {
 			s.say("Note: tenant %s: Tiller: %s", t.Name, t.Tiller.Rollout)
@@ -187,14 +187,6 @@ func (s *session) printTenants(inventory *admin.Inventory, where string, q tenan
 		}
 	}
 	return nil
-}
-
-// namespaceList names namespaces behind their noun.
-func namespaceList(names []string) string {
-	if len(names) == 1 {
-		return "namespace " + names[0]
-	}
-	return "namespaces " + strings.Join(names, ", ")
 }
 
 // printTenantRows prints rows of the table of tenants, with headers unless q turns them

@@ -232,7 +232,11 @@ func describeHome(home string, record tenant.Tenant) string {
 	if record.AllNamespaces {
 		return fmt.Sprintf("%q (all namespaces)", home)
 	}
-	return fmt.Sprintf("%q (namespaces %s)", home, brief(record.Namespaces))
+	noun := "namespaces"
+	if len(record.Namespaces) == 1 {
+		noun = "namespace"
+	}
+	return fmt.Sprintf("%q (%s %s)", home, noun, brief(record.Namespaces))
 }
 
 // helmsFor names the helms that work with an engine.

@@ -14,6 +14,7 @@ import (
 	"helm-tenant/envvar"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // whoami is what a member sees of the tenant.
@@ -257,7 +258,7 @@ func (s *session) sayNotes(w whoami) {
 		}
 	}
 	if len(w.Terminating) > 0 {
-		s.say("Note: being deleted: %s", namespaceList(w.Terminating))
+		s.say("Note: being deleted: %s", visible.Named("namespace", w.Terminating))
 	}
 	if w.Stale != "" {
 		s.say("Note: %s; update it: %s", w.Stale, command.Run(command.Tenant("use", w.Tenant)))

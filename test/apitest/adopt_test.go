@@ -289,7 +289,7 @@ func TestAdoptTakesForeignRights(t *testing.T) {
 			r := admin.must(t, append(command, "--adopt")...)
 			for _, word := range []string{
 				"taken from service account " + c.account + ": ClusterRoleBinding hand-" + team.name + " -> ClusterRole cluster-admin",
-				"taken from service account " + c.account + ", and left to its 1 other subjects: ClusterRoleBinding hand-" + team.name + "-too",
+				"taken from service account " + c.account + ", and left to its 1 other subject: ClusterRoleBinding hand-" + team.name + "-too",
 			} {
 				if !strings.Contains(r.stderr, word) {
 					t.Errorf("%q is not said: %v", word, r)

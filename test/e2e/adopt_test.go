@@ -110,7 +110,7 @@ func TestAdopt(t *testing.T) {
 		}
 		contains(t, s.stderr, "can no longer manage these releases: out in namespace hand-b",
 			"taken from Tiller: RoleBinding tiller-admin in namespace hand-b -> ClusterRole admin",
-			"taken from Tiller, and left to its 1 other subjects: RoleBinding tiller-admin in namespace hand-a")
+			"taken from Tiller, and left to its 1 other subject: RoleBinding tiller-admin in namespace hand-a")
 		admin.gone("service", "tiller-deploy", "--namespace", "hand-tiller")
 		admin.gone("rolebinding", "tiller-admin", "--namespace", "hand-b")
 		admin.gone("rolebinding", "tiller-admin", "--namespace", "hand-tiller")
