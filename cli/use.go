@@ -185,6 +185,8 @@ func findRecord(ctx context.Context, client *cluster.Client, homes []string) (st
 		switch {
 		case err == nil:
 			found, clusters = append(found, record), append(clusters, home)
+		case len(found) == 0 && (isUnusable(err) || apierrors.IsTooManyRequests(err)):
+			return homes[0], tenant.Tenant{}, err // the next request would wait as long
 		case first == nil:
 			first = err
 		}
