@@ -91,6 +91,11 @@ func (q Question) judgeGuard(p Plan, o Object, t tenant.Tenant) []Finding {
 	if _, ours := o.GetLabels()[tenant.LabelTenant]; ours || o.GetLabels()[rails.LabelProtected] == "true" {
 		add("its labels are an admin's")
 	}
+	if !q.Upgrade {
+		for _, why := range refusedHosts(o, t.Hosts) {
+			add("%s", why)
+		}
+	}
 	if protectedName(o) {
 		add("its name is one of helm-tenant's own objects")
 	}

@@ -449,3 +449,29 @@ func TestIdle(t *testing.T) {
 		}
 	}
 }
+
+func TestRefusedHosts(t *testing.T) {
+	allowed := []string{"shop.example.com", "*.team.example.com"}
+	for spec, want := range map[string]int{
+		"rules: [{host: shop.example.com}]":                                   0,
+		"rules: [{host: a.team.example.com}]":                                 0,
+		"rules: [{host: '*.team.example.com'}]":                               0,
+		"rules: [{host: a.b.team.example.com}]":                               1,
+		"rules: [{host: team.example.com}]":                                   1,
+		"rules: [{host: evilteam.example.com}]":                               1,
+		"rules: [{host: other.example.com}, {host: shop.example.com}]":        1,
+		"rules: [{http: {paths: []}}]":                                        1,
+		"defaultBackend: {service: {name: x, port: {number: 80}}}":            1,
+		"tls: [{secretName: s}]":                                              1,
+		"tls: [{hosts: [shop.example.com]}]":                                  0,
+		"tls: [{hosts: [other.example.com]}], rules: [{host: x.example.com}]": 2,
+	} {
+		o := parse(t, "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: x}\nspec: {"+spec+"}\n").Objects[0]
+		if got := refusedHosts(o, allowed); len(got) != want {
+			t.Errorf("%s: %q", spec, got)
+		}
+		if got := refusedHosts(o, nil); len(got) > 0 {
+			t.Errorf("%s without a restriction: %q", spec, got)
+		}
+	}
+}
