@@ -13,12 +13,13 @@ import (
 // objects carry its label: nobody should take it for one that does not exist, and give its name
 // to another one.
 func (s *session) withLost(ctx context.Context, err error) error {
-	switch err := err.(type) {
+	// The error itself is looked at, not what it wraps: what wraps it would be lost.
+	switch outer := any(err).(type) {
 	case *codeError:
-		return &codeError{err.code, s.withLost(ctx, err.err)}
+		return &codeError{outer.code, s.withLost(ctx, outer.err)}
 	case problems:
 		var all problems
-		for _, problem := range err {
+		for _, problem := range outer {
 			all = append(all, s.withLost(ctx, problem))
 		}
 		return all
