@@ -301,3 +301,33 @@ func TestExplodingRecords(t *testing.T) {
 	}
 	admin.must(t, "destroy", team.name, "--keep-releases", "--yes", "--wait=false", "--backup", t.TempDir()+"/backup.yaml")
 }
+
+// TestPreparedReaders: somebody who may create namespaces prepared the account of readers in the
+// home, with the tenant's label or without, and holds a token of it.
+func TestPreparedReaders(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	for _, label := range []string{"", "t"} {
+		made := newTeam()
+		ctx, admin, home := t.Context(), w.admin(t), made.name+"-helm"
+		admin.env = append(admin.env, "HELM_BIN="+w.Bin("helm3"))
+		w.namespace(t, made.a)
+		w.namespace(t, home)
+		meta := metav1.ObjectMeta{Name: "helm-reader"}
+		if label != "" {
+			meta.Labels = map[string]string{"helm-tenant/tenant": made.name}
+		}
+		_, err := w.root.CoreV1().ServiceAccounts(home).Create(ctx, &corev1.ServiceAccount{ObjectMeta: meta}, metav1.CreateOptions{})
+		must(t, err)
+		stranger := w.tokenOf(t, home, "helm-reader")
+		file := filepath.Join(t.TempDir(), "tenants.yaml")
+		must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+made.name+"\n  namespaces: ["+made.a+"]\n  engine: impersonation\n  readers: {users: [pam]}\n"), 0o600))
+		admin.must(t, "apply", "-f", file, "--adopt", "--accept-risk=reads-secrets,shared-home")
+		eventually(t, "the stranger's token is refused", func() error {
+			if _, err := stranger.CoreV1().Pods(made.a).List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
+				return fmt.Errorf("with the label %q it gets %v", label, err)
+			}
+			return nil
+		})
+	}
+}
