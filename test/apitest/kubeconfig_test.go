@@ -189,7 +189,7 @@ func TestKubeconfigMerge(t *testing.T) {
 
 	// It goes though the tenant is gone.
 	w.admin(t).must(t, "revoke", team.name, "--user", member.name)
-	if r := person.must(t, "kubeconfig", team.name, "--unmerge"); !strings.Contains(r.stderr, "Warning: one of them was the current context") {
+	if r := person.must(t, "kubeconfig", team.name, "--unmerge"); !strings.Contains(r.stderr, "Warning: it was the current context") {
 		t.Errorf("it says %v", r)
 	}
 	if out, err := w.with(t, link, "kubectl", "config", "get-contexts", "-o", "name"); err != nil || strings.Contains(out, team.name) {
