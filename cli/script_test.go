@@ -30,14 +30,12 @@ func TestMain(m *testing.M) {
 			os.Exit(code)
 		}
 		os.Exit(cli.Run(ctx, env))
-	case "helm":
-		os.Exit(fakeHelm(os.Args[1:]))
 	}
 	os.Exit(m.Run())
 }
 
 // TestScripts runs testdata/script with the real program, in a process of its
-// own, and a helm that tells what it was started with (fakeHelm). In a script
+// own, and a helm that tells what it was started with (testdata/fakehelm). In a script
 //
 //   - exits CODE COMMAND... is exec for a command that ends with that code,
 //   - KUBECONFIG is the file config, a copy of testdata/kubeconfig, whose API
@@ -59,9 +57,12 @@ func TestScripts(t *testing.T) {
 		}
 	})
 	self, fake := filepath.Join(folder, "self"), filepath.Join(folder, "fake")
-	// Two copies, since helm-tenant never starts a helm that is the same file as itself.
-	copyProgram(t, filepath.Join(self, "helm-tenant"))
-	copyProgram(t, filepath.Join(fake, "helm"))
+	executable, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copyProgram(t, executable, filepath.Join(self, "helm-tenant"))
+	copyProgram(t, fakeHelm(t, folder), filepath.Join(fake, "helm"))
 	kubeconfig, err := os.ReadFile("testdata/kubeconfig")
 	if err != nil {
 		t.Fatal(err)
@@ -125,17 +126,30 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// copyProgram copies the running test program.
-func copyProgram(t *testing.T, to string) {
+// fakeHelm builds testdata/fakehelm and returns its file. FAKE_HELM_PROGRAM names it where there
+// is no compiler, under Wine. It is a small program, since the scripts start it a thousand times,
+// and it has no race detector, since it is not what is tested.
+func fakeHelm(t *testing.T, folder string) string {
+	t.Helper()
+	if built := os.Getenv("FAKE_HELM_PROGRAM"); built != "" {
+		return built
+	}
+	program := filepath.Join(folder, "fakehelm")
+	cmd := exec.Command("go", "build", "-o", program, "./testdata/fakehelm")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, out)
+	}
+	return program
+}
+
+// copyProgram copies a program to a file of that name.
+func copyProgram(t *testing.T, program, to string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		to += ".exe"
 	}
-	executable, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	from, err := os.Open(executable)
+	from, err := os.Open(program)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,8 @@ if [ ! -e "$system/bcryptprimitives.dll" ]; then
 fi
 say "testing the programs for Windows"
 go test -exec wine -timeout 30m -count=1 -short ./command ./helm ./visible
+export FAKE_HELM_PROGRAM=$work/fakehelm.exe # Wine's drive Z has the same paths
+go build -o "$FAKE_HELM_PROGRAM" ./cli/testdata/fakehelm
 scripts() { go test -exec wine -timeout 30m -count=1 -run 'TestScripts' ./cli 2>&1 | tee "$work/scripts"; }
 # Of some thousand processes Wine has once failed to start one, with an error of its own.
 scripts || { grep -q 'fork/exec .*: Internal error' "$work/scripts" && say "Wine failed to start a process; once more" && scripts; }

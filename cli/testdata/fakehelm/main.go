@@ -1,4 +1,18 @@
-package cli_test
+// Fakehelm stands for helm in the scripts: it prints its arguments, and what of
+// its environment counts. The environment says what else it does:
+//
+//   - FAKE_HELM_VERSION is what it answers when it is asked for its version, in
+//     the words of that major (default v2.17.0),
+//   - FAKE_HELM_EXIT is the code that it ends with,
+//   - FAKE_HELM_STDIN makes it print its standard input, too,
+//   - FAKE_HELM_COMPLETIONS are the lines that it answers a completion with.
+//
+// What is asked to complete it prints as the description of a word, "asked"; of "list
+// --short" each word begins with "said:".
+//
+// With "tenant" among its arguments it does what Helm 2, 3 and 4 do when they run
+// the plugin of that name: it starts helm-tenant.
+package main
 
 import (
 	"errors"
@@ -18,21 +32,10 @@ import (
 	"helm-tenant/helm"
 )
 
-// fakeHelm stands for helm in the scripts: it prints its arguments, and what of
-// its environment counts. The environment says what else it does:
-//
-//   - FAKE_HELM_VERSION is what it answers when it is asked for its version, in
-//     the words of that major (default v2.17.0),
-//   - FAKE_HELM_EXIT is the code that it ends with,
-//   - FAKE_HELM_STDIN makes it print its standard input, too,
-//   - FAKE_HELM_COMPLETIONS are the lines that it answers a completion with.
-//
-// What is asked to complete it prints as the description of a word, "asked"; of "list
-// --short" each word begins with "said:".
-//
-// With "tenant" among its arguments it does what Helm 2, 3 and 4 do when they run
-// the plugin of that name: it starts helm-tenant.
-func fakeHelm(args []string) int {
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run returns the exit code.
+func run(args []string) int {
 	version := os.Getenv("FAKE_HELM_VERSION")
 	if version == "" {
 		version = "v2.17.0"
