@@ -93,7 +93,7 @@ func (q Question) judgeGuard(p Plan, o Object, t tenant.Tenant) []Finding {
 	}
 	if !q.Upgrade {
 		for _, why := range refusedHosts(o, t.Hosts) {
-			add("%s", why)
+			add("%s; allowed: %s", why, strings.Join(t.Hosts, ", "))
 		}
 	}
 	if protectedName(o) {

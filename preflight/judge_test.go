@@ -474,4 +474,14 @@ func TestRefusedHosts(t *testing.T) {
 			t.Errorf("%s without a restriction: %q", spec, got)
 		}
 	}
+	for annotation, want := range map[string]int{
+		"nginx.ingress.kubernetes.io/server-alias: other.example.com":  1,
+		"nginx.ingress.kubernetes.io/server-alias: a.team.example.com": 0,
+		"example.com/owner: other.example.com":                         0,
+	} {
+		o := parse(t, "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: x, annotations: {"+annotation+"}}\nspec: {rules: [{host: shop.example.com}]}\n").Objects[0]
+		if got := refusedHosts(o, allowed); len(got) != want {
+			t.Errorf("%s: %q", annotation, got)
+		}
+	}
 }

@@ -146,12 +146,8 @@ func OfNetworkPolicy(spec *networkingv1.NetworkPolicySpec) *Demand {
 // does, with which test/cel compares it. Routes, Gateways and groups of pods are not
 // judged, nor classes whose priorities are not known.
 func (d *Demand) Refusals(namespace string, notes map[string]string, p Priorities) []string {
-	var refused []string
-	refuse := func(text string, names ...string) {
-		if len(names) > 0 {
-			refused = append(refused, text+" "+strings.Join(names, ", "))
-		}
-	}
+	var refused clauses
+	refuse := refused.add
 	refuse("it lets in", d.outsiders(namespace, notes)...)
 	refuse("it has the external IPs", d.ExternalIPs...)
 	if !p.Unknown {
@@ -161,13 +157,7 @@ func (d *Demand) Refusals(namespace string, notes map[string]string, p Prioritie
 	refuse("it mounts a disk or storage server by the volume", d.Storage...)
 	refuse("it has inline volumes of the CSI driver", d.refusedDrivers(notes)...)
 	if hosts, restricted := notes[annotationHosts]; restricted {
-		allowed := patterns(strings.Split(hosts, ","))
-		refuse("it serves", named(allowed.refused(d.Hosts), "every host")...)
-		refuse("its tls names", named(allowed.refused(d.Certified), "no host")...)
-		if d.DefaultBackend {
-			refuse("it serves", "every host by its default backend")
-		}
-		refuse("it has the annotation", d.refusedAnnotations(allowed)...)
+		refused = append(refused, d.RefusedHosts(strings.Split(hosts, ","))...)
 	}
 	if except, isolated := notes[annotationExcept]; isolated && d.opens(strings.Split(except, ",")) {
 		refused = append(refused, "its egress opens addresses that the isolation keeps closed")

@@ -64,6 +64,30 @@ func (d *Demand) refusedAnnotations(allowed patterns) []string {
 	return refused
 }
 
+// RefusedHosts returns what the guard would refuse of a new Ingress where only these hosts are
+// allowed, as clauses.
+func (d *Demand) RefusedHosts(hosts []string) []string {
+	allowed := patterns(hosts)
+	var refused clauses
+	refused.add("it serves", named(allowed.refused(d.Hosts), "every host")...)
+	refused.add("its tls names", named(allowed.refused(d.Certified), "no host")...)
+	if d.DefaultBackend {
+		refused.add("it serves", "every host by its default backend")
+	}
+	refused.add("it has the annotation", d.refusedAnnotations(allowed)...)
+	return refused
+}
+
+// clauses say what is refused.
+type clauses []string
+
+// add adds a clause about these names; none if there are no names.
+func (c *clauses) add(text string, names ...string) {
+	if len(names) > 0 {
+		*c = append(*c, text+" "+strings.Join(names, ", "))
+	}
+}
+
 // patterns are the hosts that a tenant may serve.
 type patterns []string
 
