@@ -55,11 +55,11 @@ func run(args []string) int {
 		return 0
 	}
 	fmt.Println("helm" + quoted(args))
-	for _, name := range []string{"TILLER_NAMESPACE", "HELM_KUBECONTEXT", "HELM_TENANT", "HELM_HOST", "TILLER_HOST", "HELM_PLUGIN_NAME", "HELM_PLUGIN_DIR", "HELM_TENANT_STARTER",
-		"HELM_NAMESPACE", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBETOKEN", "HELM_KUBEAPISERVER", "HELM_KUBECAFILE", "HELM_KUBETLS_SERVER_NAME",
-		"HELM_KUBEINSECURE_SKIP_TLS_VERIFY"} {
+	for _, name := range []string{envvar.TillerNamespace, envvar.KubeContext, envvar.Tenant, envvar.Host, envvar.TillerHost, envvar.PluginName, envvar.PluginDir, envvar.Starter,
+		envvar.Namespace, envvar.KubeAsUser, envvar.KubeAsGroups, envvar.KubeToken, envvar.KubeAPIServer, envvar.KubeCAFile, envvar.KubeServerName,
+		envvar.KubeInsecure} {
 		value, set := os.LookupEnv(name)
-		if name == "HELM_TENANT_STARTER" && value == strconv.Itoa(starter()) {
+		if name == envvar.Starter && value == strconv.Itoa(starter()) {
 			continue // it replaced helm-tenant, as it should
 		}
 		if set && !(strings.HasPrefix(version, "v2.") && helm3Alone(name)) {
@@ -85,7 +85,7 @@ func run(args []string) int {
 
 // helm3Alone reports whether a variable means nothing to Helm 2.
 func helm3Alone(name string) bool {
-	return name == "HELM_NAMESPACE" || strings.HasPrefix(name, "HELM_KUBE") && name != envvar.KubeContext
+	return name == envvar.Namespace || strings.HasPrefix(name, "HELM_KUBE") && name != envvar.KubeContext
 }
 
 // quoted returns the arguments as they could be typed; unusual characters show.
@@ -124,30 +124,30 @@ func runPlugin(version string, args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	env := map[string]string{"HELM_BIN": argv[0], "HELM_PLUGIN_NAME": "tenant"}
+	env := map[string]string{envvar.Bin: argv[0], envvar.PluginName: "tenant"}
 	// What is swallowed, and the variable that it ends in; "" loses it.
 	swallowed := map[string]string{
-		"--kube-context": "HELM_KUBECONTEXT", "--namespace": "HELM_NAMESPACE", "-n": "HELM_NAMESPACE", "--kubeconfig": "KUBECONFIG",
-		"--kube-as-user": "HELM_KUBEASUSER", "--kube-as-group": "HELM_KUBEASGROUPS", "--kube-token": "HELM_KUBETOKEN",
-		"--kube-apiserver": "HELM_KUBEAPISERVER", "--kube-ca-file": "HELM_KUBECAFILE", "--kube-tls-server-name": "HELM_KUBETLS_SERVER_NAME",
-		"--kube-insecure-skip-tls-verify": "HELM_KUBEINSECURE_SKIP_TLS_VERIFY", "--registry-config": "HELM_REGISTRY_CONFIG",
+		"--kube-context": envvar.KubeContext, "--namespace": envvar.Namespace, "-n": envvar.Namespace, "--kubeconfig": envvar.Kubeconfig,
+		"--kube-as-user": envvar.KubeAsUser, "--kube-as-group": envvar.KubeAsGroups, "--kube-token": envvar.KubeToken,
+		"--kube-apiserver": envvar.KubeAPIServer, "--kube-ca-file": envvar.KubeCAFile, "--kube-tls-server-name": envvar.KubeServerName,
+		"--kube-insecure-skip-tls-verify": envvar.KubeInsecure, "--registry-config": "HELM_REGISTRY_CONFIG",
 		"--repository-cache": "HELM_REPOSITORY_CACHE", "--repository-config": "HELM_REPOSITORY_CONFIG",
 	}
 	if strings.HasPrefix(version, "v2.") {
-		swallowed = map[string]string{"--kube-context": "", "--tiller-namespace": "TILLER_NAMESPACE", "--host": "TILLER_HOST", "--home": "HELM_HOME"}
-		env["HELM_HOME"], env["HELM_PLUGIN"] = "/helm2", "/helm2/plugins"
-		env["HELM_PLUGIN_DIR"], env["HELM_PATH_CACHE"] = "/helm2/plugins/tenant", "/helm2/cache"
-		env["TILLER_NAMESPACE"], env["TILLER_HOST"] = "kube-system", os.Getenv("HELM_HOST")
-		if name := os.Getenv("TILLER_NAMESPACE"); name != "" {
-			env["TILLER_NAMESPACE"] = name
+		swallowed = map[string]string{"--kube-context": "", "--tiller-namespace": envvar.TillerNamespace, "--host": envvar.TillerHost, "--home": envvar.Home}
+		env[envvar.Home], env[envvar.Plugin] = "/helm2", "/helm2/plugins"
+		env[envvar.PluginDir], env[envvar.PathCache] = "/helm2/plugins/tenant", "/helm2/cache"
+		env[envvar.TillerNamespace], env[envvar.TillerHost] = "kube-system", os.Getenv(envvar.Host)
+		if name := os.Getenv(envvar.TillerNamespace); name != "" {
+			env[envvar.TillerNamespace] = name
 		}
 	} else {
-		env["HELM_DATA_HOME"], env["HELM_PLUGINS"], env["HELM_PLUGIN_DIR"] = "/helm3", "/helm3/plugins", "/helm3/plugins/tenant"
-		for _, name := range []string{"HELM_KUBECONTEXT", "HELM_KUBEASUSER", "HELM_KUBEASGROUPS", "HELM_KUBETOKEN", "HELM_KUBEAPISERVER", "HELM_KUBECAFILE", "HELM_KUBETLS_SERVER_NAME", "HELM_KUBEINSECURE_SKIP_TLS_VERIFY"} {
+		env[envvar.DataHome], env[envvar.Plugins], env[envvar.PluginDir] = "/helm3", "/helm3/plugins", "/helm3/plugins/tenant"
+		for _, name := range []string{envvar.KubeContext, envvar.KubeAsUser, envvar.KubeAsGroups, envvar.KubeToken, envvar.KubeAPIServer, envvar.KubeCAFile, envvar.KubeServerName, envvar.KubeInsecure} {
 			env[name] = os.Getenv(name) // always exported, set or not
 		}
 		if strings.HasPrefix(version, "v4.") {
-			env["HELM_CONTENT_CACHE"] = "/helm4/content"
+			env[envvar.ContentCache] = "/helm4/content"
 		}
 	}
 	var left []string
@@ -156,7 +156,7 @@ func runPlugin(version string, args []string) int {
 		variable, known := swallowed[name]
 		switch {
 		case args[i] == "--debug":
-			env["HELM_DEBUG"] = "1"
+			env[envvar.Debug] = "1"
 			continue
 		case !known:
 			left = append(left, args[i])
@@ -170,10 +170,10 @@ func runPlugin(version string, args []string) int {
 		}
 	}
 	if strings.HasPrefix(version, "v2.") {
-		delete(env, "HELM_NAMESPACE")
-	} else if env["HELM_NAMESPACE"] == "" {
-		if env["HELM_NAMESPACE"] = os.Getenv("HELM_NAMESPACE"); env["HELM_NAMESPACE"] == "" {
-			env["HELM_NAMESPACE"] = contextNamespace(env["KUBECONFIG"], env["HELM_KUBECONTEXT"])
+		delete(env, envvar.Namespace)
+	} else if env[envvar.Namespace] == "" {
+		if env[envvar.Namespace] = os.Getenv(envvar.Namespace); env[envvar.Namespace] == "" {
+			env[envvar.Namespace] = contextNamespace(env[envvar.Kubeconfig], env[envvar.KubeContext])
 		}
 	}
 	cmd := exec.Command(filepath.Join(os.Getenv("SELF"), "helm-tenant"), left...)
