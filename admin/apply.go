@@ -166,9 +166,9 @@ func Overlaps(tenants []tenant.Located, share bool) []error {
 	}
 	var problems []error
 	for _, ns := range slices.Sorted(maps.Keys(claims)) {
-		by := claims[ns]
-		for i, first := range by {
-			for _, second := range by[i+1:] {
+		claimants := claims[ns]
+		for i, first := range claimants {
+			for _, second := range claimants[i+1:] {
 				// A home is never shared: whoever may act there has its Tiller.
 				if first.Name != second.Name && !(first.shared && second.shared) {
 					problems = append(problems, fmt.Errorf("%s:%d: namespace %q is %s of tenant %q and, at %s:%d, %s of tenant %q",

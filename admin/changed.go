@@ -55,8 +55,8 @@ func (d *decision) noteClosed(change cluster.Change) {
 	if err != nil {
 		return
 	}
-	gone := tenant.MembersOf(was.Subjects, was.Namespace).Without(tenant.MembersOf(next.Subjects, next.Namespace)).Open()
-	for _, open := range gone {
+	removed := tenant.MembersOf(was.Subjects, was.Namespace).Without(tenant.MembersOf(next.Subjects, next.Namespace)).Open()
+	for _, open := range removed {
 		d.note("%s was opened to %s, which is taken out of it", change.Key, open)
 	}
 }

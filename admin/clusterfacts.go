@@ -206,8 +206,8 @@ func (t *taking) hasMaker(kind string, object metav1.Object, w *audit.Workload) 
 		case !owned:
 			w.MadeBy = maker.Name
 		case w.Demand != nil:
-			made := &t.snapshot.Workloads[index]
-			made.Sets = append(made.Sets, w.Name)
+			deployment := &t.snapshot.Workloads[index]
+			deployment.Sets = append(deployment.Sets, w.Name)
 		}
 	})
 	return owned

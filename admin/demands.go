@@ -176,19 +176,19 @@ func (d *decision) noteRefused() error {
 			return err
 		}
 		notes := rails.Changed(live.GetAnnotations(), annotations)
-		const most = 20
+		const limit = 20
 		count := 0
 		for _, demand := range demands {
 			refusals := demand.Asks.Refusals(name, notes, p)
 			if len(refusals) == 0 {
 				continue
 			}
-			if count++; count <= most {
+			if count++; count <= limit {
 				d.note("the guard would refuse to create %s again: %s", demand.Object, strings.Join(refusals, "; "))
 			}
 		}
-		if count > most {
-			d.note("the guard would refuse %s of namespace %q", visible.Counted(count-most, "more object"), name)
+		if count > limit {
+			d.note("the guard would refuse %s of namespace %q", visible.Counted(count-limit, "more object"), name)
 		}
 	}
 	if len(unseen) > 0 {

@@ -152,9 +152,9 @@ func (d *Description) describePeople(ctx context.Context, c *cluster.Client, see
 				return err
 			}
 			var binding rbacv1.RoleBinding
-			if there, err := live.Into(peopleKey(d.Home, as), &binding); err != nil {
+			if exists, err := live.Into(peopleKey(d.Home, as), &binding); err != nil {
 				return err
-			} else if there {
+			} else if exists {
 				bindings = append(bindings, binding)
 			}
 			if !ok && as == tenant.RelationMember {

@@ -99,20 +99,20 @@ func prepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 // objects in the home are not read again: what happens to those is decided after the
 // rights are removed.
 func (r *Removal) rights(ctx context.Context, c *cluster.Client) (*Removal, error) {
-	now, keys, err := readRemoval(ctx, c, r.Name)
+	current, keys, err := readRemoval(ctx, c, r.Name)
 	if err != nil {
 		return nil, err
 	}
-	now.others = r.others
-	if err := now.findHelmReleases(ctx, c, now.Prepared.live, keys); err != nil {
+	current.others = r.others
+	if err := current.findHelmReleases(ctx, c, current.Prepared.live, keys); err != nil {
 		return nil, err
 	}
 	for _, key := range keys {
 		if key.Kind == "RoleBinding" || key.Kind == "ClusterRoleBinding" {
-			now.Prepared.Plan.Delete(now.Prepared.live.Get(key), cluster.PhaseEarlyRemoval)
+			current.Prepared.Plan.Delete(current.Prepared.live.Get(key), cluster.PhaseEarlyRemoval)
 		}
 	}
-	return now, nil
+	return current, nil
 }
 
 // readRemoval reads the objects with the tenant's label, and the releases and records of

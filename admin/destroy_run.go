@@ -129,38 +129,38 @@ func (d *Destroy) recordsAtRisk(removal *Removal) []cluster.Stored {
 // The rights are removed first, in a step of their own: records written until then go
 // into a second backup, and nobody can write any afterwards.
 func (d *Destroy) remove(ctx context.Context, removal *Removal, saved backup.Backup) error {
-	check := func(now *Removal, err error) (*Removal, error) {
-		if _, gone := errors.AsType[*NoTenantError](err); gone {
+	check := func(current *Removal, err error) (*Removal, error) {
+		if _, deleted := errors.AsType[*NoTenantError](err); deleted {
 			return &Removal{Name: d.Name, Prepared: removal.Prepared.WithoutPlan()}, nil // another admin was faster
 		}
 		if err != nil {
 			return nil, err
 		}
-		if living := now.Living(); len(living) > 0 && !d.KeepReleases {
+		if living := current.Living(); len(living) > 0 && !d.KeepReleases {
 			return nil, &HasReleasesError{living}
 		}
-		return now, nil
+		return current, nil
 	}
 	_, err := Write(ctx, d.Client, func(ctx context.Context) (*Prepared, error) {
-		now, err := check(removal.rights(ctx, d.Client))
+		current, err := check(removal.rights(ctx, d.Client))
 		if err != nil {
 			return nil, err
 		}
-		return now.Prepared, nil
+		return current.Prepared, nil
 	}, d.Event.made)
 	if err != nil {
 		return err
 	}
 	_, err = Write(ctx, d.Client, func(ctx context.Context) (*Prepared, error) {
-		now, err := check(PrepareDestroy(ctx, d.Client, d.Name, d.DeleteNamespaces))
+		current, err := check(PrepareDestroy(ctx, d.Client, d.Name, d.DeleteNamespaces))
 		if err != nil {
 			return nil, err
 		}
-		if saved, err = d.Backups.SaveAgain(ctx, saved, "-later", d.recordsAtRisk(now)); err != nil {
+		if saved, err = d.Backups.SaveAgain(ctx, saved, "-later", d.recordsAtRisk(current)); err != nil {
 			return nil, err
 		}
 		removal.addBackup(saved)
-		return now.Prepared, nil
+		return current.Prepared, nil
 	}, d.Event.made)
 	return err
 }

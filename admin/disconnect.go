@@ -129,7 +129,7 @@ func (d *Disconnect) Run(ctx context.Context) (Disconnection, error) {
 // ever.
 func (d *Disconnect) awaitReleases(ctx context.Context) ([]string, error) {
 	deadline := time.Now().Add(d.Timeout)
-	said := ""
+	last := ""
 	for {
 		stored, err := d.Client.NewestStored(ctx, tenant.EngineTiller, d.Tenant.Home())
 		if err != nil {
@@ -140,9 +140,9 @@ func (d *Disconnect) awaitReleases(ctx context.Context) ([]string, error) {
 		if len(pending) == 0 || left <= 0 {
 			return pending, nil
 		}
-		if text := brief(pending); text != said {
+		if text := brief(pending); text != last {
 			d.Say("waiting for pending releases: " + text)
-			said = text
+			last = text
 		}
 		select {
 		case <-ctx.Done():

@@ -91,23 +91,23 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 	var known []string
 	if home == "" {
 		// An owner may not list them, so the permission is asked for first.
-		may, err := c.May(ctx, cluster.Permission{Verb: "list", Resource: "configmaps"})
+		allowed, err := c.May(ctx, cluster.Permission{Verb: "list", Resource: "configmaps"})
 		if err != nil {
 			return tenant.Tenant{}, err
 		}
 		var all map[string][]string
-		if may {
+		if allowed {
 			all, err = c.Homes(ctx)
 		}
 		switch {
-		case !may, apierrors.IsForbidden(err):
+		case !allowed, apierrors.IsForbidden(err):
 			homes = []string{tenant.EngineTiller.ConventionalHome(name), tenant.EngineImpersonation.ConventionalHome(name)}
 		case err != nil:
 			return tenant.Tenant{}, err
 		default:
 			homes, known = all[name], slices.Collect(maps.Keys(all))
 		}
-		if len(homes) > 1 && err == nil && may {
+		if len(homes) > 1 && err == nil && allowed {
 			return tenant.Tenant{}, fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's, or name its home with --home-namespace", name, homes[0], homes[1], tenant.RecordName)
 		}
 	}
@@ -202,11 +202,11 @@ func Expired(ctx context.Context, c *cluster.Client) ([]tenant.Tenant, error) {
 	if err != nil {
 		return nil, err
 	}
-	over := map[string]bool{} // by home
+	ended := map[string]bool{} // by home
 	err = eachPeople(ctx, c, func(b *rbacv1.RoleBinding) {
 		var p people
 		p.add(b)
-		over[b.Namespace] = over[b.Namespace] || len(p.unread) > 0 || len(p.terms.Over(c.Now())) > 0 ||
+		ended[b.Namespace] = ended[b.Namespace] || len(p.unread) > 0 || len(p.terms.Over(c.Now())) > 0 ||
 			b.Name == rbac.MemberName && b.Annotations[tenant.AnnotationDisconnect] != ""
 	})
 	if err != nil {
@@ -214,7 +214,7 @@ func Expired(ctx context.Context, c *cluster.Client) ([]tenant.Tenant, error) {
 	}
 	var found []tenant.Tenant
 	for _, record := range records {
-		if !over[record.Namespace] {
+		if !ended[record.Namespace] {
 			continue
 		}
 		// The bindings alone say who is a member: an unreadable record is no reason to

@@ -241,9 +241,9 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 		if !known {
 			var kept []migrate.Kept
 			for j, secret := range secrets {
-				if there, found := read[secret.Key]; found { // otherwise it was deleted in the meantime
+				if copied, found := read[secret.Key]; found { // otherwise it was deleted in the meantime
 					secrets[j] = versions[secret.Key]
-					kept = append(kept, there)
+					kept = append(kept, copied)
 				}
 			}
 			standing = migrate.Compare(r, kept, m.moved())
@@ -261,16 +261,16 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 	return nil
 }
 
-// standing returns the earlier result for the i-th release of now, if the Secrets are the
+// standing returns the earlier result for the i-th release of current, if the Secrets are the
 // same. Whether all revisions were written matters to migrate.Compare only if none of the
 // Secrets is ours.
-func (m *Migration) standing(now *Migration, i int) (migrate.Standing, bool) {
-	if m == nil || !slices.Equal(m.Records, now.Records) || i >= len(m.Standings) || m.Releases[i].Name != now.Releases[i].Name {
+func (m *Migration) standing(current *Migration, i int) (migrate.Standing, bool) {
+	if m == nil || !slices.Equal(m.Records, current.Records) || i >= len(m.Standings) || m.Releases[i].Name != current.Releases[i].Name {
 		return migrate.Standing{}, false
 	}
 	r, s := m.Releases[i], m.Standings[i]
-	same := slices.Equal(m.helm[r.Namespace+"/"+r.Name], now.helm[r.Namespace+"/"+r.Name])
-	return s, same && (len(s.Ours) > 0 || m.moved() == now.moved())
+	same := slices.Equal(m.helm[r.Namespace+"/"+r.Name], current.helm[r.Namespace+"/"+r.Name])
+	return s, same && (len(s.Ours) > 0 || m.moved() == current.moved())
 }
 
 // moved reports whether all revisions were written. From then on Helm 3 may change and delete

@@ -31,8 +31,8 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 	case migration.State.Phase != tenant.PhaseVerified && migration.State.Phase != tenant.PhaseFinishing:
 		return nil, &StepError{m.Name, StepUnverified, errors.New("its releases are not all moved and verified yet")}
 	}
-	if gone := migration.unmoved(); len(gone) > 0 {
-		names := strings.Join(gone, ", ")
+	if missing := migration.unmoved(); len(missing) > 0 {
+		names := strings.Join(missing, ", ")
 		if err := m.Accepted.unless(RiskMissingReleases, "Helm 3 has no record of %s: either it was uninstalled since, or no helm would manage its objects", names); err != nil {
 			return nil, err
 		}
@@ -77,7 +77,7 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 // those among them that can't move: another Tiller may have written them after the others
 // moved. Releases that were deleted under Tiller have no objects, and do not count.
 func (m *Migration) unmoved() []string {
-	var gone []string
+	var missing []string
 	moves := map[string]bool{}
 	for i, r := range m.Releases {
 		moves[r.Name] = true
@@ -85,9 +85,9 @@ func (m *Migration) unmoved() []string {
 		switch {
 		case standing.None() && r.Newest().Status == release3.StatusUninstalled:
 		case standing.None():
-			gone = append(gone, where)
+			missing = append(missing, where)
 		case standing.Lost(r):
-			gone = append(gone, fmt.Sprintf("revision %d of %s", r.Newest().Version, where))
+			missing = append(missing, fmt.Sprintf("revision %d of %s", r.Newest().Version, where))
 		}
 	}
 	var all []release.Revision
@@ -96,10 +96,10 @@ func (m *Migration) unmoved() []string {
 	}
 	for _, r := range release.Latest(all) {
 		if !moves[r.Release] && !release.Gone(r.Status) {
-			gone = append(gone, cmp.Or(r.Release, "a record without a release's name"))
+			missing = append(missing, cmp.Or(r.Release, "a record without a release's name"))
 		}
 	}
-	return gone
+	return missing
 }
 
 // Abort goes back to Tiller: it removes the rights to use Helm 3, backs up and removes

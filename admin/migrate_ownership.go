@@ -78,8 +78,8 @@ func (m *Migrate) setMovedOwnership(ctx context.Context, migration *Migration) e
 	}
 	left, err := m.setOwnership(ctx, migration.Tenant, held)
 	if left > 0 && err == nil {
-		again := command.Tenant("migrate", m.Name, "--stamp")
-		m.Event(Event{Text: fmt.Sprintf("helm uninstall leaves objects named above (%d). Once the reasons are gone, repair them with", left), Command: &again})
+		repair := command.Tenant("migrate", m.Name, "--stamp")
+		m.Event(Event{Text: fmt.Sprintf("helm uninstall leaves objects named above (%d). Once the reasons are gone, repair them with", left), Command: &repair})
 	}
 	if err != nil {
 		return err

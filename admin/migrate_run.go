@@ -199,8 +199,8 @@ func (m *Migrate) NoteWork(migration *Migration) {
 			m.say("Note: release %s was installed again by Helm 3 in namespace %s: that one stays, and Tiller lists its own, too", r.Name, r.Namespace)
 		case standing.None() && migration.State.Converted && migration.State.Phase != tenant.PhaseAborting:
 			m.say("Note: release %s was uninstalled by Helm 3; Tiller lists it as it was", r.Name)
-			again := command.Release(m.Name, r.Name, []string{"rollback"}, strconv.Itoa(r.Newest().Version))
-			m.Event(Event{Text: "  install it again with", Command: &again})
+			reinstall := command.Release(m.Name, r.Name, []string{"rollback"}, strconv.Itoa(r.Newest().Version))
+			m.Event(Event{Text: "  install it again with", Command: &reinstall})
 		case len(standing.Later) > 0:
 			m.say("Note: release %s: its objects stay as Helm 3 left them at revision %d; Tiller knows it as of revision %d", r.Name, slices.Max(standing.Later), r.Newest().Version)
 		case len(standing.Changed) > 0:

@@ -36,8 +36,8 @@ func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration)
 	}
 	// The releases are verified as the deployer.
 	impersonate := deployerImpersonation(m.Tenant)
-	may, err := c.May(ctx, impersonate)
-	if err == nil && !may {
+	allowed, err := c.May(ctx, impersonate)
+	if err == nil && !allowed {
 		missing = append(missing, impersonate)
 	}
 	if err == nil && len(missing) > 0 {
@@ -79,15 +79,15 @@ func setState(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to 
 		if record == nil {
 			return nil, &NoTenantError{Name: t.Name, Where: c.Where()}
 		}
-		now, err := cluster.MigrationOf(record)
+		current, err := cluster.MigrationOf(record)
 		if err != nil {
 			return nil, err
 		}
-		if !isState(now, from) && !isState(now, to) && !beyond(now, to) {
-			if now == nil {
+		if !isState(current, from) && !isState(current, to) && !beyond(current, to) {
+			if current == nil {
 				return nil, ErrEnded
 			}
-			return nil, &MigratingError{t.Name, *now}
+			return nil, &MigratingError{t.Name, *current}
 		}
 		prepared := &Prepared{Tenant: t, Existed: true, live: live}
 		value := ""
@@ -96,7 +96,7 @@ func setState(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to 
 				return nil, err
 			}
 		}
-		if isState(now, from) { // otherwise another admin made the step
+		if isState(current, from) { // otherwise another admin made the step
 			prepared.Plan.Edit(record, cluster.PhaseNamespaces, withAnnotation(tenant.AnnotationMigration, value))
 		}
 		if deployment := live.Get(tillerKey(t.Home())); deployment != nil && replicas != nil {
@@ -174,15 +174,15 @@ func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenan
 		if record == nil {
 			return nil, ErrEnded
 		}
-		now, err := cluster.MigrationOf(record)
+		current, err := cluster.MigrationOf(record)
 		expected := &tenant.Migration{Phase: phase}
 		switch {
 		case err != nil:
 			return nil, err
-		case now == nil:
+		case current == nil:
 			return nil, ErrEnded
-		case !isState(now, expected) && !beyond(now, expected):
-			return nil, &MigratingError{m.Tenant.Name, *now}
+		case !isState(current, expected) && !beyond(current, expected):
+			return nil, &MigratingError{m.Tenant.Name, *current}
 		}
 		return prepared, nil
 	}, onChange)
@@ -217,15 +217,15 @@ func removeRecords(ctx context.Context, c *cluster.Client, migration *Migration,
 // backed up, and no others are removed.
 func removeAll(ctx context.Context, c *cluster.Client, migration *Migration, phase tenant.Phase, records func(*Migration) []cluster.Stored, onChange func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		now, err := ReadMigration(ctx, c, migration.Tenant.Name, migration.keep, migration)
+		current, err := ReadMigration(ctx, c, migration.Tenant.Name, migration.keep, migration)
 		if err != nil {
 			return nil, err
 		}
-		if err := now.in(phase); err != nil {
+		if err := current.in(phase); err != nil {
 			return nil, err
 		}
-		prepared := now.prepared()
-		return prepared, removeSaved(&prepared.Plan, records(now), records(migration), now.later)
+		prepared := current.prepared()
+		return prepared, removeSaved(&prepared.Plan, records(current), records(migration), current.later)
 	}, onChange)
 	return err
 }

@@ -101,18 +101,18 @@ func (w *helmRecords) full() bool {
 
 // readAgain reads the migration, and fails if its records must not be written any more.
 func (w *helmRecords) readAgain(ctx context.Context) error {
-	now, err := ReadMigration(ctx, w.client, w.migration.Tenant.Name, w.migration.keep, w.migration)
+	current, err := ReadMigration(ctx, w.client, w.migration.Tenant.Name, w.migration.keep, w.migration)
 	if err != nil {
 		return err
 	}
-	w.migration = now
+	w.migration = current
 	if w.done() {
 		return nil
 	}
-	if err := now.in(tenant.PhaseFrozen); err != nil {
+	if err := current.in(tenant.PhaseFrozen); err != nil {
 		return err
 	}
-	return now.Check()
+	return current.Check()
 }
 
 // done reports whether another admin has written all records.
@@ -144,7 +144,7 @@ func (w *helmRecords) flush(ctx context.Context) error {
 	first := true
 	_, err := Write(ctx, w.client, func(ctx context.Context) (*Prepared, error) {
 		prepared := w.migration.prepared()
-		still := func(*corev1.Secret) bool { return true }
+		wanted := func(*corev1.Secret) bool { return true }
 		if !first {
 			if err := w.readAgain(ctx); err != nil {
 				return nil, err
@@ -157,11 +157,11 @@ func (w *helmRecords) flush(ctx context.Context) error {
 					names[secret.Namespace+"/"+secret.Name] = !w.done()
 				}
 			}
-			still = func(secret *corev1.Secret) bool { return names[secret.Namespace+"/"+secret.Name] }
+			wanted = func(secret *corev1.Secret) bool { return names[secret.Namespace+"/"+secret.Name] }
 		}
 		first = false
 		for _, secret := range w.batch {
-			if still(secret) {
+			if wanted(secret) {
 				prepared.Plan.CreateSecret(secret)
 			}
 		}

@@ -272,8 +272,8 @@ func deployerImpersonation(t tenant.Tenant) cluster.Permission {
 // deployer.
 func checkImpersonation(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
 	impersonate := deployerImpersonation(t)
-	may, err := c.May(ctx, impersonate)
-	if err == nil && !may {
+	allowed, err := c.May(ctx, impersonate)
+	if err == nil && !allowed {
 		err = &DeniedError{[]cluster.Permission{impersonate}}
 	}
 	return err

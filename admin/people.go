@@ -93,11 +93,11 @@ func livePeople(live *cluster.Live, t tenant.Tenant) (found people, kept map[ten
 	kept = map[tenant.Relation]bool{}
 	for _, as := range tenant.Relations {
 		var binding rbacv1.RoleBinding
-		there, err := live.Into(peopleKey(t.Home(), as), &binding)
+		exists, err := live.Into(peopleKey(t.Home(), as), &binding)
 		if err != nil {
 			return found, kept, err
 		}
-		if there {
+		if exists {
 			found.add(&binding)
 			kept[as] = binding.Labels[tenant.LabelTenant] == t.Name
 		}
@@ -135,11 +135,11 @@ func settleTerms(objects []runtime.Object, live *cluster.Live, unread map[tenant
 		if index < 0 {
 			continue
 		}
-		have := live.Get(cluster.KeyOf(object))
+		current := live.Get(cluster.KeyOf(object))
 		switch {
 		case unread[tenant.Relations[index]] != nil:
 			delete(binding.Annotations, tenant.AnnotationTerms)
-		case have != nil && have.GetAnnotations()[tenant.AnnotationTerms] != "" && binding.Annotations[tenant.AnnotationTerms] == "":
+		case current != nil && current.GetAnnotations()[tenant.AnnotationTerms] != "" && binding.Annotations[tenant.AnnotationTerms] == "":
 			metav1.SetMetaDataAnnotation(&binding.ObjectMeta, tenant.AnnotationTerms, rails.Absent)
 		}
 	}
@@ -155,7 +155,7 @@ func (d *decision) settlePeople() error {
 	if d.squatted {
 		current, kept = people{}, nil // an untrusted author chose them
 	}
-	asked, over := d.request.Tenant.Current(d.facts.now)
+	asked, ended := d.request.Tenant.Current(d.facts.now)
 	if d.request.Exact {
 		d.tenant.Temporary = nil
 		for _, as := range tenant.Relations {
@@ -166,7 +166,7 @@ func (d *decision) settlePeople() error {
 			d.tenant.SetPeople(as, asked.People(as))
 			d.tenant.Temporary = append(d.tenant.Temporary, asked.Temporary.As(as)...)
 		}
-		d.noteChanged(current, over)
+		d.noteChanged(current, ended)
 	} else {
 		next := current.clone()
 		next.byRelation[tenant.RelationMember] = current.byRelation[tenant.RelationMember].With(d.request.Tenant.Members)
@@ -187,23 +187,23 @@ func (d *decision) settlePeople() error {
 	return nil
 }
 
-// noteChanged notes what a tenants file changes for the present subjects; over has the
+// noteChanged notes what a tenants file changes for the present subjects; ended has the
 // grants whose time has ended.
-func (d *decision) noteChanged(current people, over tenant.Terms) {
+func (d *decision) noteChanged(current people, ended tenant.Terms) {
 	for _, as := range tenant.Relations {
 		before, after := current.byRelation[as], d.tenant.People(as)
-		gone := before.Without(after)
+		removed := before.Without(after)
 		if as == tenant.RelationMember {
-			d.revoked = gone
+			d.revoked = removed
 		}
-		if len(gone) > 0 {
-			d.note("no longer %ss: %s", as, strings.Join(described(gone, current.terms.As(as)), ", "))
+		if len(removed) > 0 {
+			d.note("no longer %ss: %s", as, strings.Join(described(removed, current.terms.As(as)), ", "))
 			if as != tenant.RelationOwner && len(current.byRelation[tenant.RelationOwner]) > 0 {
 				d.note("those whom the tenant's owners let in as %ss are removed as well, since the file does not name them; with membersFrom: owners, apply leaves them alone", as)
 			}
 		}
-		if over := over.As(as); len(over) > 0 {
-			d.note("over according to the file, and not granted: %s", strings.Join(described(over.Subjects(), over), ", "))
+		if ended := ended.As(as); len(ended) > 0 {
+			d.note("over according to the file, and not granted: %s", strings.Join(described(ended.Subjects(), ended), ", "))
 		}
 		var forGood, forATime tenant.Members
 		for _, s := range before {
@@ -232,8 +232,8 @@ func (d *decision) noteTerms(current people) {
 	for _, as := range slices.Sorted(maps.Keys(current.unread)) {
 		d.note("until when %ss were let in can't be read, and stays as it is: %v", as, current.unread[as])
 	}
-	if over := current.terms.Over(d.facts.now); len(over) > 0 {
-		d.note("over, and still in force until a revoke --expired: %s", strings.Join(described(over.Subjects(), over), ", "))
+	if ended := current.terms.Over(d.facts.now); len(ended) > 0 {
+		d.note("over, and still in force until a revoke --expired: %s", strings.Join(described(ended.Subjects(), ended), ", "))
 	}
 	var limited tenant.Members
 	for _, s := range d.request.Tenant.Members {

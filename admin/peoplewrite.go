@@ -155,9 +155,9 @@ func (p *peopleChange) wanted(ctx context.Context, c *cluster.Client, live *clus
 	switch p.needed {
 	case tenant.RelationReader:
 		// They exist in a tenant with owners, who may only write the binding.
-		if may, err := c.May(ctx, cluster.Permission{Verb: "update", Group: rbacv1.GroupName, Resource: "roles", Name: rbac.ReaderName, Namespace: t.Home()}); err != nil {
+		if allowed, err := c.May(ctx, cluster.Permission{Verb: "update", Group: rbacv1.GroupName, Resource: "roles", Name: rbac.ReaderName, Namespace: t.Home()}); err != nil {
 			return nil, err
-		} else if may || !t.ReadersKept {
+		} else if allowed || !t.ReadersKept {
 			wanted, created[peopleKey(t.Home(), tenant.RelationReader)] = readerObjects(t), true
 		}
 	case tenant.RelationOwner:

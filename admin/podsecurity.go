@@ -168,11 +168,11 @@ func (d *decision) checkViolations() error {
 // noteWarned notes the API server's warnings that are no violations: an admission webhook or
 // policy may warn about any change of a namespace.
 func (d *decision) noteWarned(tighter tightening, warned []string) {
-	const most = 5
-	for _, warning := range warned[:min(len(warned), most)] {
+	const limit = 5
+	for _, warning := range warned[:min(len(warned), limit)] {
 		d.note("the API server warned of podSecurity: %s of namespace %q: %s", tighter.level, tighter.namespace, warning)
 	}
-	if more := len(warned) - most; more > 0 {
+	if more := len(warned) - limit; more > 0 {
 		d.note("the API server warned %s of podSecurity: %s of namespace %q", visible.Counted(more, "more time"), tighter.level, tighter.namespace)
 	}
 }

@@ -85,12 +85,12 @@ func PrepareAll(ctx context.Context, c *cluster.Client, requests []Request) ([]O
 			if err := sleep(ctx, pause()); err != nil {
 				return nil, err
 			}
-			again, err := prepareOnce(ctx, c, requests[i:i+1])
+			single, err := prepareOnce(ctx, c, requests[i:i+1])
 			if err != nil {
 				outcomes[i].Err = err
 				break
 			}
-			outcomes[i] = again[0]
+			outcomes[i] = single[0]
 		}
 	}
 	return outcomes, err

@@ -152,17 +152,17 @@ func quotaNotes(r tenant.Rails) []string {
 	if r.Limits != nil {
 		limits = *r.Limits
 	}
-	has := func(name string, values ...map[string]string) bool {
+	isSet := func(name string, values ...map[string]string) bool {
 		return slices.ContainsFunc(values, func(m map[string]string) bool { return m[name] != "" })
 	}
 	var lacking []string
 	for _, name := range []string{"cpu", "memory", "ephemeral-storage"} {
 		_, plain := r.Quota[name]
 		_, requests := r.Quota["requests."+name]
-		if (plain || requests) && !has(name, limits.DefaultRequest, limits.Default, limits.Max) {
+		if (plain || requests) && !isSet(name, limits.DefaultRequest, limits.Default, limits.Max) {
 			lacking = append(lacking, "limits.defaultRequest."+name)
 		}
-		if _, limited := r.Quota["limits."+name]; limited && !has(name, limits.Default, limits.Max) {
+		if _, limited := r.Quota["limits."+name]; limited && !isSet(name, limits.Default, limits.Max) {
 			lacking = append(lacking, "limits.default."+name)
 		}
 	}

@@ -31,7 +31,7 @@ func refuse(errs ...error) error {
 	var reasons Refusals
 	for _, err := range errs {
 		for _, reason := range ReasonsOf(err) {
-			if !slices.ContainsFunc(reasons, func(said error) bool { return said.Error() == reason.Error() }) {
+			if !slices.ContainsFunc(reasons, func(known error) bool { return known.Error() == reason.Error() }) {
 				reasons = append(reasons, reason)
 			}
 		}

@@ -104,16 +104,16 @@ func restoredFluxAccount(live *cluster.Live, t tenant.Tenant) (string, error) {
 		if _, err := live.Into(cluster.Key{Kind: "RoleBinding", Namespace: ns, Name: rbac.DeployerBinding(t.Name, t.Role)}, &binding); err != nil {
 			return "", err
 		}
-		var own []string
+		var accounts []string
 		for _, s := range binding.Subjects {
 			if s.Kind == rbacv1.ServiceAccountKind && s.Namespace == ns {
-				own = append(own, s.Name)
+				accounts = append(accounts, s.Name)
 			}
 		}
-		if len(own) != 1 || account != "" && own[0] != account || tenant.CheckFluxAccount(own[0]) != nil {
+		if len(accounts) != 1 || account != "" && accounts[0] != account || tenant.CheckFluxAccount(accounts[0]) != nil {
 			return "", nil
 		}
-		account = own[0]
+		account = accounts[0]
 	}
 	return account, nil
 }

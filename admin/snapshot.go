@@ -148,11 +148,11 @@ func (t *taking) reaching() []reading {
 	}
 	for _, kind := range []string{"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"} {
 		readings = append(readings, reading{strings.ToLower(kind) + "s", "who reaches a deployer", func(ctx context.Context) error {
-			var own audit.Snapshot // a snapshot for this list, so that the large lists do not wait for a lock
-			err := readRBAC(ctx, t.client, kind, "", &own)
+			var part audit.Snapshot // a snapshot for this list, so that the large lists do not wait for a lock
+			err := readRBAC(ctx, t.client, kind, "", &part)
 			t.locked(func() {
 				s := &t.snapshot
-				s.Roles, s.Bindings = append(s.Roles, own.Roles...), append(s.Bindings, own.Bindings...)
+				s.Roles, s.Bindings = append(s.Roles, part.Roles...), append(s.Bindings, part.Bindings...)
 			})
 			return err
 		}})

@@ -54,17 +54,17 @@ func (t *taking) readSecrets(ctx context.Context) error {
 // the releases. Records of older revisions contain values as well, and only their names
 // are read. It runs after it is known where helm stores records.
 func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
-	var own audit.Snapshot
+	var part audit.Snapshot
 	err := t.client.EachPlaced(ctx, storage, t.stores(), func(key cluster.Key) {
-		own.RecordNames = append(own.RecordNames, audit.ObjectRef(key))
+		part.RecordNames = append(part.RecordNames, audit.ObjectRef(key))
 	}, func(d cluster.Placed) {
-		own.Releases = append(own.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: audit.ObjectRef(d.Record), Tried: d.Tried, ClusterObjects: d.ClusterObjects})
+		part.Releases = append(part.Releases, audit.Release{Home: d.Home, Name: d.Name, Namespace: d.Namespace, Record: audit.ObjectRef(d.Record), Tried: d.Tried, ClusterObjects: d.ClusterObjects})
 	}, func(key cluster.Key, err error) {
-		own.Releases = append(own.Releases, audit.Release{Home: key.Namespace, Record: audit.ObjectRef(key), Problem: err.Error()})
+		part.Releases = append(part.Releases, audit.Release{Home: key.Namespace, Record: audit.ObjectRef(key), Problem: err.Error()})
 	})
 	t.locked(func() {
-		t.snapshot.RecordNames = append(t.snapshot.RecordNames, own.RecordNames...)
-		t.snapshot.Releases = append(t.snapshot.Releases, own.Releases...)
+		t.snapshot.RecordNames = append(t.snapshot.RecordNames, part.RecordNames...)
+		t.snapshot.Releases = append(t.snapshot.Releases, part.Releases...)
 	})
 	return err
 }
@@ -86,22 +86,22 @@ func (t *taking) stores() func(namespace string) bool {
 	if len(t.snapshot.Namespaces) == 0 {
 		return func(string) bool { return true }
 	}
-	where := map[string]bool{}
+	namespaces := map[string]bool{}
 	for _, w := range t.snapshot.Workloads {
-		where[w.Namespace] = where[w.Namespace] || w.Template != nil
+		namespaces[w.Namespace] = namespaces[w.Namespace] || w.Template != nil
 	}
 	for _, pod := range t.snapshot.Pods {
-		where[pod.Namespace] = where[pod.Namespace] || pod.Spec != nil
+		namespaces[pod.Namespace] = namespaces[pod.Namespace] || pod.Spec != nil
 	}
 	for _, ns := range t.snapshot.Namespaces {
 		switch {
 		case t.homes.TenantOf(ns.Name) != "":
-			where[ns.Name] = true
+			namespaces[ns.Name] = true
 		case ns.Labels[tenant.LabelTenant] != "":
-			where[ns.Name] = false
+			namespaces[ns.Name] = false
 		}
 	}
-	return func(namespace string) bool { return where[namespace] }
+	return func(namespace string) bool { return namespaces[namespace] }
 }
 
 func (t *taking) readPods(ctx context.Context) error {

@@ -253,14 +253,14 @@ func (s *Split) restoredState(ctx context.Context, tenants []tenant.Tenant, sinc
 		if err != nil {
 			return nil, err
 		}
-		own := map[string]bool{}
+		changed := map[string]bool{}
 		for key, record := range copies {
 			state.Releases[record.Release] = t.Name
 			original, found := originals[cluster.Key{Kind: strings.ToLower(string(state.Storage)), Name: key.Name}]
-			own[record.Release] = own[record.Release] || !found || original.packed != record.packed
+			changed[record.Release] = changed[record.Release] || !found || original.packed != record.packed
 		}
 		for _, record := range copies {
-			if own[record.Release] {
+			if changed[record.Release] {
 				delete(state.Releases, record.Release)
 			} else {
 				state.Copies[record.Release] = ""

@@ -164,13 +164,13 @@ func (e *SplitEnd) changed() []string {
 	if e.State.Phase != tenant.PhaseVerified {
 		return nil
 	}
-	now := map[string][]cluster.Stored{}
+	current := map[string][]cluster.Stored{}
 	for _, record := range e.Moved {
-		now[record.Release] = append(now[record.Release], record)
+		current[record.Release] = append(current[record.Release], record)
 	}
 	var changed []string
-	for _, name := range slices.Sorted(maps.Keys(now)) {
-		if digestOf(now[name]) != e.State.Copies[name] {
+	for _, name := range slices.Sorted(maps.Keys(current)) {
+		if digestOf(current[name]) != e.State.Copies[name] {
 			changed = append(changed, name)
 		}
 	}
@@ -267,18 +267,18 @@ func (s *Split) canAbort(e *SplitEnd, err error) error {
 // removeRecords removes records that are backed up, as they are read now.
 func (s *Split) removeRecords(ctx context.Context, saved func([]cluster.Stored) bool, records func(*SplitEnd) []cluster.Stored) error {
 	_, err := Write(ctx, s.Client, func(ctx context.Context) (*Prepared, error) {
-		now, err := s.readEnd(ctx)
+		current, err := s.readEnd(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if now.State.Phase != tenant.PhaseFinishing && now.State.Phase != tenant.PhaseAborting {
-			return nil, &SplittingError{s.From, now.State}
+		if current.State.Phase != tenant.PhaseFinishing && current.State.Phase != tenant.PhaseAborting {
+			return nil, &SplittingError{s.From, current.State}
 		}
-		if !saved(records(now)) {
+		if !saved(records(current)) {
 			return nil, errors.New("records were written after the backup: the same command again backs them up")
 		}
 		prepared := &Prepared{live: cluster.NewLive()}
-		for _, record := range records(now) {
+		for _, record := range records(current) {
 			prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
 		}
 		return prepared, nil

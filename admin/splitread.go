@@ -133,9 +133,9 @@ func (p *SplitPlan) checkState() error {
 	}
 	mapping := p.mapping()
 	for _, name := range slices.Sorted(maps.Keys(p.State.Releases)) {
-		was, now := p.State.Releases[name], mapping[name]
-		if now != was && slices.ContainsFunc(p.Releases, func(r SplitRelease) bool { return r.Name == name }) {
-			return fmt.Errorf("the split began with release %q going to tenant %q, and not to %q: use the same file and --leave, or go back first", name, was, now)
+		was, current := p.State.Releases[name], mapping[name]
+		if current != was && slices.ContainsFunc(p.Releases, func(r SplitRelease) bool { return r.Name == name }) {
+			return fmt.Errorf("the split began with release %q going to tenant %q, and not to %q: use the same file and --leave, or go back first", name, was, current)
 		}
 	}
 	return nil

@@ -124,7 +124,7 @@ func (s *Split) waitUntilStopped(ctx context.Context) error {
 // pods as its workloads ask for; before that helm does not find it. It ends with a
 // *cluster.NotReadyError after the timeout.
 func (s *Split) waitUntilStarted(ctx context.Context) error {
-	said, wanted := "its status is not known yet", -1
+	status, wanted := "its status is not known yet", -1
 	err := wait.PollUntilContextTimeout(ctx, time.Second/2, s.Timeout, true, func(ctx context.Context) (bool, error) {
 		var ready int
 		var err error
@@ -140,14 +140,14 @@ func (s *Split) waitUntilStarted(ctx context.Context) error {
 		case err != nil || ready >= wanted:
 			return err == nil, err
 		}
-		if sentence := fmt.Sprintf("%d of %d pods ready", ready, wanted); sentence != said {
-			said = sentence
-			s.say("Tiller: %s", said)
+		if sentence := fmt.Sprintf("%d of %d pods ready", ready, wanted); sentence != status {
+			status = sentence
+			s.say("Tiller: %s", status)
 		}
 		return false, nil
 	})
 	if wait.Interrupted(err) {
-		return &cluster.NotReadyError{Home: s.From, Sentence: said, Err: err}
+		return &cluster.NotReadyError{Home: s.From, Sentence: status, Err: err}
 	}
 	return err
 }

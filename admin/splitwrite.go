@@ -32,7 +32,7 @@ func splitObject(from string, state tenant.Split) (*corev1.ConfigMap, error) {
 // It returns a *SplittingError or ErrEnded if another admin moved it elsewhere.
 func setSplit(ctx context.Context, c *cluster.Client, from string, was, next *tenant.Split, onChange func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		object, now, err := readSplitState(ctx, c, from)
+		object, state, err := readSplitState(ctx, c, from)
 		if err != nil {
 			return nil, err
 		}
@@ -43,14 +43,14 @@ func setSplit(ctx context.Context, c *cluster.Client, from string, was, next *te
 			return s.Phase
 		}
 		switch {
-		case was == nil && now != nil && !maps.Equal(now.Releases, next.Releases):
-			return nil, &SplittingError{from, *now} // another admin began with another file
-		case phase(now) == phase(next) && phase(now) != phase(was):
+		case was == nil && state != nil && !maps.Equal(state.Releases, next.Releases):
+			return nil, &SplittingError{from, *state} // another admin began with another file
+		case phase(state) == phase(next) && phase(state) != phase(was):
 			return &Prepared{live: cluster.NewLive()}, nil // another admin made this step
-		case phase(now) != phase(was) && now == nil:
+		case phase(state) != phase(was) && state == nil:
 			return nil, ErrEnded
-		case phase(now) != phase(was):
-			return nil, &SplittingError{from, *now}
+		case phase(state) != phase(was):
+			return nil, &SplittingError{from, *state}
 		}
 		prepared := &Prepared{live: cluster.NewLive()}
 		switch {
@@ -121,15 +121,15 @@ func (s *Split) scale(ctx context.Context, replicas map[string]int32) error {
 			return nil, err
 		}
 		prepared := &Prepared{live: cluster.NewLive()}
-		there := map[string]bool{}
+		known := map[string]bool{}
 		for _, t := range found.tillers {
-			there[t.String()] = true
+			known[t.String()] = true
 			if slices.Contains(tenant.ScalableKinds, t.object.GetKind()) {
 				prepared.Plan.Edit(t.object, cluster.PhaseWorkload, withReplicas(replicas[t.String()]))
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(replicas)) {
-			if !there[name] {
+			if !known[name] {
 				s.say("Note: %s, which ran the Tiller in namespace %s, is gone", name, s.From)
 			}
 		}

@@ -283,9 +283,9 @@ func (t *chartTrial) readQuotas(ctx context.Context) (read quotasRead) {
 // served yet: whether the deployer may create it, and whether it matches its definition.
 func (t *chartTrial) custom(ctx context.Context, o preflight.Object) ([]preflight.Finding, error) {
 	needed := t.plan.Resource(o)
-	may, err := t.deployer.May(ctx, cluster.Permission{Verb: "create", Group: needed.Group, Resource: needed.Resource, Namespace: o.GetNamespace()})
+	allowed, err := t.deployer.May(ctx, cluster.Permission{Verb: "create", Group: needed.Group, Resource: needed.Resource, Namespace: o.GetNamespace()})
 	if err != nil {
 		return nil, err
 	}
-	return t.question.JudgeCustom(t.plan, o, may), nil
+	return t.question.JudgeCustom(t.plan, o, allowed), nil
 }

@@ -121,10 +121,10 @@ func (a *auditor) findAccess() {
 // rights and rights in a namespace together: impersonating a group also needs a service account
 // or user, and constrained impersonation also needs a right for the requests made.
 func (a *auditor) mixedImpersonators() []Subject {
-	may := func(g grant) bool { return g.rules.acts(impersonatesBy, true) }
+	impersonates := func(g grant) bool { return g.rules.acts(impersonatesBy, true) }
 	var found []Subject
 	for s, grants := range a.rights.bySubject {
-		if !slices.ContainsFunc(grants, may) {
+		if !slices.ContainsFunc(grants, impersonates) {
 			continue
 		}
 		for _, subject := range identityOf(s) {

@@ -20,10 +20,10 @@ func differences(template, pod corev1.PodSpec) []string {
 	}
 	check("ephemeral containers", len(pod.EphemeralContainers) == 0)
 	for part, lists := range map[string][2][]corev1.Container{"containers": {template.Containers, pod.Containers}, "init containers": {template.InitContainers, pod.InitContainers}} {
-		containers, has := lists[0], lists[1]
-		check(part, len(containers) == len(has))
-		for i := range min(len(containers), len(has)) {
-			want, current := containers[i], has[i]
+		containers, running := lists[0], lists[1]
+		check(part, len(containers) == len(running))
+		for i := range min(len(containers), len(running)) {
+			want, current := containers[i], running[i]
 			check("image "+current.Image, want.Image == current.Image)
 			check("command", slices.Equal(want.Command, current.Command) && slices.Equal(want.Args, current.Args) && want.WorkingDir == current.WorkingDir)
 			check("lifecycle", equality.Semantic.DeepEqual(want.Lifecycle, current.Lifecycle))
@@ -74,11 +74,11 @@ func sameMounts(template corev1.PodSpec, want corev1.Container, pod corev1.PodSp
 		if slices.ContainsFunc(want.VolumeMounts, func(w corev1.VolumeMount) bool { return equality.Semantic.DeepEqual(m, w) }) {
 			return false
 		}
-		at := path.Clean(m.MountPath)
+		folder := path.Clean(m.MountPath)
 		switch {
-		case !strings.HasPrefix(at, tokensPath):
+		case !strings.HasPrefix(folder, tokensPath):
 			return true
-		case at != accountPath && !strings.HasPrefix(at, accountPath+"/"):
+		case folder != accountPath && !strings.HasPrefix(folder, accountPath+"/"):
 			return false
 		}
 		v := volumeOf(pod, m.Name)
@@ -120,8 +120,8 @@ func sameEnvironment(want, current corev1.Container) bool {
 	return equality.Semantic.DeepEqual(want.EnvFrom, current.EnvFrom) && !slices.ContainsFunc(current.Env, more) &&
 		!slices.ContainsFunc(want.Env, func(e corev1.EnvVar) bool {
 			last, _ := lastOf(want.Env, e.Name)
-			has, is := lastOf(current.Env, e.Name)
-			return !is || !equality.Semantic.DeepEqual(last, has)
+			value, found := lastOf(current.Env, e.Name)
+			return !found || !equality.Semantic.DeepEqual(last, value)
 		})
 }
 

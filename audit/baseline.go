@@ -94,14 +94,14 @@ func (b *Baseline) compare(r *Report, all []Finding, o Options) {
 	if len(r.Unseen) > 0 {
 		return
 	}
-	now := map[string]bool{}
+	current := map[string]bool{}
 	for _, f := range all {
-		now[f.Fingerprint()] = true
+		current[f.Fingerprint()] = true
 	}
 	for _, f := range b.findings {
 		asked := len(f.Tenants) == 0 && (f.Home == "" || o.asks("")) || slices.ContainsFunc(f.Tenants, o.asks)
-		if !now[f.Fingerprint] && asked {
-			now[f.Fingerprint] = true // once
+		if !current[f.Fingerprint] && asked {
+			current[f.Fingerprint] = true // once
 			r.Gone = append(r.Gone, Gone{f.ID, f.Severity, f.Tenants, f.Subject, f.Text})
 		}
 	}

@@ -221,11 +221,11 @@ func (x *rights) bootstraps(server Server) bool {
 				continue
 			}
 			all := identity{s, Group(groupBootstrappers), Group(groupAuthenticated)}
-			may := func(resource string, names ...string) bool {
+			creates := func(resource string, names ...string) bool {
 				_, found := x.find(all, Ask{Verb: "create", Group: certificatesGroup, Resource: resource, Names: names}, nil)
 				return found
 			}
-			found = found || may("certificatesigningrequests") && may("certificatesigningrequests/nodeclient", "")
+			found = found || creates("certificatesigningrequests") && creates("certificatesigningrequests/nodeclient", "")
 		}
 		x.bootstrap = &found
 	}

@@ -202,7 +202,7 @@ func (a *auditor) checkPlaced(d *deployer) {
 	home := d.target.Home
 	for _, w := range a.workloads[home] {
 		if w == d.tiller || cmp.Or(w.Account, "default") != d.target.Account || w.OfPod != "" ||
-			slices.ContainsFunc(a.pods[home], func(pod Pod) bool { return made(w, pod) && cmp.Or(pod.Account, "default") == d.target.Account }) {
+			slices.ContainsFunc(a.pods[home], func(pod Pod) bool { return created(w, pod) && cmp.Or(pod.Account, "default") == d.target.Account }) {
 			continue
 		}
 		if d.tiller != nil && w.isSetOf(d.tiller) && w.Template != nil && recognise.HasLabels(w.Template.Labels) {

@@ -21,8 +21,8 @@ const (
 func (x *rights) redefine(somebody Subject) []Need {
 	var needs []Need
 	for _, lender := range lenders {
-		own := slices.Contains(lender.homes, somebody.Namespace) || slices.Contains(lender.homes, somebody.AccountsOf())
-		if lender.span == aside || own || !slices.Contains(x.served, lender.group) {
+		controllers := slices.Contains(lender.homes, somebody.Namespace) || slices.Contains(lender.homes, somebody.AccountsOf())
+		if lender.span == aside || controllers || !slices.Contains(x.served, lender.group) {
 			continue
 		}
 		var names []string

@@ -86,8 +86,8 @@ func (a *auditor) usersOf(r *Record, account Subject) []use {
 	path := Path{Name: "use " + account.String(), Any: a.beAccount(account, true)}
 	var found []use
 	for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[account.Namespace]), compareSubjects) {
-		own := s.Kind == rbacv1.ServiceAccountKind && slices.Contains(r.Tenant.Namespaces, s.Namespace)
-		if s == (Subject{}) || own || d != nil && (d.isOwn(s) || slices.Contains(d.members, s)) {
+		ours := s.Kind == rbacv1.ServiceAccountKind && slices.Contains(r.Tenant.Namespaces, s.Namespace)
+		if s == (Subject{}) || ours || d != nil && (d.isOwn(s) || slices.Contains(d.members, s)) {
 			continue
 		}
 		steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool {

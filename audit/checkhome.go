@@ -238,12 +238,12 @@ func (a *auditor) checkNamespaces(r *Record) {
 				if s == Account(r.Namespace, tenant.ReaderAccount) {
 					continue // reported as rights of the readers' account
 				}
-				own := s.Kind == rbacv1.ServiceAccountKind && slices.Contains(t.Namespaces, s.Namespace) || slices.Contains(t.Namespaces, s.AccountsOf())
+				tenants := s.Kind == rbacv1.ServiceAccountKind && slices.Contains(t.Namespaces, s.Namespace) || slices.Contains(t.Namespaces, s.AccountsOf())
 				if s == (Subject{}) || a.isDeployerIn(s, ns) {
 					continue
 				}
 				more := a.outgrows(t, rules.rules)
-				if own && more == "" {
+				if tenants && more == "" {
 					continue
 				}
 				if other := a.deployerOf(s); other != nil && other.record != nil {

@@ -77,8 +77,8 @@ func (a *auditor) namedNamespaces(s Subject) []string {
 // the same, for which the role is reported.
 func (a *auditor) outgrows(t tenant.Tenant, rules []rbacv1.PolicyRule) string {
 	var role []rbacv1.PolicyRule
-	if own := a.clusterRoles[t.Role]; own != nil {
-		role = own.Rules
+	if live := a.clusterRoles[t.Role]; live != nil {
+		role = live.Rules
 	}
 	var allowed []string
 	if writes := rbac.WritesNamespaces(rules); len(writes) > 0 && len(rbac.WritesNamespaces(role)) == 0 {

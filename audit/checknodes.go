@@ -159,8 +159,8 @@ func (a *auditor) checkNodes() {
 		f, severity := Finding{Subject: "namespace " + namespace}, Severity("")
 		for i, taker := range takers[namespace] {
 			names, severity, open = append(names, taker.subject.String()), cmp.Or(severity, everybodyIs(taker.subject)), append(open, taker.by)
-			const most = 5
-			if i < most {
+			const limit = 5
+			if i < limit {
 				f.Chains = append(f.Chains, taker.by.chains(taker.subject)...)
 			}
 		}

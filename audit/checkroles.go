@@ -161,16 +161,16 @@ func (a *auditor) checkMade(role *Role, tenants []string, user *Record) {
 // otherRole returns the commands that give tenants another role, without the rights that
 // the finding reports.
 func otherRole(role string, users []*Record) command.Fix {
-	const most = 20
+	const limit = 20
 	instead := rbac.MadeRole(role)
 	if instead == role {
 		return users[0].init() // creates the role again
 	}
 	var fix command.Fix
-	for _, r := range users[:min(len(users), most)] {
+	for _, r := range users[:min(len(users), limit)] {
 		fix = fix.Then(command.Run(command.Tenant("init", r.Tenant.Name, "--role="+instead)))
 	}
-	if len(users) > most {
+	if len(users) > limit {
 		fix = fix.With("the like for the other tenants of the role")
 	}
 	return fix

@@ -111,7 +111,9 @@ func (a *auditor) findTillers() map[string][]*Workload {
 	}
 	for namespace, pods := range a.pods {
 		for _, pod := range pods {
-			if pod.Spec == nil || slices.ContainsFunc(tillers[namespace], func(w *Workload) bool { return made(w, pod) && accountName(w.Template.Spec) == accountName(*pod.Spec) }) {
+			if pod.Spec == nil || slices.ContainsFunc(tillers[namespace], func(w *Workload) bool {
+				return created(w, pod) && accountName(w.Template.Spec) == accountName(*pod.Spec)
+			}) {
 				continue
 			}
 			owner := cmp.Or(pod.Owner, ObjectRef{"Pod", namespace, pod.Name})
@@ -144,7 +146,7 @@ func (w *Workload) isSetOf(maker *Workload) bool {
 // than the Deployment's.
 func (a *auditor) runsOther(set, maker *Workload, such func(Pod) bool) bool {
 	return slices.ContainsFunc(a.pods[set.Namespace], func(pod Pod) bool {
-		return made(set, pod) && cmp.Or(pod.Account, "default") != accountName(maker.Template.Spec) && such(pod)
+		return created(set, pod) && cmp.Or(pod.Account, "default") != accountName(maker.Template.Spec) && such(pod)
 	})
 }
 

@@ -168,11 +168,11 @@ func narrow(name string) command.Fix {
 
 // shortened lists the first of many names.
 func shortened(names []string) string {
-	const most = 4
-	if len(names) <= most {
+	const limit = 4
+	if len(names) <= limit {
 		return visible.List(names)
 	}
-	return fmt.Sprintf("%s and %d more", visible.List(names[:most]), len(names)-most)
+	return fmt.Sprintf("%s and %d more", visible.List(names[:limit]), len(names)-limit)
 }
 
 // prune returns the command that also removes what the tenant's record does not list.

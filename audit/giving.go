@@ -109,9 +109,9 @@ func (x *rights) leadingActs(in leading) []act {
 	for _, path := range append(paths, borrowing, bare.redefining(Subject{})) {
 		for _, need := range path.Any {
 			for _, ask := range need {
-				it := act{ask.Verb, ask.Group, ask.Resource}
-				if (in.cluster || ask.Namespace != "" || ask.AnyNamespace && path.ID == borrowing.ID) && !slices.Contains(acts, it) {
-					acts = append(acts, it)
+				wanted := act{ask.Verb, ask.Group, ask.Resource}
+				if (in.cluster || ask.Namespace != "" || ask.AnyNamespace && path.ID == borrowing.ID) && !slices.Contains(acts, wanted) {
+					acts = append(acts, wanted)
 				}
 			}
 		}
@@ -148,7 +148,7 @@ func (p pather) writeRoles() []Need {
 		for _, named := range named(slices.Compact(names)) {
 			for _, verb := range change {
 				need := Need{named(ask(verb)), named(ask("escalate"))}
-				if it := need[0]; !it.AnyName && p.rights.roles[roleKey{scope.namespace, it.Names[0]}] == nil {
+				if first := need[0]; !first.AnyName && p.rights.roles[roleKey{scope.namespace, first.Names[0]}] == nil {
 					need = append(need, named(ask("create"))) // see createIn
 				}
 				needs = append(needs, need)

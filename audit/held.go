@@ -35,8 +35,8 @@ func (a *auditor) namesKnown() bool {
 func (a *auditor) webhooks() map[string][]string {
 	names := map[string][]string{}
 	for _, webhook := range webhookKinds {
-		if there, known := a.snapshot.WebhookNames[webhook.kind]; known {
-			names[webhook.resource] = there
+		if present, known := a.snapshot.WebhookNames[webhook.kind]; known {
+			names[webhook.resource] = present
 		}
 	}
 	return names

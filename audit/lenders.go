@@ -183,10 +183,10 @@ var podMakers = []struct {
 	{"opentelemetry.io", []string{"opentelemetrycollectors"}},
 }
 
-// there reports whether objects of an API group may exist: the API server has the group, or a
+// mayExist reports whether objects of an API group may exist: the API server has the group, or a
 // role names it. named says that only rules that name the group count, since a rule for all
 // groups is about existing ones.
-func (x *rights) there(group string) (there, named bool) {
+func (x *rights) mayExist(group string) (possible, named bool) {
 	if slices.Contains(x.served, group) {
 		return true, false
 	}
@@ -196,8 +196,8 @@ func (x *rights) there(group string) (there, named bool) {
 // writesOf returns the needs for writing an object of a custom kind, in a namespace or where
 // the ask says. A patch can create an object, too.
 func (p pather) writesOf(group, resource string, in Ask) []Need {
-	there, named := p.rights.there(group)
-	if !there {
+	exists, named := p.rights.mayExist(group)
+	if !exists {
 		return nil
 	}
 	in.Group, in.Resource, in.GroupNamed = group, resource, named
@@ -209,8 +209,8 @@ func (p pather) writesOf(group, resource string, in Ask) []Need {
 
 // changesOf returns the needs for changing an object of a custom kind.
 func (p pather) changesOf(group, resource string, in Ask) []Need {
-	there, named := p.rights.there(group)
-	if !there {
+	exists, named := p.rights.mayExist(group)
+	if !exists {
 		return nil
 	}
 	in.Group, in.Resource, in.GroupNamed = group, resource, named

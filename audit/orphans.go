@@ -98,13 +98,13 @@ func (a *auditor) settleAccount(d *deployer, tillers map[string][]*Workload) {
 // which its members' role still leads.
 func (a *auditor) actorsAt(home string) []actor {
 	members := a.rights.roles[roleKey{home, rbac.MemberName}]
-	may := func(verb, resource string) bool {
+	allowed := func(verb, resource string) bool {
 		return members != nil && members.answer(act{verb, "", resource}).some
 	}
 	return slices.DeleteFunc(actorsOf(tenant.EngineBoth), func(account actor) bool {
-		used := may("impersonate", "serviceaccounts")
+		used := allowed("impersonate", "serviceaccounts")
 		if account.engine == tenant.EngineTiller {
-			used = may("create", "pods/portforward")
+			used = allowed("create", "pods/portforward")
 		}
 		return !used && a.accounts[Account(home, account.account)] == nil
 	})

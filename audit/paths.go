@@ -305,8 +305,8 @@ func (p pather) openNetwork() []Need {
 // delete it and create another with its name.
 func (p pather) write(resource, name string) []Need {
 	needs := []Need{p.only("update", "", resource, name), p.only("patch", "", resource, name)}
-	for _, gone := range []Need{p.only("delete", "", resource, name), p.all("deletecollection", "", resource)} {
-		needs = append(needs, append(gone, p.all("create", "", resource)...)) // an apply with the name needs the right to patch it
+	for _, deletion := range []Need{p.only("delete", "", resource, name), p.all("deletecollection", "", resource)} {
+		needs = append(needs, append(deletion, p.all("create", "", resource)...)) // an apply with the name needs the right to patch it
 	}
 	return needs
 }

@@ -13,10 +13,10 @@ import (
 	"helm-tenant/tenant"
 )
 
-// made reports whether a workload created that pod. It goes by the pod's owner reference and
+// created reports whether a workload created that pod. It goes by the pod's owner reference and
 // the UID in it, since anybody can set labels and names. The ReplicaSets of a Deployment have its
 // name and a hash.
-func made(w *Workload, pod Pod) bool {
+func created(w *Workload, pod Pod) bool {
 	if w.Kind == "Deployment" {
 		index := strings.LastIndex(pod.Owner.Name, "-")
 		return pod.Owner.Kind == "ReplicaSet" && index > 0 && pod.Owner.Name[:index] == w.Name
@@ -59,7 +59,7 @@ func (a *auditor) ownership(d *deployer, pod Pod) (kind impostor, differs []stri
 			return foreign, nil
 		}
 		template = set.Template
-	} else if !made(w, pod) || template == nil {
+	} else if !created(w, pod) || template == nil {
 		return foreign, nil
 	}
 	if differs := differences(template.Spec, *pod.Spec); len(differs) > 0 {
@@ -115,7 +115,7 @@ func (a *auditor) checkPods(d *deployer) {
 // and creates nothing else; otherwise the pod, which may come back.
 func (a *auditor) removePod(d *deployer, pod Pod, kind impostor) command.Fix {
 	index := slices.IndexFunc(a.workloads[pod.Namespace], func(w *Workload) bool {
-		return w.Kind == pod.Owner.Kind && made(w, pod) && w.Template != nil && w != d.tiller
+		return w.Kind == pod.Owner.Kind && created(w, pod) && w.Template != nil && w != d.tiller
 	})
 	if kind != altered && index >= 0 {
 		return deleteObject(pod.Namespace, pod.Owner.Kind, pod.Owner.Name)
@@ -134,7 +134,7 @@ func (a *auditor) neighbours(d *deployer) []string {
 	}
 	for _, pod := range a.pods[d.target.Home] {
 		if other := a.homes[d.target.Home][pod.Account]; pod.Spec != nil || other.isTenants() ||
-			slices.ContainsFunc(others, func(w *Workload) bool { return made(w, pod) }) {
+			slices.ContainsFunc(others, func(w *Workload) bool { return created(w, pod) }) {
 			continue // reported as a Tiller, as an impostor, or with its workload
 		}
 		name := pod.Owner.short()

@@ -94,11 +94,11 @@ func TestMade(t *testing.T) {
 		{Pod{Owner: owner}, false},
 		{Pod{Owner: ObjectRef{"StatefulSet", "h", "other"}, OwnerUID: "1"}, false},
 	} {
-		if got := made(w, test.pod); got != test.want {
+		if got := created(w, test.pod); got != test.want {
 			t.Errorf("%+v: %t", test.pod, got)
 		}
 	}
-	if !made(&Workload{Kind: "StatefulSet", Namespace: "h", Name: "tiller"}, Pod{Owner: owner, OwnerUID: "2"}) {
+	if !created(&Workload{Kind: "StatefulSet", Namespace: "h", Name: "tiller"}, Pod{Owner: owner, OwnerUID: "2"}) {
 		t.Error("a workload of no known UID made none of its pods")
 	}
 }

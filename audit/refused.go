@@ -118,7 +118,7 @@ func demandsOf(s *Snapshot) map[string][]Demand {
 		// owner reference is the claim of the pod's author.
 		asks := pod.Demand
 		for _, w := range demanding[pod.Namespace] {
-			if asks != nil && (made(w, *pod) || madeJobOf(w, *pod)) {
+			if asks != nil && (created(w, *pod) || madeJobOf(w, *pod)) {
 				asks = asks.Beyond(w.Demand)
 			}
 		}

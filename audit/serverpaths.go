@@ -39,8 +39,8 @@ func (p pather) changeClasses() []Need {
 	}
 	var needs []Need
 	for _, class := range p.Classes {
-		for _, gone := range []Ask{ask("delete", class), ask("deletecollection")} {
-			needs = append(needs, Need{gone, ask("create")}, Need{gone, ask("create", class), ask("patch", class)})
+		for _, deletion := range []Ask{ask("delete", class), ask("deletecollection")} {
+			needs = append(needs, Need{deletion, ask("create")}, Need{deletion, ask("create", class), ask("patch", class)})
 		}
 	}
 	return needs
@@ -62,11 +62,11 @@ func (p pather) changeAdmission() []Need {
 	for _, kind := range webhookKinds {
 		needs = append(needs, p.createIn("", admissionGroup, kind.resource)...)
 		ask := anyOf(kind.resource)
-		if there, known := p.Webhooks[kind.resource]; known {
-			if len(there) == 0 {
+		if present, known := p.Webhooks[kind.resource]; known {
+			if len(present) == 0 {
 				continue // there is none to change
 			}
-			ask.AnyName, ask.Names = false, there
+			ask.AnyName, ask.Names = false, present
 		}
 		needs = append(needs, p.either(change, ask)...)
 	}

@@ -24,10 +24,10 @@ func (a *auditor) atMost(d *deployer, severity Severity) Severity {
 	if d.isTenants() || a.unseen("roles", "rolebindings", "clusterroles", "clusterrolebindings") {
 		return severity
 	}
-	most := Low
+	highest := Low
 	worse := func(s Severity) {
-		if s.AtLeast(most) {
-			most = s
+		if s.AtLeast(highest) {
+			highest = s
 		}
 	}
 	owner := a.ownerOf(d.target.Home)
@@ -57,8 +57,8 @@ func (a *auditor) atMost(d *deployer, severity Severity) Severity {
 			}
 		}
 	}
-	if severity.AtLeast(most) {
-		return most
+	if severity.AtLeast(highest) {
+		return highest
 	}
 	return severity
 }

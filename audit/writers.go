@@ -26,13 +26,13 @@ func Writers(namespaces []string, roles []Role, bindings []Binding, held func(Bi
 	for _, role := range roles {
 		rules[roleKey{role.Namespace, role.Name}] = role.Rules
 	}
-	var there []*Binding
+	var relevant []*Binding
 	for i, b := range bindings {
 		if b.Namespace == "" || slices.Contains(namespaces, b.Namespace) {
-			there = append(there, &bindings[i])
+			relevant = append(relevant, &bindings[i])
 		}
 	}
-	return writersOf(there, func(key roleKey) []rbacv1.PolicyRule { return rules[key] }, func(b *Binding, s Subject) bool { return held(*b, s) })
+	return writersOf(relevant, func(key roleKey) []rbacv1.PolicyRule { return rules[key] }, func(b *Binding, s Subject) bool { return held(*b, s) })
 }
 
 // writersOf returns the Writers by these bindings, sorted by subject.

@@ -65,7 +65,7 @@ func (d *Draft) save(earlier string) (Backup, error) {
 	if err := whole.close(); err != nil {
 		return Backup{}, renamed(err, file)
 	}
-	done := func(free string) (Backup, error) {
+	finish := func(free string) (Backup, error) {
 		count := fmt.Sprintf("%d release records", len(whole.versions))
 		if len(whole.versions) == 1 {
 			count = "1 release record"
@@ -75,7 +75,7 @@ func (d *Draft) save(earlier string) (Backup, error) {
 	}
 	// The name may come from the cluster: a device or a pipe must not be opened.
 	if !d.named && earlier != "" && checkFile(earlier) == nil && whole.isIn(earlier) {
-		return done(earlier)
+		return finish(earlier)
 	}
 	free := file
 	for number := 2; ; number++ {
@@ -86,7 +86,7 @@ func (d *Draft) save(earlier string) (Backup, error) {
 			if free != file {
 				d.backups.Say("%s already exists, and is not changed", file)
 			}
-			return done(free)
+			return finish(free)
 		case !taken, d.named && free == file && !whole.isOlder(file):
 			return Backup{}, err
 		}

@@ -43,17 +43,17 @@ func (t *reportText) painted(colour, text string) {
 // groups returns the findings by tenant, the tenant with the worst finding first.
 func groups(findings []audit.Finding) [][]audit.Finding {
 	var order []string
-	by := map[string][]audit.Finding{}
+	byTitle := map[string][]audit.Finding{}
 	for _, f := range findings {
 		title := f.Title()
-		if by[title] == nil {
+		if byTitle[title] == nil {
 			order = append(order, title)
 		}
-		by[title] = append(by[title], f)
+		byTitle[title] = append(byTitle[title], f)
 	}
 	var grouped [][]audit.Finding
 	for _, title := range order {
-		grouped = append(grouped, by[title])
+		grouped = append(grouped, byTitle[title])
 	}
 	return grouped
 }
@@ -72,9 +72,9 @@ func (t *reportText) findings(r *audit.Report) {
 			t.line("  %s  %s", f.ID, text)
 			ways := merged(f.Chains)
 			for i, way := range ways {
-				const most = 6
-				if i == most {
-					t.line("            way  and %d more (-o json has them)", len(ways)-most)
+				const limit = 6
+				if i == limit {
+					t.line("            way  and %d more (-o json has them)", len(ways)-limit)
 					break
 				}
 				t.line("            way  %s", way)
@@ -135,12 +135,12 @@ func (t *reportText) access(r *audit.Report) {
 	for _, d := range r.Deployers {
 		t.line("  %s", describeDeployer(d))
 		account := "service account " + d.Home + ":" + d.Account
-		var own []string
+		var powers []string
 		for _, p := range d.Power.OwnHome {
-			own = append(own, p.Name)
+			powers = append(powers, p.Name)
 		}
-		if len(own) > 0 {
-			t.line("    itself    %s: %s", account, strings.Join(own, ", "))
+		if len(powers) > 0 {
+			t.line("    itself    %s: %s", account, strings.Join(powers, ", "))
 		}
 		for _, access := range d.Access {
 			if access.Own && access.Subject == account {
@@ -296,14 +296,14 @@ func (t *reportText) summary(r *audit.Report, counts bool) {
 				t.line("Nothing found in %s.", looked)
 			}
 		} else {
-			by := map[audit.Severity]int{}
+			count := map[audit.Severity]int{}
 			for _, f := range r.Findings {
-				by[f.Severity]++
+				count[f.Severity]++
 			}
 			var parts []string
 			for _, severity := range audit.Severities() {
-				if by[severity] > 0 {
-					parts = append(parts, fmt.Sprintf("%d %s", by[severity], severity))
+				if count[severity] > 0 {
+					parts = append(parts, fmt.Sprintf("%d %s", count[severity], severity))
 				}
 			}
 			t.line("%s in %s: %s.", counted(len(r.Findings), "finding"), looked, strings.Join(parts, ", "))

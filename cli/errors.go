@@ -115,17 +115,17 @@ func report(w io.Writer, err error) int {
 	if errors.As(err, &several) {
 		lines = several
 	}
-	said := map[hint]bool{} // a hint that several errors have is printed once
+	printed := map[hint]bool{} // a hint that several errors have is printed once
 	help := func(err error) {
 		var hinted *hintError
 		if !errors.As(err, &hinted) {
 			return
 		}
 		for _, hint := range hinted.hints {
-			if !said[hint] {
+			if !printed[hint] {
 				visible.Fprintf(w, "  %s\n", string(hint))
 			}
-			said[hint] = true
+			printed[hint] = true
 		}
 	}
 	for _, line := range lines {

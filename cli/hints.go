@@ -289,16 +289,16 @@ func memberArguments(subjects tenant.Members) []string {
 
 // stepHints says how to go on after a migration that failed in a step.
 func stepHints(e *admin.StepError) []hint {
-	again, back := command.Tenant("migrate", e.Name), typed("go back with", command.Tenant("migrate", e.Name, "--abort"))
+	resume, back := command.Tenant("migrate", e.Name), typed("go back with", command.Tenant("migrate", e.Name, "--abort"))
 	switch e.Step {
 	case admin.StepNothingToFinish:
-		return []hint{typed("begin with", again)}
+		return []hint{typed("begin with", resume)}
 	case admin.StepNothingToAbort:
 		return []hint{typed("see its state with", command.Tenant("describe", e.Name))}
 	case admin.StepUnverified:
-		return []hint{typed("go on with", again)}
+		return []hint{typed("go on with", resume)}
 	case admin.StepNoHelmReleases:
-		return []hint{typed("move it with", again)}
+		return []hint{typed("move it with", resume)}
 	case admin.StepNotFinished:
 		return []hint{typed("this sets the ownership, too", command.Tenant("migrate", e.Name, "--finish"))}
 	case admin.StepOwnership:

@@ -142,14 +142,14 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 		}
 	}
 	known := tenant.Known{Name: resolved.Name, HomeNamespace: resolved.Home, Engine: tenant.EngineImpersonation, Namespaces: resolved.Namespaces, AllNamespaces: resolved.AllNamespaces, Reader: resolved.Reader}
-	var with tenant.Credentials
+	var credentials tenant.Credentials
 	if d.account != "" {
-		if with, err = s.accountToken(ctx, client, known, d); err != nil {
+		if credentials, err = s.accountToken(ctx, client, known, d); err != nil {
 			return err
 		}
 	}
 	if d.merge {
-		contexts, file, err := k.Merge(known, d.eachNamespace, d.contextName, with)
+		contexts, file, err := k.Merge(known, d.eachNamespace, d.contextName, credentials)
 		if err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 		s.say("The %s %s in %s; to use %s: kubectl config use-context %s", theContexts(contexts), verb, file, one, command.Native().Quote(contexts[0]))
 		return nil
 	}
-	text, contexts, err := k.Derive(known, d.eachNamespace, d.contextName, with)
+	text, contexts, err := k.Derive(known, d.eachNamespace, d.contextName, credentials)
 	if err != nil {
 		return err
 	}
@@ -188,20 +188,20 @@ func theContexts(names []string) string {
 
 // unmergeKubeconfig removes what --merge wrote for the tenant from the kubeconfig.
 func (s *session) unmergeKubeconfig(name, context string) error {
-	gone, err := tenant.Unmerge(s.Env.Environ, s.kubeconfigFile, name, context)
+	removed, err := tenant.Unmerge(s.Env.Environ, s.kubeconfigFile, name, context)
 	switch {
 	case err != nil:
 		return err
-	case len(gone.Contexts) == 0:
+	case len(removed.Contexts) == 0:
 		s.say("The kubeconfig has no context that --merge wrote for tenant %s.", name)
 		return nil
 	}
 	verb, current := "is", "it"
-	if len(gone.Contexts) > 1 {
+	if len(removed.Contexts) > 1 {
 		verb, current = "are", "one of them"
 	}
-	s.say("The %s %s no longer in the kubeconfig.", theContexts(gone.Contexts), verb)
-	if gone.Current {
+	s.say("The %s %s no longer in the kubeconfig.", theContexts(removed.Contexts), verb)
+	if removed.Current {
 		s.say("Warning: %s was the current context; to choose another one: kubectl config use-context CONTEXT", current)
 	}
 	return nil

@@ -82,11 +82,11 @@ type subjectWays struct {
 
 // stillIn finds the ways, known to an audit, by which the subjects can still reach the
 // tenant's deployers.
-func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone tenant.Members) ([]subjectWays, error) {
+func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, removed tenant.Members) ([]subjectWays, error) {
 	// An owner may not list them, so the permission is asked for first.
-	if may, err := client.May(ctx, cluster.Permission{Verb: "list", Group: rbacv1.GroupName, Resource: "clusterrolebindings"}); err != nil {
+	if allowed, err := client.May(ctx, cluster.Permission{Verb: "list", Group: rbacv1.GroupName, Resource: "clusterrolebindings"}); err != nil {
 		return nil, err
-	} else if !may {
+	} else if !allowed {
 		return nil, errors.New("you may not list the cluster's role bindings")
 	}
 	snapshot, err := admin.TakeReach(ctx, client)
@@ -94,8 +94,8 @@ func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone 
 		return nil, err
 	}
 	reach := audit.NewReach(snapshot)
-	var still []subjectWays
-	for _, subject := range gone {
+	var remaining []subjectWays
+	for _, subject := range removed {
 		// Our own binding counts as well: it may have a group that contains the subject.
 		ways := append(reach.Ways(t.Home(), subject), reach.AccountWays(t, subject)...)
 		if len(ways) == 0 {
@@ -107,16 +107,16 @@ func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, gone 
 		}
 		slices.Sort(found.Paths)
 		found.Paths = slices.Compact(found.Paths)
-		still = append(still, found)
+		remaining = append(remaining, found)
 	}
 	if len(snapshot.Unseen) > 0 {
 		var access []string
 		for _, unseen := range snapshot.Unseen {
 			access = append(access, unseen.What)
 		}
-		return still, fmt.Errorf("you may not list %s", strings.Join(access, ", "))
+		return remaining, fmt.Errorf("you may not list %s", strings.Join(access, ", "))
 	}
-	return still, nil
+	return remaining, nil
 }
 
 // membershipChange is the change that a verb makes.
@@ -193,26 +193,26 @@ func membershipOf(result admin.Membership, dryRun bool) membership {
 		StillIn: []subjectWays{}, Unseen: result.Unseen, Notes: result.Notes}
 }
 
-// printMembership prints the result of a change. still has the ways that are left to
+// printMembership prints the result of a change. remaining has the ways that are left to
 // former members; unknown is the reason why they could not be looked for, or nil. ended
 // is what was done about open connections, nil for nothing.
-func (s *session) printMembership(result admin.Membership, o *memberOptions, change membershipChange, still []subjectWays, unknown error, ended *admin.Disconnection) error {
+func (s *session) printMembership(result admin.Membership, o *memberOptions, change membershipChange, remaining []subjectWays, unknown error, ended *admin.Disconnection) error {
 	t := result.Tenant
 	if o.output != "text" {
 		m := membershipOf(result, o.dryRun)
-		m.APIVersion, m.Kind, m.StillIn, m.Unknown = tenant.APIVersion, "Membership", known(still, unknown == nil), errorText(unknown)
+		m.APIVersion, m.Kind, m.StillIn, m.Unknown = tenant.APIVersion, "Membership", known(remaining, unknown == nil), errorText(unknown)
 		m.Disconnected = ended
 		return printObject(s.out(), o.output, m)
 	}
 	s.printPeople(result, change, o.as, o.dryRun)
-	for _, subject := range still {
+	for _, subject := range remaining {
 		s.say("Warning: %s can still reach it:", subject.Subject)
 		for _, way := range subject.Ways {
 			s.say("  %s", way)
 		}
 	}
 	asked := len(o.members) > 0 || len(result.Everybody()) > 0
-	if groups := t.Members.OfKind(rbacv1.GroupKind); asked && len(still) == 0 && change == revoked && len(groups) > 0 {
+	if groups := t.Members.OfKind(rbacv1.GroupKind); asked && len(remaining) == 0 && change == revoked && len(groups) > 0 {
 		s.say("Note: everybody in these groups can use it: %s (in %s of namespace %s)", visible.List(groups.Names()), rbac.MemberName, t.Home())
 	}
 	return nil
@@ -224,11 +224,11 @@ func (s *session) printPeople(result admin.Membership, change membershipChange, 
 	t := result.Tenant
 	for _, relation := range tenant.Relations {
 		for _, subject := range result.Changed[relation] {
-			now, limited := t.Temporary.Of(relation, subject)
+			current, limited := t.Temporary.Of(relation, subject)
 			was, wasLimited := result.Was.Of(relation, subject)
 			text := ""
 			if limited {
-				text = " " + now.String()
+				text = " " + current.String()
 			}
 			if wasLimited {
 				text += fmt.Sprintf(" (was %s)", was)

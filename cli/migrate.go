@@ -177,7 +177,7 @@ func (m *migration) end(prepared *admin.Prepared, err error) func(done string) e
 }
 
 // print prints what moves.
-func (m *migration) print(there *admin.Migration) error {
+func (m *migration) print(live *admin.Migration) error {
 	type moving struct {
 		Name      string   `json:"name"`
 		Namespace string   `json:"namespace"`
@@ -187,12 +187,12 @@ func (m *migration) print(there *admin.Migration) error {
 		Notes     []string `json:"notes"`
 	}
 	var releases []moving
-	for _, r := range there.Releases {
+	for _, r := range live.Releases {
 		releases = append(releases, moving{r.Name, r.Namespace, len(r.Revisions), r.Newest().Version, r.Status, shown(r.Notes)})
 	}
 	if m.options.output != "text" {
 		var wrong []string
-		for _, problem := range there.Problems {
+		for _, problem := range live.Problems {
 			wrong = append(wrong, visible.Text(problem.Error()))
 		}
 		return printObject(m.out(), m.options.output, struct {
@@ -203,10 +203,10 @@ func (m *migration) print(there *admin.Migration) error {
 			State      *tenant.Migration `json:"state,omitempty"`
 			Releases   []moving          `json:"releases"`
 			Problems   []string          `json:"problems"`
-		}{tenant.APIVersion, "Migration", m.name, there.Tenant.Home(), there.State, releases, wrong})
+		}{tenant.APIVersion, "Migration", m.name, live.Tenant.Home(), live.State, releases, wrong})
 	}
-	if there.State != nil {
-		m.say("tenant %s is %s", m.name, there.State)
+	if live.State != nil {
+		m.say("tenant %s is %s", m.name, live.State)
 	}
 	if len(releases) == 0 {
 		m.say("there is no release to move")

@@ -149,22 +149,22 @@ func printRow(w io.Writer, cells ...string) {
 // clipped shortens a name for a table. Names of bindings and users can have any length,
 // and a long cell pads its column in every row; -o json has the whole name.
 func clipped(name string) string {
-	const most = 256 // no less than the longest name of other objects
-	if len(name) > most {
-		name = strings.ToValidUTF8(name[:most], "") + "..."
+	const limit = 256 // no less than the longest name of other objects
+	if len(name) > limit {
+		name = strings.ToValidUTF8(name[:limit], "") + "..."
 	}
 	return visible.Name(name)
 }
 
 // someOf returns the first of many names for a table's cell, for the same reason.
 func someOf(names []string) string {
-	const most = 10
-	shown := make([]string, min(len(names), most))
+	const limit = 10
+	shown := make([]string, min(len(names), limit))
 	for i := range shown {
 		shown[i] = clipped(names[i])
 	}
-	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(shown, ", "), len(names)-most)
+	if len(names) > limit {
+		return fmt.Sprintf("%s and %d more", strings.Join(shown, ", "), len(names)-limit)
 	}
 	return strings.Join(shown, ", ")
 }

@@ -88,19 +88,19 @@ func preflightTable(w io.Writer, findings []preflight.Finding, wide bool) error 
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	var said []string
+	var advice []string
 	known := map[string]bool{}
 	for _, f := range findings {
 		if line := string(f.ID) + ": " + f.Do; f.Do != "" && !known[line] {
 			known[line] = true
-			said = append(said, line)
+			advice = append(advice, line)
 		}
 	}
-	if len(said) == 0 {
+	if len(advice) == 0 {
 		return nil
 	}
 	visible.Fprintf(w, "\nWhat to do:\n")
-	for _, line := range said {
+	for _, line := range advice {
 		visible.Fprintf(w, "  %s\n", line)
 	}
 	return nil

@@ -126,19 +126,19 @@ func proofTable(w io.Writer, report *prove.Report, wide bool) error {
 	}
 	printRow(table, columns...)
 	for _, row := range rows {
-		by := row.By
+		refusedBy := row.By
 		switch row.Result {
 		case prove.Allowed, prove.Open:
 			if row.Closes != "" {
-				by = "would be refused with " + row.Closes
+				refusedBy = "would be refused with " + row.Closes
 			}
 		case prove.Untried, prove.Beyond, prove.Denied:
-			by = row.Answer
+			refusedBy = row.Answer
 			if row.How != "" {
-				by = row.How
+				refusedBy = row.How
 			}
 		}
-		line := []string{string(row.Result), row.Tenant, dash(row.Namespace), dash(string(row.As)), row.What, dash(by)}
+		line := []string{string(row.Result), row.Tenant, dash(row.Namespace), dash(string(row.As)), row.What, dash(refusedBy)}
 		if wide {
 			line = append(line, dash(strings.Join(row.Benchmarks, ", ")), dash(row.Answer))
 		}

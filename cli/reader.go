@@ -11,14 +11,14 @@ import (
 // isReader asks the API server whether the caller is a reader, and not a member as well,
 // of the tenant with that home. known is false if the caller is neither.
 func isReader(ctx context.Context, client *cluster.Client, home string) (reader, known bool, err error) {
-	may := func(account string) (bool, error) {
+	allowed := func(account string) (bool, error) {
 		return client.May(ctx, cluster.Permission{Verb: "impersonate", Resource: "serviceaccounts", Name: account, Namespace: home})
 	}
-	member, err := may(tenant.HelmAccount)
+	member, err := allowed(tenant.HelmAccount)
 	if err != nil || member {
 		return false, member, err
 	}
-	reader, err = may(tenant.ReaderAccount)
+	reader, err = allowed(tenant.ReaderAccount)
 	return reader, reader, err
 }
 

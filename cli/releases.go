@@ -224,11 +224,11 @@ func (s *session) tillerReleases(ctx context.Context, k *tenant.Kubeconfig, reso
 		if err != nil {
 			return nil, err
 		}
-		said, err := helm.Capture(ctx, inv, 2*time.Minute)
+		answer, err := helm.Capture(ctx, inv, 2*time.Minute)
 		if err != nil {
 			return nil, fmt.Errorf("helm list: %w", err)
 		}
-		page, err := parseTillerList(said)
+		page, err := parseTillerList(answer)
 		if err != nil {
 			return nil, err
 		}

@@ -156,33 +156,33 @@ func (s *session) reportRevoked(ctx context.Context, client *cluster.Client, res
 	for _, as := range result.Unseen {
 		s.say("Note: you may not read the %ss of tenant %s: they are not changed", as, name)
 	}
-	gone := o.members
+	removed := o.members
 	if o.expired {
-		gone = result.Everybody()
-		if len(gone) == 0 && failed == nil {
+		removed = result.Everybody()
+		if len(removed) == 0 && failed == nil {
 			s.say("Nobody's time is over in tenant %s", name)
 		}
 	}
-	end := o.disconnect && len(gone) > 0
+	end := o.disconnect && len(removed) > 0
 	if result.Disconnect && !end && (o.dryRun || s.mayFinish(ctx, ending)) {
 		s.say("Note: tenant %s: %s", name, admin.Unended)
 		end = !o.dryRun
 	}
-	if account := result.Tenant.FluxAccount; account != "" && (len(gone) > 0 || end) {
+	if account := result.Tenant.FluxAccount; account != "" && (len(removed) > 0 || end) {
 		s.say("Note: service account %s in the namespaces of tenant %s keeps its role, and who was a member may hold a token of it from a pod", account, name)
 	}
-	if o.dryRun || len(gone) == 0 && !end {
+	if o.dryRun || len(removed) == 0 && !end {
 		return s.printMembership(result, &o.memberOptions, revoked, nil, nil, nil)
 	}
-	still, unknown := stillIn(ctx, client, result.Tenant, gone)
+	remaining, unknown := stillIn(ctx, client, result.Tenant, removed)
 	if unknown != nil {
 		s.say("Warning: whether they can still reach tenant %s in another way is not known: %v", name, unknown)
 	}
 	if !end {
-		return s.printMembership(result, &o.memberOptions, revoked, still, unknown, nil)
+		return s.printMembership(result, &o.memberOptions, revoked, remaining, unknown, nil)
 	}
 	ended, stuck := ending.Run(ctx)
-	if err := s.printMembership(result, &o.memberOptions, revoked, still, unknown, &ended); err != nil {
+	if err := s.printMembership(result, &o.memberOptions, revoked, remaining, unknown, &ended); err != nil {
 		return err
 	}
 	s.sayDisconnection(name, ended)
@@ -213,17 +213,17 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 			return context.Cause(ctx)
 		}
 		result, err := admin.Revoke(ctx, client, t, o.request(), o.dryRun)
-		said := ""
+		text := ""
 		if err != nil {
 			err = fmt.Errorf("tenant %q: %w", t.Name, err)
-			failed, said = append(failed, withHint(err, hintsFor(err, byFlag)...)), errorText(err)
+			failed, text = append(failed, withHint(err, hintsFor(err, byFlag)...)), errorText(err)
 			if !isPartly(err) {
-				items = append(items, membership{Tenant: t.Name, Error: said})
+				items = append(items, membership{Tenant: t.Name, Error: text})
 				continue
 			}
 		}
 		item := membershipOf(result, o.dryRun)
-		item.StillIn, item.Error = nil, said // nobody looked for ways
+		item.StillIn, item.Error = nil, text // nobody looked for ways
 		items = append(items, item)
 		switch nobody := len(result.Everybody()) == 0; {
 		case nobody && err != nil:

@@ -59,7 +59,7 @@ func (s *session) printChanged(before, rows [][]string, q *tenantsQuery) error {
 
 // changedRows returns the rows that were not there before, and the names of tenants that
 // no longer have a row.
-func changedRows(before, after [][]string) (changed [][]string, gone []string) {
+func changedRows(before, after [][]string) (changed [][]string, removed []string) {
 	for _, row := range after {
 		if !slices.ContainsFunc(before, func(b []string) bool { return slices.Equal(b, row) }) {
 			changed = append(changed, row)
@@ -67,8 +67,8 @@ func changedRows(before, after [][]string) (changed [][]string, gone []string) {
 	}
 	for _, row := range before {
 		if !slices.ContainsFunc(after, func(a []string) bool { return a[0] == row[0] && (a[0] != unmanaged || a[1] == row[1]) }) {
-			gone = append(gone, row[0])
+			removed = append(removed, row[0])
 		}
 	}
-	return changed, gone
+	return changed, removed
 }

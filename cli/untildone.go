@@ -33,26 +33,26 @@ func untilDone[T any](ctx context.Context, read func() (T, error)) (T, error) {
 }
 
 // readFile reads a file of at most that many bytes.
-func readFile(ctx context.Context, name string, most int64) ([]byte, error) {
+func readFile(ctx context.Context, name string, limit int64) ([]byte, error) {
 	return untilDone(ctx, func() ([]byte, error) {
 		file, err := os.Open(name)
 		if err != nil {
 			return nil, err
 		}
 		defer file.Close()
-		return readLimited(file, name, most)
+		return readLimited(file, name, limit)
 	})
 }
 
 // readStdin reads standard input, at most that many bytes.
-func (s *session) readStdin(ctx context.Context, most int64) ([]byte, error) {
-	return untilDone(ctx, func() ([]byte, error) { return readLimited(s.Env.Stdin, "standard input", most) })
+func (s *session) readStdin(ctx context.Context, limit int64) ([]byte, error) {
+	return untilDone(ctx, func() ([]byte, error) { return readLimited(s.Env.Stdin, "standard input", limit) })
 }
 
-func readLimited(from io.Reader, name string, most int64) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(from, most+1))
-	if err == nil && int64(len(text)) > most {
-		return nil, fmt.Errorf("%s has more than %d bytes", name, most)
+func readLimited(from io.Reader, name string, limit int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(from, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
 	}
 	return text, err
 }

@@ -205,9 +205,9 @@ func findRecord(ctx context.Context, client *cluster.Client, homes []string) (st
 // but only admins write annotations of a tenant's namespace. Namespaces that the caller
 // may not read are skipped.
 func checkLed(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, home string, record tenant.Tenant) error {
-	const most = 3 // requests
+	const limit = 3 // requests
 	namespaces := slices.Compact(append([]string{k.Namespace}, record.Namespaces...))
-	for _, namespace := range namespaces[:min(len(namespaces), most)] {
+	for _, namespace := range namespaces[:min(len(namespaces), limit)] {
 		labels, annotations, err := client.NamespaceLabels(ctx, namespace)
 		led := annotations[tenant.AnnotationHome]
 		if err != nil || labels[tenant.LabelTenant] != record.Name || led == "" || led == home {

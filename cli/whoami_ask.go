@@ -58,8 +58,8 @@ func terminatingOf(ctx context.Context, client *cluster.Client, resolved tenant.
 // mayGrant asks the API server whether the caller may change the tenant's members.
 // Without an answer it is false.
 func mayGrant(ctx context.Context, client *cluster.Client, home string) bool {
-	may, err := client.May(ctx, cluster.Permission{Verb: "update", Group: rbacv1.GroupName, Resource: "rolebindings", Name: rbac.MemberName, Namespace: home})
-	return err == nil && may
+	allowed, err := client.May(ctx, cluster.Permission{Verb: "update", Group: rbacv1.GroupName, Resource: "rolebindings", Name: rbac.MemberName, Namespace: home})
+	return err == nil && allowed
 }
 
 // termOf returns the end of the user's relation to the tenant; nil if it has none, or the user may

@@ -57,22 +57,22 @@ const (
 // withRetry). err is not nil if there is no answer.
 func (i *Impersonator) Do(ctx context.Context, user string, groups []string, method, path string, query url.Values, contentType string, body []byte) (code int, answer []byte, err error) {
 	for try := 0; ; try++ {
-		var again time.Duration
-		code, answer, again, err = i.send(ctx, user, groups, method, path, query, contentType, body)
-		if err != nil || again == 0 || try == mostRetries {
+		var delay time.Duration
+		code, answer, delay, err = i.send(ctx, user, groups, method, path, query, contentType, body)
+		if err != nil || delay == 0 || try == mostRetries {
 			return code, answer, err
 		}
 		select {
 		case <-ctx.Done():
 			return 0, nil, context.Cause(ctx)
-		case <-time.After(again):
+		case <-time.After(delay):
 		}
 	}
 }
 
-// send sends one request. again is the time after which an overloaded server wants it
+// send sends one request. delay is the time after which an overloaded server wants it
 // sent again, 0 if it does not.
-func (i *Impersonator) send(ctx context.Context, user string, groups []string, method, path string, query url.Values, contentType string, body []byte) (code int, answer []byte, again time.Duration, err error) {
+func (i *Impersonator) send(ctx context.Context, user string, groups []string, method, path string, query url.Values, contentType string, body []byte) (code int, answer []byte, delay time.Duration, err error) {
 	target := i.base.JoinPath(path)
 	target.RawQuery = query.Encode()
 	request, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))

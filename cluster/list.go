@@ -28,14 +28,14 @@ const (
 // sizes are the sizes of a list's pages: the number of objects in the first page and the
 // most in any, and the most bytes of an answer. Zero values mean the defaults.
 type sizes struct {
-	first, most int64
-	bytes       int64
+	first, limit int64
+	bytes        int64
 	// packed reports whether the objects contain compressed data.
 	packed bool
 }
 
 // recordSizes are the sizes for lists of release records.
-var recordSizes = sizes{first: recordPageSize, most: pageSize, bytes: recordPageBytes, packed: true}
+var recordSizes = sizes{first: recordPageSize, limit: pageSize, bytes: recordPageBytes, packed: true}
 
 // notZipped returns the header that keeps the API server from compressing an answer. By
 // default it compresses answers of more than 128 KiB. For release records, which are
@@ -107,16 +107,16 @@ type pageReader struct {
 }
 
 func newPageReader(list listPage, namespace string, options metav1.ListOptions, size sizes) *pageReader {
-	size.most = cmp.Or(options.Limit, size.most, pageSize)
+	size.limit = cmp.Or(options.Limit, size.limit, pageSize)
 	size.bytes = cmp.Or(size.bytes, pageBytes)
-	options.Limit = cmp.Or(options.Limit, size.first, size.most)
+	options.Limit = cmp.Or(options.Limit, size.first, size.limit)
 	return &pageReader{list: list, namespace: namespace, options: options, size: size, more: true}
 }
 
 // next reads the next page; more reports whether another one follows.
 func (r *pageReader) next(ctx context.Context) (runtime.Object, error) {
 	for {
-		read := &metered{most: r.size.bytes}
+		read := &metered{limit: r.size.bytes}
 		list, err := r.list(context.WithValue(ctx, meteredKey{}, read), r.namespace, r.options)
 		switch {
 		case err == nil:
@@ -133,7 +133,7 @@ func (r *pageReader) next(ctx context.Context) (runtime.Object, error) {
 			// does not answer; after a second try it is reported as unreachable.
 			r.silent = r.silent || read.count() == 0
 			r.options.Limit = max(1, r.options.Limit/8)
-			r.size.most = r.options.Limit // a larger page would be as slow
+			r.size.limit = r.options.Limit // a larger page would be as slow
 			continue
 		}
 		if read.exceeded() {
@@ -153,7 +153,7 @@ func (r *pageReader) advance(list runtime.Object, bytes int64) error {
 	r.options.Continue, r.more = m.GetContinue(), m.GetContinue() != ""
 	r.options.ResourceVersion, r.options.ResourceVersionMatch = "", "" // the continue token contains it
 	if items := int64(meta.LenList(list)); items > 0 && bytes > 0 {
-		r.options.Limit = min(max(1, r.size.bytes/2*items/bytes), r.size.most)
+		r.options.Limit = min(max(1, r.size.bytes/2*items/bytes), r.size.limit)
 	}
 	return nil
 }

@@ -14,15 +14,15 @@ var errTooLarge = errors.New("the answer is too large")
 // limit. It is passed in the request's context, since client-go reads an answer to its
 // end before it returns it.
 type metered struct {
-	most int64
-	read atomic.Int64
+	limit int64
+	read  atomic.Int64
 }
 
 // meteredKey is the context key of a *metered.
 type meteredKey struct{}
 
 func (m *metered) count() int64   { return m.read.Load() }
-func (m *metered) exceeded() bool { return m.read.Load() > m.most }
+func (m *metered) exceeded() bool { return m.read.Load() > m.limit }
 
 // meteredTransport counts the bytes of answers to requests with a *metered in their
 // context, sets the clock from each answer, leaves out a Retry-After that is too late, and
@@ -56,7 +56,7 @@ type meteredBody struct {
 
 func (b *meteredBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if b.metered.read.Add(int64(n)) > b.metered.most {
+	if b.metered.read.Add(int64(n)) > b.metered.limit {
 		return 0, errTooLarge
 	}
 	return n, err

@@ -28,10 +28,10 @@ var ignoredResources = []string{
 // that is deleted with a namespace. An object is left out if its owner exists and is
 // reported itself or part of a Tiller. unseen are kinds that can't be read.
 func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, unseen []string, err error) {
-	var there Owners
+	var owners Owners
 	var all []owned
 	err = c.eachNeighbour(ctx, namespace, func(kindName string, m *metav1.PartialObjectMetadata, isTillers bool) {
-		there.Add(kindName, m)
+		owners.Add(kindName, m)
 		all = append(all, owned{Key{kindName, namespace, m.Name}, kindName + " " + m.Name, nil, isTillers, hasTillersLabels(m.Labels)})
 		if !isTillers {
 			found = append(found, kindName+" "+m.Name)
@@ -60,13 +60,13 @@ func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, un
 			return c.explain(listing(k, namespace), err)
 		}
 		for _, object := range list.Items {
-			there.Add(listable[i].kind, &object)
+			owners.Add(listable[i].kind, &object)
 			isTillers := hasTillersLabels(object.Labels)
 			all = append(all, owned{Key{listable[i].kind, namespace, object.Name}, listable[i].kind + " " + object.Name, object.OwnerReferences, isTillers, isTillers})
 		}
 		return nil
 	})
-	more := slices.DeleteFunc(there.unowned(all), func(name string) bool { return slices.Contains(found, name) })
+	more := slices.DeleteFunc(owners.unowned(all), func(name string) bool { return slices.Contains(found, name) })
 	slices.Sort(more)
 	slices.Sort(unseen)
 	return append(found, slices.Compact(more)...), unseen, err

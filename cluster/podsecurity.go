@@ -59,16 +59,16 @@ func (c *Client) EachTemplateIn(ctx context.Context, wanted func(namespace strin
 }
 
 func (c *Client) eachTemplate(ctx context.Context, namespace string, wanted func(string) bool, do func(Template)) error {
-	var there Owners
+	var owners Owners
 	for _, kindNames := range templateRounds {
-		if err := c.eachTemplateOf(ctx, kindNames, namespace, wanted, &there, do); err != nil {
+		if err := c.eachTemplateOf(ctx, kindNames, namespace, wanted, &owners, do); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Client) eachTemplateOf(ctx context.Context, kindNames []string, namespace string, wanted func(string) bool, there *Owners, do func(Template)) error {
+func (c *Client) eachTemplateOf(ctx context.Context, kindNames []string, namespace string, wanted func(string) bool, owners *Owners, do func(Template)) error {
 	var mutex sync.Mutex
 	return concurrently(len(kindNames), Width, func(i int) error {
 		kindName := kindNames[i]
@@ -77,9 +77,9 @@ func (c *Client) eachTemplateOf(ctx context.Context, kindNames []string, namespa
 				return
 			}
 			mutex.Lock()
-			maker, hasMaker := there.Maker(kindName, object)
+			maker, hasMaker := owners.Maker(kindName, object)
 			if kindName != "Pod" {
-				there.Add(kindName, object)
+				owners.Add(kindName, object)
 			}
 			mutex.Unlock()
 			if hasMaker && runsNothing(kindName, object) {

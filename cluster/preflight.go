@@ -237,8 +237,8 @@ func (p *Preflight) escalation(ctx context.Context, plan *Plan, change Change) (
 		if err := Typed(change.Object, &role); err != nil {
 			return nil, err
 		}
-		may := Permission{Verb: "escalate", Group: group, Resource: kinds[change.Key.Kind].resource.Resource, Name: role.Name, Namespace: role.Namespace}
-		return p.unlessHeld(ctx, may, role.Rules)
+		needed := Permission{Verb: "escalate", Group: group, Resource: kinds[change.Key.Kind].resource.Resource, Name: role.Name, Namespace: role.Namespace}
+		return p.unlessHeld(ctx, needed, role.Rules)
 	case "RoleBinding", "ClusterRoleBinding":
 		var binding rbacv1.RoleBinding // the fields in use are those of a ClusterRoleBinding
 		if err := Typed(change.Object, &binding); err != nil {
@@ -248,12 +248,12 @@ func (p *Preflight) escalation(ctx context.Context, plan *Plan, change Change) (
 		if binding.RoleRef.Kind == "Role" {
 			resource = "roles"
 		}
-		may := Permission{Verb: "bind", Group: group, Resource: resource, Name: binding.RoleRef.Name, Namespace: binding.Namespace}
+		needed := Permission{Verb: "bind", Group: group, Resource: resource, Name: binding.RoleRef.Name, Namespace: binding.Namespace}
 		rules, err := p.rules(plan, binding)
 		if err != nil {
 			return nil, err
 		}
-		return p.unlessHeld(ctx, may, rules)
+		return p.unlessHeld(ctx, needed, rules)
 	}
 	return nil, nil
 }
@@ -300,12 +300,12 @@ func (c *Client) Rules(ctx context.Context, namespace string) (held []rbacv1.Pol
 
 // unlessHeld returns the permission if the caller neither has it nor holds all of the
 // rules in its namespace.
-func (p *Preflight) unlessHeld(ctx context.Context, may Permission, rules []rbacv1.PolicyRule) ([]Permission, error) {
-	missing, err := p.missing(ctx, []Permission{may})
+func (p *Preflight) unlessHeld(ctx context.Context, needed Permission, rules []rbacv1.PolicyRule) ([]Permission, error) {
+	missing, err := p.missing(ctx, []Permission{needed})
 	if err != nil || len(missing) == 0 {
 		return nil, err
 	}
-	if may.Namespace == "" {
+	if needed.Namespace == "" {
 		// A SelfSubjectRulesReview answers for one namespace only; for the cluster, the
 		// single question for everything remains.
 		everything, err := p.missing(ctx, []Permission{{Verb: "*", Group: "*", Resource: "*"}})
@@ -314,7 +314,7 @@ func (p *Preflight) unlessHeld(ctx context.Context, may Permission, rules []rbac
 		}
 		return missing, nil
 	}
-	held, _, err := p.client.Rules(ctx, may.Namespace)
+	held, _, err := p.client.Rules(ctx, needed.Namespace)
 	if err != nil {
 		return nil, err
 	}

@@ -38,12 +38,12 @@ func (c *Client) RestartTiller(ctx context.Context, home string, say func(string
 		}
 		names, old[pod.UID] = append(names, pod.Name), true
 	}
-	gone := sync.OnceValue(ended)
+	ending := sync.OnceValue(ended)
 	return names, c.watchTiller(ctx, home, say, func(d *appsv1.Deployment, pods []corev1.Pod) (string, bool, error) {
 		if i := slices.IndexFunc(pods, func(pod corev1.Pod) bool { return old[pod.UID] }); i >= 0 {
 			return fmt.Sprintf("waiting for pod %s to end", pods[i].Name), false, nil
 		}
-		if err := gone(); err != nil {
+		if err := ending(); err != nil {
 			return "the old pods have ended", false, err
 		}
 		if d == nil { // made by hand, and not a Deployment

@@ -127,6 +127,6 @@ func (c *Client) document(ctx context.Context, path, accept string) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	text, err := rawAnswer(client.Get().AbsPath(path).SetHeader("Accept", accept).Do(context.WithValue(ctx, meteredKey{}, &metered{most: longestDocument})))
+	text, err := rawAnswer(client.Get().AbsPath(path).SetHeader("Accept", accept).Do(context.WithValue(ctx, meteredKey{}, &metered{limit: longestDocument})))
 	return text, c.explain("asking for "+path, err)
 }

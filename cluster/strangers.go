@@ -50,16 +50,16 @@ func (c *Client) Strangers(ctx context.Context, namespace string) ([]string, err
 // nameStrangers returns the names, without the objects whose maker is named. The maker of
 // a maker may be named in its place.
 func nameStrangers(all []stranger) []string {
-	var there Owners
+	var owners Owners
 	for _, one := range all {
 		if one.object != nil {
-			there.Add(one.kind, one.object)
+			owners.Add(one.kind, one.object)
 		}
 	}
 	var found []string
 	for _, one := range all {
 		if one.object != nil {
-			if _, hasMaker := there.Maker(one.kind, one.object); hasMaker {
+			if _, hasMaker := owners.Maker(one.kind, one.object); hasMaker {
 				continue
 			}
 		}

@@ -31,11 +31,11 @@ func CaptureWithWarnings(ctx context.Context, inv Invocation, timeout time.Durat
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		said := strings.TrimPrefix(strings.Join(strings.Fields(stderr.String()), " "), "Error: ")
-		if said == "" {
-			said = err.Error()
+		message := strings.TrimPrefix(strings.Join(strings.Fields(stderr.String()), " "), "Error: ")
+		if message == "" {
+			message = err.Error()
 		}
-		return "", "", errors.New(said)
+		return "", "", errors.New(message)
 	}
 	return strings.TrimSpace(string(out)), strings.TrimSpace(stderr.String()), nil
 }
@@ -49,19 +49,19 @@ type Output struct {
 }
 
 // Run runs helm without debugging output and returns its output and exit code. The error
-// reports that helm could not be started, or printed more than most bytes.
-func Run(ctx context.Context, inv Invocation, most int) (Output, error) {
+// reports that helm could not be started, or printed more than limit bytes.
+func Run(ctx context.Context, inv Invocation, limit int) (Output, error) {
 	cmd := exec.CommandContext(ctx, inv.Path, inv.Args...)
 	cmd.Env = withoutDebug(inv.Env)
 	cmd.WaitDelay = 5 * time.Second // a plugin may have started other processes
-	stdout, stderr := &bounded{most: most}, &bounded{most: 1 << 20}
+	stdout, stderr := &bounded{limit: limit}, &bounded{limit: 1 << 20}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return Output{}, context.Cause(ctx)
 	}
 	if stdout.over {
-		return Output{}, fmt.Errorf("helm printed more than %d bytes", most)
+		return Output{}, fmt.Errorf("helm printed more than %d bytes", limit)
 	}
 	out := Output{stdout.text, string(stderr.text), 0}
 	if exit, ended := errors.AsType[*exec.ExitError](err); ended {
@@ -73,13 +73,13 @@ func Run(ctx context.Context, inv Invocation, most int) (Output, error) {
 
 // bounded keeps the first bytes that are written to it.
 type bounded struct {
-	text []byte
-	most int
-	over bool
+	text  []byte
+	limit int
+	over  bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	room := b.most - len(b.text)
+	room := b.limit - len(b.text)
 	b.text = append(b.text, p[:min(room, len(p))]...)
 	b.over = b.over || len(p) > room
 	return len(p), nil

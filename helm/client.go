@@ -84,13 +84,13 @@ var ErrNoHelm = errors.New("no helm was found: install Helm 2.17, 3 or 4, or set
 // Find returns the helm to wrap: the one that started us, HELM_BIN, or the first helm in
 // $PATH. It never returns self, our own executable, whatever its name is.
 func Find(env Environ, self string) (string, error) {
-	own, err := os.Stat(self)
+	executable, err := os.Stat(self)
 	if err != nil {
 		return "", fmt.Errorf("our own executable %s: %w", self, err)
 	}
 	isSelf := func(path string) bool {
 		info, err := os.Stat(path)
-		return err == nil && os.SameFile(info, own)
+		return err == nil && os.SameFile(info, executable)
 	}
 	name := env.get(envvar.Bin)
 	if name != "" && filepath.Base(name) != name {
@@ -225,7 +225,7 @@ const versionTimeout = time.Minute
 func ask(ctx context.Context, env envvar.Environment, path string) (Client, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, versionTimeout, fmt.Errorf("it has not answered for %s", versionTimeout))
 	defer cancel()
-	var said []byte
+	var answer []byte
 	for _, args := range [][]string{{"version", "--client", "--short"}, {"version", "--short"}} {
 		cmd := exec.CommandContext(ctx, path, args...)
 		cmd.Env = append(withoutDebug(env), envvar.NoPlugins+"=1", envvar.Starter+"="+envvar.StarterAsks)
@@ -243,9 +243,9 @@ func ask(ctx context.Context, env envvar.Environment, path string) (Client, erro
 		case errors.As(err, &notRun):
 			return Client{}, fmt.Errorf("helm at %s can't be run: %w", path, notRun.Err)
 		}
-		said = append(out, stderr.Bytes()...)
+		answer = append(out, stderr.Bytes()...)
 	}
-	return Client{}, fmt.Errorf("%s does not tell its version as helm does; it said: %.200q", path, strings.Join(strings.Fields(string(said)), " "))
+	return Client{}, fmt.Errorf("%s does not tell its version as helm does; it said: %.200q", path, strings.Join(strings.Fields(string(answer)), " "))
 }
 
 func majorOf(version string) int {

@@ -39,8 +39,8 @@ func pluginName(file string) string {
 		return ""
 	}
 	defer f.Close()
-	const most = 1 << 20
-	text, err := io.ReadAll(io.LimitReader(f, most))
+	const limit = 1 << 20
+	text, err := io.ReadAll(io.LimitReader(f, limit))
 	var plugin struct {
 		Name string `yaml:"name"`
 	}

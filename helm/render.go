@@ -306,10 +306,10 @@ func (d *Deployment) ReleaseValues() Line {
 // WithValues returns the deployment with values from a file, which come before all
 // others.
 func (d *Deployment) WithValues(file string) *Deployment {
-	with := *d
-	with.args = append([]string{"--values=" + file}, d.args...)
-	with.uses, _ = deployTable(d.Major, d.Command, d.own).scan(with.args)
-	return &with
+	changed := *d
+	changed.args = append([]string{"--values=" + file}, d.args...)
+	changed.uses, _ = deployTable(d.Major, d.Command, d.own).scan(changed.args)
+	return &changed
 }
 
 // Fetch returns Helm 2's command that downloads the chart into a folder.

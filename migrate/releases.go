@@ -64,7 +64,7 @@ var validName = sync.OnceValue(func() *regexp.Regexp {
 const maxName = 53
 
 // Releases decides which of a Tiller's releases and revisions move, and returns all problems
-// that prevent it, a line each. may reports whether the tenant has a namespace. keep limits the
+// that prevent it, a line each. allowed reports whether the tenant has a namespace. keep limits the
 // revisions of each release that move to the newest ones; 0 means no limit.
 //
 // If the newest revision of a release is deployed, failed, superseded or deleted, all revisions
@@ -72,13 +72,13 @@ const maxName = 53
 // newest only. If the newest is pending or unknown, the state in the cluster is not known, and
 // Helm 3 would refuse to change the release. An older revision that can't be converted, or that
 // is too large for Helm 3, is left out with a note: only a rollback to it would need it.
-func Releases(stored []Stored, keep int, may func(namespace string) bool) ([]Release, []error) {
-	return ReleasesOf("", stored, keep, may)
+func Releases(stored []Stored, keep int, allowed func(namespace string) bool) ([]Release, []error) {
+	return ReleasesOf("", stored, keep, allowed)
 }
 
 // ReleasesOf is Releases for the Tiller in a namespace that belongs to no tenant: problems
 // name commands for that one.
-func ReleasesOf(tiller string, stored []Stored, keep int, may func(namespace string) bool) ([]Release, []error) {
+func ReleasesOf(tiller string, stored []Stored, keep int, allowed func(namespace string) bool) ([]Release, []error) {
 	var problems []error
 	byName := map[string][]Stored{}
 	for _, record := range stored {
@@ -96,7 +96,7 @@ func ReleasesOf(tiller string, stored []Stored, keep int, may func(namespace str
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		revisions := byName[name]
 		slices.SortFunc(revisions, func(a, b Stored) int { return cmp.Compare(a.version, b.version) })
-		r, wrong := move(remedies{tiller}, name, revisions, keep, may)
+		r, wrong := move(remedies{tiller}, name, revisions, keep, allowed)
 		problems = append(problems, wrong...)
 		if len(wrong) == 0 {
 			releases = append(releases, r)
@@ -106,7 +106,7 @@ func ReleasesOf(tiller string, stored []Stored, keep int, may func(namespace str
 }
 
 // move decides what moves of a release; revisions are sorted.
-func move(remedy remedies, name string, revisions []Stored, keep int, may func(string) bool) (Release, []error) {
+func move(remedy remedies, name string, revisions []Stored, keep int, allowed func(string) bool) (Release, []error) {
 	newest := revisions[len(revisions)-1]
 	r := Release{Name: name, Namespace: newest.namespace, Status: newest.status.String()}
 	var problems []error
@@ -114,7 +114,7 @@ func move(remedy remedies, name string, revisions []Stored, keep int, may func(s
 	if len(name) > maxName || !validName().MatchString(name) {
 		wrong("release %q has a name that Helm 3 does not take", name)
 	}
-	if !may(r.Namespace) {
+	if !allowed(r.Namespace) {
 		wrong("release %s is in namespace %q, which is not the tenant's: give it to the tenant with init, or %s", name, r.Namespace, remedy.delete("delete the release", name))
 	}
 	if problem := remedy.unfinished(revisions); problem != "" {
@@ -143,7 +143,7 @@ func move(remedy remedies, name string, revisions []Stored, keep int, may func(s
 // namespace, and those older than the newest keep. The one with which Helm 3 compares at
 // an upgrade always moves.
 func (r *Release) chooseMoving(revisions []Stored, keep int) []Stored {
-	var here []Stored
+	var local []Stored
 	for _, old := range revisions {
 		// A deleted release can be installed again in another namespace by `install
 		// --replace`; Helm 3 keeps a release in one namespace.
@@ -151,13 +151,13 @@ func (r *Release) chooseMoving(revisions []Stored, keep int) []Stored {
 			r.note("revision %d was in namespace %s and does not move", old.version, old.namespace)
 			continue
 		}
-		here = append(here, old)
+		local = append(local, old)
 	}
-	if keep == 0 || len(here) <= keep {
-		return here
+	if keep == 0 || len(local) <= keep {
+		return local
 	}
-	older, moving := here[:len(here)-keep], here[len(here)-keep:]
-	current := currentOf(here)
+	older, moving := local[:len(local)-keep], local[len(local)-keep:]
+	current := currentOf(local)
 	isCurrent := func(old Stored) bool { return old.version == current.version }
 	if slices.ContainsFunc(older, isCurrent) {
 		older = slices.DeleteFunc(slices.Clone(older), isCurrent)
@@ -211,7 +211,7 @@ func (r remedies) unfinished(revisions []Stored) string {
 	}
 	for _, old := range slices.Backward(revisions) {
 		if old.status == release2.Status_DEPLOYED {
-			return "wait for the helm that works on it, or go back" + with(r.command(newest.name, []string{"rollback"}, strconv.Itoa(int(old.version))))
+			return "wait for the helm that works on it, or go back" + suffix(r.command(newest.name, []string{"rollback"}, strconv.Itoa(int(old.version))))
 		}
 	}
 	return "wait for the helm that works on it, or " + r.delete("delete it", newest.name)
@@ -219,7 +219,7 @@ func (r remedies) unfinished(revisions []Stored) string {
 
 // delete returns the advice, and command, to delete a release.
 func (r remedies) delete(what, release string) string {
-	return what + with(r.command(release, []string{"delete", "--purge"}))
+	return what + suffix(r.command(release, []string{"delete", "--purge"}))
 }
 
 func (r remedies) command(release string, verb []string, rest ...string) command.Command {
@@ -229,9 +229,9 @@ func (r remedies) command(release string, verb []string, rest ...string) command
 	return command.Release("", release, verb, rest...)
 }
 
-// with returns " with COMMAND", empty without a command: a record can contain a name that
+// suffix returns " with COMMAND", empty without a command: a record can contain a name that
 // no helm accepts.
-func with(c command.Command) string {
+func suffix(c command.Command) string {
 	if c == nil {
 		return ""
 	}

@@ -1,15 +1,15 @@
 package migrate
 
-// Sample returns the indexes of at most most of n things, evenly spread, including the
-// first and the last. most is at least 2.
-func Sample(n, most int) map[int]bool {
+// Sample returns the indexes of at most limit of n things, evenly spread, including the
+// first and the last. limit is at least 2.
+func Sample(n, limit int) map[int]bool {
 	chosen := map[int]bool{}
-	for i := range min(n, most) {
-		if n <= most {
+	for i := range min(n, limit) {
+		if n <= limit {
 			chosen[i] = true
 			continue
 		}
-		chosen[i*(n-1)/(most-1)] = true
+		chosen[i*(n-1)/(limit-1)] = true
 	}
 	return chosen
 }

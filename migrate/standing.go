@@ -66,13 +66,13 @@ func ReadKept(r Release, secret corev1.Secret, written *Written, budget *release
 	if k, found := r.keptAs(sha256.Sum256(plain), secret); found {
 		return k
 	}
-	there, err := release.ParsePlain(plain)
-	if err == nil && !release.Keeps(secret, there) {
+	parsed, err := release.ParsePlain(plain)
+	if err == nil && !release.Keeps(secret, parsed) {
 		err = errNotHelms
 	}
 	if err == nil {
-		k.name, k.namespace = there.Name, there.Namespace
-		k.revision, _, err = revisionOf(secret.Name, there)
+		k.name, k.namespace = parsed.Name, parsed.Namespace
+		k.revision, _, err = revisionOf(secret.Name, parsed)
 	}
 	k.problem = err
 	return k
@@ -99,28 +99,28 @@ func Compare(r Release, live []Kept, moved bool) Standing {
 	found := map[int]bool{}
 	var later []int
 	var laterNames []string
-	for _, there := range live {
-		err := there.problem
-		if err == nil && there.name != r.Name {
+	for _, record := range live {
+		err := record.problem
+		if err == nil && record.name != r.Name {
 			err = errNotHelms
 		}
 		if err != nil {
-			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: %v", there.secret, err))
+			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: %v", record.secret, err))
 			continue
 		}
-		version := there.revision.Version
+		version := record.revision.Version
 		index := slices.IndexFunc(r.Revisions, func(revision Revision) bool { return revision.Version == version })
 		switch {
-		case index >= 0 && r.Namespace == there.namespace && r.Revisions[index].sameOrigin(there.revision):
+		case index >= 0 && r.Namespace == record.namespace && r.Revisions[index].sameOrigin(record.revision):
 			found[version] = true
-			s.Ours = append(s.Ours, there.secret)
-			if r.Revisions[index].whole != there.revision.whole {
+			s.Ours = append(s.Ours, record.secret)
+			if r.Revisions[index].whole != record.revision.whole {
 				s.Changed = append(s.Changed, version)
 			}
-		case version > r.Newest().Version && r.descends(there.revision):
-			later, laterNames = append(later, version), append(laterNames, there.secret)
+		case version > r.Newest().Version && r.descends(record.revision):
+			later, laterNames = append(later, version), append(laterNames, record.secret)
 		default:
-			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: it holds another release", there.secret))
+			s.Foreign = append(s.Foreign, fmt.Sprintf("Secret %s: it holds another release", record.secret))
 		}
 	}
 	for _, revision := range r.Revisions {
@@ -145,12 +145,12 @@ func Compare(r Release, live []Kept, moved bool) Standing {
 // install sets its own: one after uninstall, and one in the place of what uninstall
 // --keep-history left (helm.sh/helm/v3/pkg/action). They do not always continue from the
 // newest revision, and install --replace of Helm 2 sets its own time, too.
-func (r Release) descends(there Revision) bool {
-	return slices.ContainsFunc(r.Revisions, func(revision Revision) bool { return revision.first.Equal(there.first) })
+func (r Release) descends(other Revision) bool {
+	return slices.ContainsFunc(r.Revisions, func(revision Revision) bool { return revision.first.Equal(other.first) })
 }
 
 // sameOrigin reports whether two records are of one revision of a release. Of an existing
 // revision Helm 3 changes only the status, and when its hooks ran.
-func (r Revision) sameOrigin(there Revision) bool {
-	return r.Version == there.Version && r.manifest == there.manifest && r.first.Equal(there.first) && r.last.Equal(there.last)
+func (r Revision) sameOrigin(other Revision) bool {
+	return r.Version == other.Version && r.manifest == other.manifest && r.first.Equal(other.first) && r.last.Equal(other.last)
 }

@@ -120,11 +120,11 @@ func (r Revision) Secret(old *release2.Release) (*corev1.Secret, error) {
 	if err != nil {
 		return nil, err
 	}
-	now, plain, err := revisionOf(r.Record, converted)
+	current, plain, err := revisionOf(r.Record, converted)
 	switch {
 	case err != nil:
 		return nil, err
-	case now.whole != r.whole:
+	case current.whole != r.whole:
 		return nil, fmt.Errorf("the record %s was changed meanwhile", r.Record)
 	}
 	return release.SecretOf(converted, plain)

@@ -127,11 +127,11 @@ type check struct {
 // planChecks decides how each of the releases is verified.
 func planChecks(releases []Release, lost func(namespace string) bool) []check {
 	large := TooLargeToList(releases)
-	most := maxManifests
+	limit := maxManifests
 	if len(large) > 0 {
-		most /= 2 // a release of a large namespace takes two processes
+		limit /= 2 // a release of a large namespace takes two processes
 	}
-	sample := Sample(len(releases), most)
+	sample := Sample(len(releases), limit)
 	checks := make([]check, len(releases))
 	for i, r := range releases {
 		switch {
@@ -150,24 +150,24 @@ func planChecks(releases []Release, lost func(namespace string) bool) []check {
 
 // sampleNote names the releases for which helm was not asked, empty if there are none.
 func sampleNote(checks []check, program string) string {
-	there, manifests, unasked := 0, 0, false
+	checked, manifests, unasked := 0, 0, false
 	for _, c := range checks {
 		if c.by == byNothing {
 			continue
 		}
-		there++
+		checked++
 		if c.manifest {
 			manifests++
 		}
 		unasked = unasked || c.by == byRecords
 	}
 	switch {
-	case manifests == there:
+	case manifests == checked:
 		return ""
 	case unasked:
-		return fmt.Sprintf("Note: %s was asked for %d of %d releases: to list all of them it would have to unpack all their records; the records of all were compared", program, manifests, there)
+		return fmt.Sprintf("Note: %s was asked for %d of %d releases: to list all of them it would have to unpack all their records; the records of all were compared", program, manifests, checked)
 	default:
-		return fmt.Sprintf("Note: %s was asked for the manifests of %d of %d releases; it lists all of them, and the records of all were compared", program, manifests, there)
+		return fmt.Sprintf("Note: %s was asked for the manifests of %d of %d releases; it lists all of them, and the records of all were compared", program, manifests, checked)
 	}
 }
 
@@ -301,13 +301,13 @@ func (r Release) Judge(standing Standing) Verdict {
 // program is the helm that listed it.
 func (r Release) JudgeListed(standing Standing, listed *Listing, program string) Verdict {
 	byItsRecords := r.Judge(standing)
-	gone := standing.None() && len(standing.Foreign) == 0
+	removed := standing.None() && len(standing.Foreign) == 0
 	switch {
-	case listed == nil && gone:
+	case listed == nil && removed:
 		return byItsRecords
 	case listed == nil:
 		return Verdict{Problem: fmt.Errorf("%s is not listed by %s", r.where(), program)}
-	case gone: // Helm 3 installed it after the records were read
+	case removed: // Helm 3 installed it after the records were read
 		return note("Helm 3 has changed %s since: it is at revision %s, %s", r.where(), listed.Revision, listed.Status)
 	case byItsRecords.Problem != nil:
 		return byItsRecords

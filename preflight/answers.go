@@ -126,10 +126,10 @@ func (q Question) Refusal(o Object, verb string, err error) Finding {
 	if strings.Contains(message, "does not support dry run") {
 		return about(o, NotTried, Untried, "an admission webhook of the cluster does not take part in dry runs", "only the installation itself shows it", message)
 	}
-	by, known := refusal.Read(message)
+	origin, known := refusal.Read(message)
 	switch {
 	case known:
-		return q.by(o, verb, by, message)
+		return q.by(o, verb, origin, message)
 	case limits.MatchString(message):
 		return refused(o, LimitRange, "a LimitRange of the namespace does not allow it", "set the chart's resources within it, or ask an admin to widen the tenant's limits", message)
 	case strings.Contains(message, "error looking up service account"):
@@ -153,8 +153,8 @@ func (q Question) Refusal(o Object, verb string, err error) Finding {
 }
 
 // by returns a finding for a refusal whose origin is known.
-func (q Question) by(o Object, verb string, by refusal.Refusal, message string) Finding {
-	switch by.Kind {
+func (q Question) by(o Object, verb string, origin refusal.Refusal, message string) Finding {
+	switch origin.Kind {
 	case refusal.RBAC:
 		return q.lacks(o, verb, message)
 	case refusal.Escalation:
@@ -163,13 +163,13 @@ func (q Question) by(o Object, verb string, by refusal.Refusal, message string) 
 	case refusal.PodSecurity:
 		return refused(o, PodSecurity, "its pods would never be created: "+afterLevel(message), "set the chart's securityContext values so that it holds, or ask an admin for another podSecurity level of the tenant", message)
 	case refusal.Quota:
-		return refused(o, Quota, "the namespace's "+by.By+" does not allow it", "ask for less by the chart's values, remove what is not needed, or ask an admin for a larger quota", message)
+		return refused(o, Quota, "the namespace's "+origin.By+" does not allow it", "ask for less by the chart's values, remove what is not needed, or ask an admin for a larger quota", message)
 	case refusal.Guard, refusal.Records:
 		return refused(o, Guard, "a guard rail of the tenant refuses it", "leave it out by the chart's values, or ask an admin", afterPolicy(message))
 	case refusal.ExternalIPs:
 		return refused(o, Admission, "the cluster allows no external IPs", "use type LoadBalancer, or an Ingress", message)
 	}
-	return refused(o, Admission, by.By+" refuses it", "change what it asks for by the chart's values, or ask an admin", afterPolicy(message))
+	return refused(o, Admission, origin.By+" refuses it", "change what it asks for by the chart's values, or ask an admin", afterPolicy(message))
 }
 
 // lacks returns the finding about a right that the deployer lacks.
@@ -298,11 +298,11 @@ func (q Question) PodRefusal(o Object, err, wrote error) (f Finding, counts bool
 	if s == nil || s.Code >= 500 || s.Code == http.StatusTooManyRequests || strings.Contains(s.Message, "does not support dry run") {
 		return about(o, NotTried, Untried, "its pods could not be tried", "try again", oneLine(err.Error())), true
 	}
-	by, known := refusal.Read(oneLine(s.Message))
+	origin, known := refusal.Read(oneLine(s.Message))
 	switch {
-	case known && by.Kind == refusal.RBAC:
+	case known && origin.Kind == refusal.RBAC:
 		return Finding{}, false
-	case (s.Code == http.StatusUnprocessableEntity || s.Code == http.StatusBadRequest || known && by.Kind == refusal.Guard) && wrote != nil:
+	case (s.Code == http.StatusUnprocessableEntity || s.Code == http.StatusBadRequest || known && origin.Kind == refusal.Guard) && wrote != nil:
 		return Finding{}, false
 	}
 	return q.Refusal(o, "create", err), true

@@ -20,11 +20,11 @@ func (p Plan) Resource(o Object) schema.GroupResource {
 }
 
 // JudgeCustom judges an object of a kind that the chart defines and that the API server does
-// not serve yet. may reports whether the deployer may create the object.
-func (q Question) JudgeCustom(p Plan, o Object, may bool) []Finding {
+// not serve yet. allowed reports whether the deployer may create the object.
+func (q Question) JudgeCustom(p Plan, o Object, allowed bool) []Finding {
 	definition := p.Definitions[o.gvk().GroupKind()]
 	var findings []Finding
-	if !may {
+	if !allowed {
 		findings = append(findings, refused(o, Rights, fmt.Sprintf("the deployer may not create %s objects, which the chart's own CustomResourceDefinition %s defines", o.GetKind(), definition.GetName()),
 			"ask an admin for a role that allows it, when the definition is there", ""))
 	}
@@ -124,7 +124,7 @@ func objectViolations(s, value map[string]any, path string) []string {
 			found = append(found, strings.TrimPrefix(path+"."+name, ".")+" is required")
 		}
 	}
-	others, _ := s["additionalProperties"].(map[string]any)
+	additional, _ := s["additionalProperties"].(map[string]any)
 	var names []string
 	for name := range value {
 		names = append(names, name)
@@ -133,7 +133,7 @@ func objectViolations(s, value map[string]any, path string) []string {
 	for _, name := range names {
 		property, known := properties[name].(map[string]any)
 		if !known {
-			property = others // the API server drops unknown fields and does not refuse them
+			property = additional // the API server drops unknown fields and does not refuse them
 		}
 		found = append(found, violations(property, value[name], path+"."+name)...)
 	}
@@ -166,8 +166,8 @@ func numberViolations(s map[string]any, value any, field string) []string {
 	if least, given := number(s["minimum"]); given && (n < least || n == least && s["exclusiveMinimum"] == true) {
 		found = append(found, fmt.Sprintf("%s is less than %v", field, least))
 	}
-	if most, given := number(s["maximum"]); given && (n > most || n == most && s["exclusiveMaximum"] == true) {
-		found = append(found, fmt.Sprintf("%s is more than %v", field, most))
+	if maximum, given := number(s["maximum"]); given && (n > maximum || n == maximum && s["exclusiveMaximum"] == true) {
+		found = append(found, fmt.Sprintf("%s is more than %v", field, maximum))
 	}
 	return found
 }

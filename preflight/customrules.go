@@ -33,11 +33,11 @@ func unjudged(s map[string]any, value any, path string) []string {
 	switch v := value.(type) {
 	case map[string]any:
 		properties, _ := s["properties"].(map[string]any)
-		others, _ := s["additionalProperties"].(map[string]any)
+		additional, _ := s["additionalProperties"].(map[string]any)
 		for name, inner := range v {
 			property, known := properties[name].(map[string]any)
 			if !known {
-				property = others
+				property = additional
 			}
 			found = append(found, unjudged(property, inner, path+"."+name)...)
 		}

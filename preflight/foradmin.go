@@ -32,8 +32,8 @@ func (q Question) ForAdmins(findings []Finding, objects []Object) []ForAdmin {
 			continue
 		}
 		one := ForAdmin{Comments: []string{fmt.Sprintf("%s %s, of the template %s", o.GetKind(), o.GetName(), o.File)}}
-		says, refused := q.gives(o)
-		one.Comments = append(one.Comments, says...)
+		comments, refused := q.gives(o)
+		one.Comments = append(one.Comments, comments...)
 		if one.Refused = refused; refused == "" {
 			one.Object = anew(o)
 		}
@@ -69,7 +69,7 @@ func anew(o Object) map[string]any {
 }
 
 // gives describes what an object grants, or why it is refused.
-func (q Question) gives(o Object) (says []string, refused string) {
+func (q Question) gives(o Object) (comments []string, refused string) {
 	switch o.GetKind() {
 	case "ClusterRole", "Role":
 		return givesRules(o)
@@ -78,11 +78,11 @@ func (q Question) gives(o Object) (says []string, refused string) {
 	case "CustomResourceDefinition":
 		group, _, _ := unstructured.NestedString(o.Object, "spec", "group")
 		kind, _, _ := unstructured.NestedString(o.Object, "spec", "names", "kind")
-		says = []string{fmt.Sprintf("Defines the kind %s of the group %s for the whole cluster, all tenants included.", kind, group)}
+		comments = []string{fmt.Sprintf("Defines the kind %s of the group %s for the whole cluster, all tenants included.", kind, group)}
 		if strategy, _, _ := unstructured.NestedString(o.Object, "spec", "conversion", "strategy"); strategy == "Webhook" {
-			return says, "its objects would be converted by a service of the chart's, which would see and could change those of all tenants"
+			return comments, "its objects would be converted by a service of the chart's, which would see and could change those of all tenants"
 		}
-		return says, ""
+		return comments, ""
 	case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
 		return nil, "a service of the chart's would see, and could change or refuse, requests of the whole cluster"
 	case "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
@@ -116,7 +116,7 @@ var ownRoles = []string{"cluster-admin", "admin", "edit", "view"}
 var harmlessRoles = []string{"system:auth-delegator", "system:basic-user", "system:discovery", "system:public-info-viewer"}
 
 // givesRules describes what a role grants.
-func givesRules(o Object) (says []string, refused string) {
+func givesRules(o Object) (comments []string, refused string) {
 	for label := range o.GetLabels() {
 		if strings.HasPrefix(label, "rbac.authorization.k8s.io/") {
 			return nil, "its label " + oneLine(label) + " would add its rules to a role of everybody"
@@ -136,7 +136,7 @@ func givesRules(o Object) (says []string, refused string) {
 	if o.GetKind() == "Role" {
 		where = "in namespace " + o.GetNamespace()
 	}
-	says = append(says, "Gives whoever it is bound to, "+where+":")
+	comments = append(comments, "Gives whoever it is bound to, "+where+":")
 	for _, rule := range role.Rules {
 		for _, list := range [][]string{rule.Verbs, rule.Resources, rule.APIGroups, rule.NonResourceURLs} {
 			if slices.ContainsFunc(list, func(s string) bool { return strings.Contains(s, "*") }) {
@@ -148,9 +148,9 @@ func givesRules(o Object) (says []string, refused string) {
 				return nil, fmt.Sprintf("a rule of it has the verb %s, by which one gets all rights of others: %s", verb, ruleText(rule))
 			}
 		}
-		says = append(says, "  "+ruleText(rule))
+		comments = append(comments, "  "+ruleText(rule))
 	}
-	return says, ""
+	return comments, ""
 }
 
 func ruleText(rule rbacv1.PolicyRule) string {
@@ -169,7 +169,7 @@ func ruleText(rule rbacv1.PolicyRule) string {
 }
 
 // givesBinding describes what a binding grants, and to whom.
-func (q Question) givesBinding(o Object) (says []string, refused string) {
+func (q Question) givesBinding(o Object) (comments []string, refused string) {
 	var binding rbacv1.ClusterRoleBinding // its relevant fields are those of a RoleBinding
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &binding); err != nil {
 		return nil, "its subjects can't be read"
@@ -178,7 +178,7 @@ func (q Question) givesBinding(o Object) (says []string, refused string) {
 	if o.GetKind() == "RoleBinding" {
 		where = "in namespace " + o.GetNamespace()
 	}
-	says = append(says, oneLine(fmt.Sprintf("Gives what %s %s allows, %s, to:", binding.RoleRef.Kind, binding.RoleRef.Name, where)))
+	comments = append(comments, oneLine(fmt.Sprintf("Gives what %s %s allows, %s, to:", binding.RoleRef.Kind, binding.RoleRef.Name, where)))
 	if slices.Contains(ownRoles[:3], binding.RoleRef.Name) && o.GetKind() == "ClusterRoleBinding" {
 		return nil, fmt.Sprintf("it binds %s in the whole cluster", binding.RoleRef.Name)
 	}
@@ -201,7 +201,7 @@ func (q Question) givesBinding(o Object) (says []string, refused string) {
 		case s.Kind != rbacv1.ServiceAccountKind || !q.Has(s.Namespace):
 			return nil, "it binds somebody who is not of the tenant: " + oneLine(name)
 		}
-		says = append(says, "  "+oneLine(name))
+		comments = append(comments, "  "+oneLine(name))
 	}
-	return says, ""
+	return comments, ""
 }

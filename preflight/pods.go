@@ -60,7 +60,7 @@ func (p Plan) Pod(o Object) (pod *unstructured.Unstructured, found bool) {
 func (p Plan) standInAccount(spec map[string]any, namespace string) {
 	for _, field := range []string{"serviceAccountName", "serviceAccount"} {
 		name, _ := spec[field].(string)
-		if _, own := p.Of("", "ServiceAccount", namespace, name); own {
+		if _, defined := p.Of("", "ServiceAccount", namespace, name); defined {
 			spec[field] = "default"
 		}
 	}

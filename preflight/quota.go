@@ -51,7 +51,7 @@ func Replicas(o *unstructured.Unstructured) int64 {
 		// A Job runs at most as many pods at once as are left to complete; without a number of
 		// completions, the first pod that completes ends it
 		// (k8s.io/kubernetes/pkg/controller/job, manageJob).
-		if _, said, _ := unstructured.NestedInt64(o.Object, "spec", "completions"); said {
+		if _, given, _ := unstructured.NestedInt64(o.Object, "spec", "completions"); given {
 			return min(number("parallelism"), number("completions"))
 		}
 		return number("parallelism")
@@ -78,7 +78,7 @@ func leastOf(uses []Use) map[scaled]int64 {
 		}
 		kind, _, _ := unstructured.NestedString(o.Object, "spec", "scaleTargetRef", "kind")
 		name, _, _ := unstructured.NestedString(o.Object, "spec", "scaleTargetRef", "name")
-		if n, said, err := unstructured.NestedInt64(o.Object, "spec", "minReplicas"); said && err == nil {
+		if n, given, err := unstructured.NestedInt64(o.Object, "spec", "minReplicas"); given && err == nil {
 			least[scaled{o.GetNamespace(), kind, name}] = n
 		}
 	}
@@ -156,11 +156,11 @@ func (u Use) addService(plus func(string, resource.Quantity)) {
 	}
 	kind, _, _ := unstructured.NestedString(u.Object.Object, "spec", "type")
 	ports, _, _ := unstructured.NestedSlice(u.Object.Object, "spec", "ports")
-	allocates, said, _ := unstructured.NestedBool(u.Object.Object, "spec", "allocateLoadBalancerNodePorts")
+	allocates, given, _ := unstructured.NestedBool(u.Object.Object, "spec", "allocateLoadBalancerNodePorts")
 	if kind == "LoadBalancer" {
 		plus("services.loadbalancers", *resource.NewQuantity(1, resource.DecimalSI))
 	}
-	if kind == "NodePort" || kind == "LoadBalancer" && (!said || allocates) {
+	if kind == "NodePort" || kind == "LoadBalancer" && (!given || allocates) {
 		plus("services.nodeports", *resource.NewQuantity(int64(len(ports)), resource.DecimalSI))
 	}
 }

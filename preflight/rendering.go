@@ -81,8 +81,8 @@ func RenderingOfRefused(exact, plain *Attempt) (Rendering, error) {
 	if err != nil {
 		return r, err
 	}
-	said := oneLine(strings.TrimPrefix(strings.TrimSpace(exact.Said), "Error: "))
-	r.helmSays = said
+	message := oneLine(strings.TrimPrefix(strings.TrimSpace(exact.Said), "Error: "))
+	r.helmSays = message
 	switch {
 	case strings.Contains(exact.Said, notBuilt):
 		r.unserved = map[schema.GroupVersionKind]bool{}
@@ -95,7 +95,7 @@ func RenderingOfRefused(exact, plain *Attempt) (Rendering, error) {
 		r.unserved = map[schema.GroupVersionKind]bool{}
 	default:
 		r.helmSays = ""
-		r.Findings = append(r.Findings, helmRefuses(said))
+		r.Findings = append(r.Findings, helmRefuses(message))
 	}
 	r.size(plain.Text)
 	return r, nil
@@ -173,11 +173,11 @@ var fieldValidation = version.MustParseGeneric("1.25")
 // server validate objects, but validates lists itself: it refuses fields that are not in the
 // schema, and reads the cluster's CustomResourceDefinitions if it does not know the list's kind
 // (k8s.io/kubectl/pkg/validation and k8s.io/cli-runtime/pkg/resource, HasSupport).
-func (r *Rendering) Validated(again *Attempt) {
-	if !again.Failed {
+func (r *Rendering) Validated(validated *Attempt) {
+	if !validated.Failed {
 		return
 	}
-	f := helmRefuses(oneLine(strings.TrimPrefix(strings.TrimSpace(again.Said), "Error: ")))
+	f := helmRefuses(oneLine(strings.TrimPrefix(strings.TrimSpace(validated.Said), "Error: ")))
 	if r.Lists {
 		f.Do = "let the template print the items of its lists as documents of their own, or do what helm says"
 	}
@@ -208,8 +208,8 @@ func (r *Rendering) Unexplained(findings []Finding) []Finding {
 	return append(findings, helmRefuses(r.helmSays))
 }
 
-func helmRefuses(said string) Finding {
-	return Finding{ID: Helm, Result: Refused, Why: "helm itself refuses it: " + said, Do: "do what helm says", Answer: said}
+func helmRefuses(message string) Finding {
+	return Finding{ID: Helm, Result: Refused, Why: "helm itself refuses it: " + message, Do: "do what helm says", Answer: message}
 }
 
 // maxSecret is the maximum size of a Secret (k8s.io/api/core/v1, MaxSecretSize).

@@ -37,12 +37,12 @@ func (q Question) Judge(kinds Kinds, objects []Object) Plan {
 	}
 	for _, o := range objects {
 		served, isServed := kinds[o.gvk()]
-		_, own := p.Definitions[o.gvk().GroupKind()]
+		_, defined := p.Definitions[o.gvk().GroupKind()]
 		namespaced := served.Namespaced
 		if !isServed {
-			namespaced = own && p.isNamespaced(o.gvk().GroupKind())
+			namespaced = defined && p.isNamespaced(o.gvk().GroupKind())
 		}
-		if isServed || own {
+		if isServed || defined {
 			q.place(o, namespaced)
 		}
 		if !q.judgeNames(&p, o) {
@@ -51,7 +51,7 @@ func (q Question) Judge(kinds Kinds, objects []Object) Plan {
 		switch {
 		case isServed:
 			p.Try = append(p.Try, o)
-		case own:
+		case defined:
 			p.Custom = append(p.Custom, o)
 		default:
 			p.Findings = append(p.Findings, kinds.judgeServed(o))

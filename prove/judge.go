@@ -145,18 +145,18 @@ func (j *judging) read() {
 			}
 			row := j.blank(a, Deployer, namespace)
 			row.User, row.Result = j.t.DeployerUser(), j.allowed(a, namespace)
-			by, held, known := "quota", false, j.t.Quotas != nil
+			refuser, held, known := "quota", false, j.t.Quotas != nil
 			if a.accepted != nil {
 				pod := j.pods[namespace]
 				if known = pod != nil; known {
-					by, held = a.accepted(pod)
+					refuser, held = a.accepted(pod)
 				}
 			} else if known {
 				held = a.configured(j.t, namespace)
 			}
 			switch {
 			case held:
-				row.Result, row.By = Refused, by
+				row.Result, row.By = Refused, refuser
 			case !known:
 				row.Result, row.Answer = Untried, "the ResourceQuotas can't be read"
 				if a.accepted != nil {

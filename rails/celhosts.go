@@ -67,17 +67,17 @@ func annotationRules(now, was string, publishes bool) []admissionv1.Validation {
 	hosts := now + `[k].split(",").map(h, h.trim().lowerAscii())` +
 		// CEL of Kubernetes 1.30 finds a match, and no part of one.
 		`.map(h, k.matches("` + urlAnnotations + `") && h.matches("` + hostURL + `") ? h.find("^([a-z][a-z0-9+.-]*://)?[a-z0-9*.-]+").find("[a-z0-9*.-]+$") : h)`
-	own := ""
+	ownHosts := ""
 	if publishes {
-		own = ` || (k == ` + quoted(publishedHosts) + ` && ` + now + `[k] == ` + quoted(publishedOwn) + `)`
+		ownHosts = ` || (k == ` + quoted(publishedHosts) + ` && ` + now + `[k] == ` + quoted(publishedOwn) + `)`
 	}
-	own += ` || (k.matches("` + assignedAnnotations + `") && ` + now + `[k].matches("` + assignedURL + `"))`
+	ownHosts += ` || (k.matches("` + assignedAnnotations + `") && ` + now + `[k].matches("` + assignedURL + `"))`
 	unchanged := `(k in ` + was + ` && ` + was + `[k] == ` + now + `[k])`
 	matching := func(pattern string) string {
 		return now + `.filter(k, k.matches("` + pattern + `")).join(", ")`
 	}
 	return []admissionv1.Validation{
-		rule(`!variables.restricted || `+now+`.all(k, !k.matches("`+hostAnnotations+`") || `+unchanged+own+
+		rule(`!variables.restricted || `+now+`.all(k, !k.matches("`+hostAnnotations+`") || `+unchanged+ownHosts+
 			` || `+now+`[k] == "" || `+hosts+`.all(h, h.matches("^[a-z0-9*.-]*$") && `+allowed("h", true)+`))`,
 			"an annotation adds hosts that the tenant may not serve",
 			`"an annotation (" + `+matching(hostAnnotations)+` + ") adds hosts other than those allowed: `+allowedHosts),

@@ -169,7 +169,7 @@ func (d *Demand) Refusals(namespace string, notes map[string]string, p Prioritie
 // namespaces.
 func (d *Demand) outsiders(namespace string, notes map[string]string) []string {
 	own := []string{namespace}
-	if namespaces, said := notes[annotationNamespaces]; said {
+	if namespaces, given := notes[annotationNamespaces]; given {
 		own = strings.Split(namespaces, ",")
 	}
 	var out []string

@@ -49,8 +49,8 @@ func (d *Demand) refusedAnnotations(allowed patterns) []string {
 		}
 		if strings.HasSuffix(key, redirectAnnotation) && !slices.Contains([]string{"", "0", "f", "false"}, strings.ToLower(value)) {
 			for _, host := range d.Hosts {
-				other, has := strings.CutPrefix(host, "www.")
-				if !has {
+				other, found := strings.CutPrefix(host, "www.")
+				if !found {
 					other = "www." + host
 				}
 				ok = ok && allowed.allow(other)

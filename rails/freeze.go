@@ -174,15 +174,15 @@ var (
 // records the end of a pending release.
 func (r records) ends() string {
 	label := func(object, key string) string { return `variables.` + object + `[` + quoted(key) + `]` }
-	var there []string
+	var present []string
 	for _, key := range []string{r.owner, r.name, r.version, r.status} {
-		there = append(there, quoted(key)+` in variables.before && `+quoted(key)+` in variables.after`)
+		present = append(present, quoted(key)+` in variables.before && `+quoted(key)+` in variables.after`)
 	}
 	var ended []string
 	for _, status := range r.ended {
 		ended = append(ended, quoted(status))
 	}
-	return `(` + strings.Join(there, ` && `) +
+	return `(` + strings.Join(present, ` && `) +
 		` && ` + label("before", r.owner) + ` == ` + quoted(r.ownerValue) + ` && ` + label("after", r.owner) + ` == ` + quoted(r.ownerValue) +
 		` && ` + label("before", r.status) + `.startsWith(` + quoted(r.pending) + `) && ` + label("after", r.status) + ` in [` + strings.Join(ended, `, `) + `]` +
 		` && object.metadata.name == ` + quoted(r.prefix) + ` + ` + label("after", r.name) + ` + ".v" + ` + label("after", r.version) +

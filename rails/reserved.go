@@ -87,23 +87,23 @@ func Reserving() []runtime.Object {
 // that a stranger creates in its place. Kubernetes deletes again what is being deleted.
 func reservedNamespaces() policy {
 	const managed = `"` + tenant.LabelManagedBy + `"`
-	most := strconv.Itoa(mostKeys)
+	limit := strconv.Itoa(mostKeys)
 	either := func(test func(object string) string) string {
 		return `(object != null && ` + test("object") + ` || oldObject != null && ` + test("oldObject") + `)`
 	}
 	carries := either(func(object string) string {
 		labels, notes := object+`.metadata.labels`, object+`.metadata.annotations`
-		return `(has(` + labels + `) && (size(` + labels + `) > ` + most + ` || ` + labels + `.exists(k, ` + reserved + `) || ` + managed + ` in ` + labels + ` && ` + labels + `[` + managed + `] == "` + tenant.ManagedBy + `")` +
-			` || has(` + notes + `) && (size(` + notes + `) > ` + most + ` || ` + notes + `.exists(k, ` + reserved + `)))`
+		return `(has(` + labels + `) && (size(` + labels + `) > ` + limit + ` || ` + labels + `.exists(k, ` + reserved + `) || ` + managed + ` in ` + labels + ` && ` + labels + `[` + managed + `] == "` + tenant.ManagedBy + `")` +
+			` || has(` + notes + `) && (size(` + notes + `) > ` + limit + ` || ` + notes + `.exists(k, ` + reserved + `)))`
 	})
 	content := func(object, field string) string {
 		return object + ` != null && has(` + object + `.metadata.` + field + `) ? ` + object + `.metadata.` + field + ` : {}`
 	}
 	changed := func(kind string) string {
 		before, after := `variables.`+kind+`Before`, `variables.`+kind+`After`
-		return `(size(` + after + `) > ` + most + ` ? (` + before + ` == ` + after + ` ? [] : ["more than ` + most + ` labels or annotations"])` +
+		return `(size(` + after + `) > ` + limit + ` ? (` + before + ` == ` + after + ` ? [] : ["more than ` + limit + ` labels or annotations"])` +
 			` : ` + after + `.filter(k, ` + reserved + ` && !(k in ` + before + ` && ` + before + `[k] == ` + after + `[k])) + ` +
-			`(size(` + before + `) > ` + most + ` ? [] : ` + before + `.filter(k, ` + reserved + ` && !(k in ` + after + `))))`
+			`(size(` + before + `) > ` + limit + ` ? [] : ` + before + `.filter(k, ` + reserved + ` && !(k in ` + after + `))))`
 	}
 	isManaged := func(labels string) string {
 		return `(` + managed + ` in ` + labels + ` && ` + labels + `[` + managed + `] == "` + tenant.ManagedBy + `")`

@@ -211,9 +211,9 @@ func flagsIn(args []string) []given {
 		if len(arg) < 2 || arg[0] != '-' || arg == "--" {
 			break
 		}
-		name, value, has := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
+		name, value, hasValue := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
 		switch {
-		case has:
+		case hasValue:
 		case slices.Contains(switches, name) || len(args) == 0:
 			value = "true"
 		default:
@@ -258,16 +258,16 @@ func KnownStorageOf(c *corev1.Container) tenant.Storage {
 	return storage
 }
 
-// NamespaceOf returns the namespace in which a Tiller in a container of namespace own
+// NamespaceOf returns the namespace in which a Tiller in a container of a pod in podNamespace
 // keeps its releases (k8s.io/helm/cmd/tiller, namespace). If the pod's specification does not
 // have it, elsewhere says where it is.
-func NamespaceOf(c *corev1.Container, own string) (namespace, elsewhere string) {
+func NamespaceOf(c *corev1.Container, podNamespace string) (namespace, elsewhere string) {
 	value, elsewhere := variable(c, namespaceVariable)
 	switch {
 	case elsewhere == "the pod's metadata.namespace":
-		return own, ""
+		return podNamespace, ""
 	case elsewhere != "" || value == "":
-		return own, elsewhere
+		return podNamespace, elsewhere
 	}
 	return value, ""
 }

@@ -174,12 +174,12 @@ func LostOf(spec appsv1.DeploymentSpec) (lost []string, tls bool) {
 			add("container %s", other.Name)
 		}
 	}
-	for setting, has := range map[string]bool{
+	for setting, isSet := range map[string]bool{
 		"tolerations": len(pod.Tolerations) > 0, "affinity": pod.Affinity != nil, "host network": pod.HostNetwork,
 		"topology spread": len(pod.TopologySpreadConstraints) > 0, "host aliases": len(pod.HostAliases) > 0,
 		"DNS settings": pod.DNSConfig != nil || pod.DNSPolicy != "" && pod.DNSPolicy != corev1.DNSClusterFirst,
 	} {
-		if has {
+		if isSet {
 			add("%s", setting)
 		}
 	}

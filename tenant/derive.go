@@ -33,8 +33,8 @@ type Credentials struct {
 // Errors: a tenant with a Tiller, which nobody impersonates; a user that acts as somebody
 // else already; credentials of an auth-provider, whose refresh token can't be used by two
 // copies; an entry with control characters that client-go can't write.
-func (k *Kubeconfig) Derive(t Known, eachNamespace bool, name string, with Credentials) (text []byte, contexts []string, err error) {
-	config, contexts, err := k.derive(t, eachNamespace, name, with)
+func (k *Kubeconfig) Derive(t Known, eachNamespace bool, name string, credentials Credentials) (text []byte, contexts []string, err error) {
+	config, contexts, err := k.derive(t, eachNamespace, name, credentials)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,7 +57,7 @@ func writeConfig(config *clientcmdapi.Config) ([]byte, error) {
 	return text, nil
 }
 
-func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, with Credentials) (config *clientcmdapi.Config, contexts []string, err error) {
+func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, credentials Credentials) (config *clientcmdapi.Config, contexts []string, err error) {
 	deployer := AccountUser(t.HomeNamespace, t.Account())
 	if !t.Engine.Has(EngineImpersonation) {
 		return nil, nil, fmt.Errorf("tenant %q has a Tiller and no account that can be impersonated", t.Name)
@@ -71,17 +71,17 @@ func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, with Crede
 		return nil, nil, fmt.Errorf("%s names a cluster or user that the kubeconfig does not hold", k.Where())
 	}
 	cluster, user = cluster.DeepCopy(), user.DeepCopy()
-	if with.Token != "" {
+	if credentials.Token != "" {
 		if cluster, err = inlineCA(cluster); err != nil {
 			return nil, nil, err
 		}
-		user, userName = clientcmdapi.NewAuthInfo(), with.User
-		user.Token = with.Token
+		user, userName = clientcmdapi.NewAuthInfo(), credentials.User
+		user.Token = credentials.Token
 	} else if err := k.checkCopied(user, deployer); err != nil {
 		return nil, nil, err
 	}
 	name = cmp.Or(name, t.Name)
-	if owner, own := strings.CutPrefix(userName, name+"/"); own && user.Impersonate == deployer {
+	if owner, derived := strings.CutPrefix(userName, name+"/"); derived && user.Impersonate == deployer {
 		userName = owner // the context was derived and merged itself
 	}
 	user.Impersonate = deployer

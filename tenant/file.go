@@ -129,12 +129,12 @@ func (d *Document) leaveOutMisfits(problems []string, into any) {
 	if kinds == 0 {
 		return
 	}
-	again := reflect.New(reflect.TypeOf(into).Elem())
-	if err := yaml.Unmarshal(text, again.Interface()); err != nil {
+	decoded := reflect.New(reflect.TypeOf(into).Elem())
+	if err := yaml.Unmarshal(text, decoded.Interface()); err != nil {
 		d.undecided = true
 		return
 	}
-	reflect.ValueOf(into).Elem().Set(again.Elem())
+	reflect.ValueOf(into).Elem().Set(decoded.Elem())
 }
 
 // Follows reports whether a problem of the value at path may follow from one that the parser has
@@ -231,7 +231,7 @@ func lineOf(node *yamlv3.Node, path ...any) int { return nodeAt(node, path...).L
 
 // nodeAt returns the node at path, or the last existing node on the way.
 func nodeAt(node *yamlv3.Node, path ...any) *yamlv3.Node {
-	at := node
+	found := node
 	for _, step := range path {
 		for node.Kind == yamlv3.AliasNode {
 			node = node.Alias
@@ -246,11 +246,11 @@ func nodeAt(node *yamlv3.Node, path ...any) *yamlv3.Node {
 			}
 		}
 		if next == nil {
-			return at
+			return found
 		}
-		node, at = next, next
+		node, found = next, next
 	}
-	return at
+	return found
 }
 
 // FormatFile returns tenants as a tenants file, without defaults.

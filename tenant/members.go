@@ -156,10 +156,10 @@ func (m Members) With(more Members) Members {
 	return out
 }
 
-// Without returns the members except those of gone.
-func (m Members) Without(gone Members) Members {
+// Without returns the members except the removed ones.
+func (m Members) Without(removed Members) Members {
 	out := map[Subject]bool{}
-	for _, s := range gone {
+	for _, s := range removed {
 		out[s] = true
 	}
 	return slices.DeleteFunc(slices.Clone(m), func(s Subject) bool { return out[s] })

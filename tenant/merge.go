@@ -22,14 +22,14 @@ import (
 // keys, symbolic links and modes.
 //
 // Errors: those of Derive; a name that another entry has.
-func (k *Kubeconfig) Merge(t Known, eachNamespace bool, name string, with Credentials) (contexts []string, file string, err error) {
+func (k *Kubeconfig) Merge(t Known, eachNamespace bool, name string, credentials Credentials) (contexts []string, file string, err error) {
 	if k.File() == "" {
 		return nil, "", errors.New("there is no kubeconfig to merge into: give --output-file FILE instead of --merge")
 	}
 	if err := k.CheckReadAgain(); err != nil {
 		return nil, "", err
 	}
-	derived, contexts, err := k.derive(t, eachNamespace, name, with)
+	derived, contexts, err := k.derive(t, eachNamespace, name, credentials)
 	if err != nil {
 		return nil, "", err
 	}
@@ -131,40 +131,40 @@ func Unmerge(env envvar.Environment, explicitFile, name, context string) (Unmerg
 		return Unmerged{}, err
 	}
 	config := k.config
-	var gone Unmerged
+	var removed Unmerged
 	clusters := map[string]bool{}
 	for _, one := range slices.Sorted(maps.Keys(config.Contexts)) {
 		if owner, merged := mergedTenant(config, one); !merged || owner != name || context != "" && one != context && !strings.HasPrefix(one, context+"/") {
 			continue
 		}
-		gone.Contexts = append(gone.Contexts, one)
+		removed.Contexts = append(removed.Contexts, one)
 		clusters[config.Contexts[one].Cluster] = true
-		gone.Current = gone.Current || one == config.CurrentContext
+		removed.Current = removed.Current || one == config.CurrentContext
 	}
 	if len(clusters) > 1 {
-		return Unmerged{}, fmt.Errorf("the kubeconfig has contexts of tenant %q on the clusters %s: name one with --context-name: %s", name, strings.Join(slices.Sorted(maps.Keys(clusters)), " and "), strings.Join(gone.Contexts, ", "))
+		return Unmerged{}, fmt.Errorf("the kubeconfig has contexts of tenant %q on the clusters %s: name one with --context-name: %s", name, strings.Join(slices.Sorted(maps.Keys(clusters)), " and "), strings.Join(removed.Contexts, ", "))
 	}
 	used := map[string]bool{}
 	for other, kctx := range config.Contexts {
-		if !slices.Contains(gone.Contexts, other) {
+		if !slices.Contains(removed.Contexts, other) {
 			used[kctx.AuthInfo] = true
 		}
 	}
-	for _, one := range gone.Contexts {
-		if user := config.Contexts[one].AuthInfo; !used[user] && !slices.Contains(gone.Users, user) {
-			gone.Users = append(gone.Users, user)
+	for _, one := range removed.Contexts {
+		if user := config.Contexts[one].AuthInfo; !used[user] && !slices.Contains(removed.Users, user) {
+			removed.Users = append(removed.Users, user)
 		}
 	}
-	if len(gone.Contexts) == 0 {
-		return gone, nil
+	if len(removed.Contexts) == 0 {
+		return removed, nil
 	}
 	for _, file := range k.files() {
 		inFile, err := clientcmd.LoadFromFile(file)
 		if err != nil {
 			continue // client-go could not read it either
 		}
-		contexts := slices.DeleteFunc(slices.Clone(gone.Contexts), func(name string) bool { return inFile.Contexts[name] == nil })
-		users := slices.DeleteFunc(slices.Clone(gone.Users), func(name string) bool { return inFile.AuthInfos[name] == nil })
+		contexts := slices.DeleteFunc(slices.Clone(removed.Contexts), func(name string) bool { return inFile.Contexts[name] == nil })
+		users := slices.DeleteFunc(slices.Clone(removed.Users), func(name string) bool { return inFile.AuthInfos[name] == nil })
 		if len(contexts)+len(users) == 0 {
 			continue
 		}
@@ -172,5 +172,5 @@ func Unmerge(env envvar.Environment, explicitFile, name, context string) (Unmerg
 			return Unmerged{}, err
 		}
 	}
-	return gone, nil
+	return removed, nil
 }

@@ -63,8 +63,8 @@ func sameElsewhere(before, after []byte, contexts, users []string) bool {
 	if err != nil {
 		return false
 	}
-	now, err := elsewhere(after, contexts, users)
-	return err == nil && equality.Semantic.DeepEqual(was, now)
+	current, err := elsewhere(after, contexts, users)
+	return err == nil && equality.Semantic.DeepEqual(was, current)
 }
 
 // elsewhere returns a kubeconfig without those contexts and users.

@@ -10,7 +10,7 @@ import (
 // nearest first. A word is near if at most two letters differ, or half of the typed
 // letters of a short word, or if two neighbors are exchanged, or if it begins with word.
 func Near(word string, known []string) []string {
-	const most = 3
+	const limit = 3
 	type candidate struct {
 		word     string
 		distance int
@@ -29,7 +29,7 @@ func Near(word string, known []string) []string {
 	})
 	near = slices.Compact(near)
 	var words []string
-	for _, c := range near[:min(most, len(near))] {
+	for _, c := range near[:min(limit, len(near))] {
 		words = append(words, c.word)
 	}
 	return words

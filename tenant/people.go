@@ -136,13 +136,13 @@ func (t Tenant) checkNamedOnce() []error {
 // Current returns a file's tenant at that time: the subjects of grants for a time that
 // have not ended are added to their relation. Grants that have ended are left out, and
 // returned.
-func (t Tenant) Current(now time.Time) (current Tenant, over Terms) {
-	over = t.Temporary.Over(now)
+func (t Tenant) Current(now time.Time) (current Tenant, ended Terms) {
+	ended = t.Temporary.Over(now)
 	t.Temporary = slices.DeleteFunc(slices.Clone(t.Temporary), func(term Term) bool { return term.Over(now) })
 	for _, as := range Relations {
 		t.SetPeople(as, t.People(as).With(t.Temporary.As(as).Subjects()))
 	}
-	return t, over
+	return t, ended
 }
 
 // InFile reverses Current: in a tenants file the subjects of grants for a time

@@ -130,7 +130,7 @@ func writePodFile(folder string, text []byte) error {
 	}
 	file := filepath.Join(folder, podFile)
 	if info, err := os.Lstat(file); err == nil && info.Mode().IsRegular() && isOurs(info) && info.Mode().Perm() == 0o600 {
-		if there, err := os.ReadFile(file); err == nil && bytes.Equal(there, text) {
+		if current, err := os.ReadFile(file); err == nil && bytes.Equal(current, text) {
 			return nil
 		}
 	}

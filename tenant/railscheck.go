@@ -81,8 +81,8 @@ func (t Tenant) validateRails() []error {
 // have: its deployer can change whatever would enforce it.
 func (t Tenant) checkNoRails() []error {
 	var problems []error
-	refuse := func(field string, said bool) {
-		if said {
+	refuse := func(field string, given bool) {
+		if given {
 			problems = append(problems, inField(fmt.Errorf("%s: a tenant of all namespaces has no guard rails", field), field))
 		}
 	}

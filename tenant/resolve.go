@@ -81,23 +81,23 @@ func (k *Kubeconfig) Resolve(ctx context.Context, asked Asked, labelsOf LabelsOf
 	if k.Broken != nil {
 		return Resolved{}, fmt.Errorf("%w; write it again with: helm tenant use TENANT", k.Broken)
 	}
-	for _, by := range []struct {
+	for _, source := range []struct {
 		name string
 		rule Rule
 	}{{asked.Flag, RuleFlag}, {asked.Environment, RuleEnvironment}} {
-		if by.name == "" {
+		if source.name == "" {
 			continue
 		}
-		if err := CheckName(by.name); err != nil {
-			return Resolved{}, fmt.Errorf("%s: %w", by.rule, err)
+		if err := CheckName(source.name); err != nil {
+			return Resolved{}, fmt.Errorf("%s: %w", source.rule, err)
 		}
-		r := Resolved{Name: by.name, Home: asked.Engine.ConventionalHome(by.name), Engine: asked.Engine, Rule: by.rule}
-		if known, found := k.Extension.Find(by.name); found {
-			r = known.resolved(by.rule, asked.Engine)
+		r := Resolved{Name: source.name, Home: asked.Engine.ConventionalHome(source.name), Engine: asked.Engine, Rule: source.rule}
+		if known, found := k.Extension.Find(source.name); found {
+			r = known.resolved(source.rule, asked.Engine)
 		}
 		if typed := asked.TypedTillerNamespace; typed != "" && typed != r.Home {
 			// Helm uses the last one, which is not the tenant that was named.
-			return Resolved{}, fmt.Errorf("%s names tenant %q, whose home namespace is %q, but --tiller-namespace names %q: give only one of them", by.rule, r.Name, r.Home, typed)
+			return Resolved{}, fmt.Errorf("%s names tenant %q, whose home namespace is %q, but --tiller-namespace names %q: give only one of them", source.rule, r.Name, r.Home, typed)
 		}
 		return r, nil
 	}

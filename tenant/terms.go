@@ -221,8 +221,8 @@ func (l Terms) Over(now time.Time) Terms {
 }
 
 // Without returns the terms except those of the subjects' grants of a relation.
-func (l Terms) Without(as Relation, gone Members) Terms {
-	return slices.DeleteFunc(slices.Clone(l), func(t Term) bool { return t.As == as && slices.Contains(gone, t.Subject) })
+func (l Terms) Without(as Relation, removed Members) Terms {
+	return slices.DeleteFunc(slices.Clone(l), func(t Term) bool { return t.As == as && slices.Contains(removed, t.Subject) })
 }
 
 // With returns the terms together with more, which replace those of the same grants.

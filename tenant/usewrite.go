@@ -21,8 +21,8 @@ import (
 // lock file wait meanwhile.
 func (k *Kubeconfig) Use(t Known) (*Extension, error) {
 	var written *Extension
-	err := k.saveExtension(func(now *Extension) *Extension {
-		written = now.With(t)
+	err := k.saveExtension(func(current *Extension) *Extension {
+		written = current.With(t)
 		return written
 	})
 	return written, err
