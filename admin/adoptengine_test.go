@@ -123,10 +123,10 @@ func TestAdoptedEngineWithoutRecord(t *testing.T) {
 	for _, was := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation, tenant.EngineBoth} {
 		for _, other := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
 			server, c := empty().start(t)
-			made := write(t, c, asked(engine(was)))
-			server.Remove(recordKey(made.Tenant.Home()))
+			created := write(t, c, asked(engine(was)))
+			server.Remove(recordKey(created.Tenant.Home()))
 			prepared, err := Prepare(t.Context(), c, asked(adopting, func(r *Request) { r.DefaultEngine = other }))
-			if err != nil || prepared.Tenant.Engine != was || prepared.Tenant.Home() != made.Tenant.Home() {
+			if err != nil || prepared.Tenant.Engine != was || prepared.Tenant.Home() != created.Tenant.Home() {
 				t.Errorf("%s, with a helm for %s: %v, %+v", was, other, err, prepared)
 			}
 		}

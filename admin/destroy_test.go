@@ -14,14 +14,14 @@ import (
 // those too that an earlier tenant of the name created.
 func TestDestroyNamespaces(t *testing.T) {
 	_, c := empty().start(t)
-	made := Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"new"}}, CreateNamespaces: true}
-	write(t, c, made)
+	created := Request{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"new"}}, CreateNamespaces: true}
+	write(t, c, created)
 	d, _ := destroying(t, c)
 	if _, err := d.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	made.Tenant.Namespaces = []string{"new", "a", "newer"}
-	write(t, c, made)
+	created.Tenant.Namespaces = []string{"new", "a", "newer"}
+	write(t, c, created)
 	removal, err := PrepareDestroy(t.Context(), c, "t", true)
 	if err != nil {
 		t.Fatal(err)

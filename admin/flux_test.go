@@ -73,8 +73,8 @@ func TestFluxAccount(t *testing.T) {
 		if want := `service account flux in namespace "b" is created again: every token of it ends`; !slices.Contains(notes, want) {
 			t.Errorf("labelled %q, it notes %q", test.label, notes)
 		}
-		if again, _, _ := world.after(t, test.request).steps(t, test.request); len(again) > 0 {
-			t.Errorf("labelled %q, again it does %q", test.label, again)
+		if second, _, _ := world.after(t, test.request).steps(t, test.request); len(second) > 0 {
+			t.Errorf("labelled %q, again it does %q", test.label, second)
 		}
 	}
 	for _, object := range with.objects {
@@ -100,14 +100,14 @@ func TestFluxAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var gone []string
+	var removed []string
 	for _, step := range stepsOf(removal.Prepared.Plan) {
 		if strings.Contains(step, "ServiceAccount") && !strings.Contains(step, "t-tiller") {
-			gone = append(gone, step)
+			removed = append(removed, step)
 		}
 	}
-	if want := []string{account("delete", "flux", "a"), account("delete", "flux", "b")}; !slices.Equal(gone, want) {
-		t.Errorf("a destroy does %q", gone)
+	if want := []string{account("delete", "flux", "a"), account("delete", "flux", "b")}; !slices.Equal(removed, want) {
+		t.Errorf("a destroy does %q", removed)
 	}
 }
 

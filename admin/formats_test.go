@@ -84,10 +84,10 @@ func TestFormats(t *testing.T) {
 			if _, err := Grant(t.Context(), c, found, GrantRequest{Who: tenant.Members{tenant.User("oncall")}, As: tenant.RelationMember}, false); !strings.Contains(errorText(err), `user oncall is a member until 2026-12-01T18:00:00Z, "INC-12"`) {
 				t.Errorf("a grant for good to somebody who is in for a time: %v", err)
 			}
-			gone := tenant.Members{tenant.User("zoe"), tenant.User("oncall"), tenant.User("auditor")}
+			removed := tenant.Members{tenant.User("zoe"), tenant.User("oncall"), tenant.User("auditor")}
 			readers := team.CheckReaders() == nil
 			want := map[bool]int{true: 3, false: 2}[readers]
-			if done, err := Revoke(t.Context(), c, found, RevokeRequest{Who: gone}, false); err != nil || len(done.Everybody()) != want {
+			if done, err := Revoke(t.Context(), c, found, RevokeRequest{Who: removed}, false); err != nil || len(done.Everybody()) != want {
 				t.Errorf("revoke: %+v, %v", done, err)
 			}
 			if readers {

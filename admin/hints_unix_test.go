@@ -49,7 +49,7 @@ type typist struct {
 
 // typed runs a command against the server, without a terminal, and returns its exit code and
 // its standard error.
-func (y *typist) typed(s *clustertest.Server, args ...string) (code int, said string) {
+func (y *typist) typed(s *clustertest.Server, args ...string) (code int, output string) {
 	y.t.Helper()
 	args = slices.Clone(args)
 	switch args[0] {
@@ -77,12 +77,12 @@ var (
 )
 
 // hinted returns the commands that the hints of a failed command name.
-func hinted(args []string, said string) [][]string {
+func hinted(args []string, output string) [][]string {
 	var commands [][]string
-	for _, match := range hintedCommand.FindAllStringSubmatch(said, -1) {
+	for _, match := range hintedCommand.FindAllStringSubmatch(output, -1) {
 		commands = append(commands, strings.Fields(match[1]))
 	}
-	for _, match := range hintedFlag.FindAllStringSubmatch(said, -1) {
+	for _, match := range hintedFlag.FindAllStringSubmatch(output, -1) {
 		if !strings.Contains(match[0], ": helm tenant") {
 			commands = append(commands, append(slices.Clone(args), match[1]))
 		}
@@ -96,25 +96,25 @@ func hinted(args []string, said string) [][]string {
 func (y *typist) follow(objects []runtime.Object, typed []string, trail []string, repair func(*clustertest.Server, string) bool) (ends []*clustertest.Server) {
 	y.t.Helper()
 	s := clustertest.Start(y.t, objects...)
-	code, said := y.typed(s, typed...)
-	if code != 0 && repair(s, said) { // as the error asks
-		code, said = y.typed(s, typed...)
+	code, output := y.typed(s, typed...)
+	if code != 0 && repair(s, output) { // as the error asks
+		code, output = y.typed(s, typed...)
 	}
 	if code == 0 {
 		return []*clustertest.Server{s}
 	}
 	trail = append(slices.Clone(trail), strings.Join(typed, " "))
 	if len(trail) > 4 {
-		y.t.Errorf("no hint leads out of %q: %s", trail, said)
+		y.t.Errorf("no hint leads out of %q: %s", trail, output)
 		return nil
 	}
-	next := hinted(typed, said)
+	next := hinted(typed, output)
 	if len(next) == 0 {
-		y.t.Errorf("after %q it does not say what to type: %s", trail, said)
+		y.t.Errorf("after %q it does not say what to type: %s", trail, output)
 	}
 	for _, command := range next {
 		if slices.Contains(trail, strings.Join(command, " ")) {
-			y.t.Errorf("%q is hinted at again after %q: %s", command, trail, said)
+			y.t.Errorf("%q is hinted at again after %q: %s", command, trail, output)
 			continue
 		}
 		ends = append(ends, y.follow(s.Objects(), command, trail, repair)...)
@@ -123,11 +123,11 @@ func (y *typist) follow(objects []runtime.Object, typed []string, trail []string
 }
 
 // repaired makes what an error asks for and no verb of helm-tenant makes.
-func repaired(s *clustertest.Server, said string) bool {
+func repaired(s *clustertest.Server, output string) bool {
 	switch {
-	case strings.Contains(said, `namespace "a" does not exist, and releases are recorded there: create it`):
+	case strings.Contains(output, `namespace "a" does not exist, and releases are recorded there: create it`):
 		s.Put(&corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: "a"}})
-	case strings.Contains(said, "ClusterRole admin, does not exist: create it"), strings.Contains(said, `ClusterRole "admin" does not exist`):
+	case strings.Contains(output, "ClusterRole admin, does not exist: create it"), strings.Contains(output, `ClusterRole "admin" does not exist`):
 		s.Put(&rbacv1.ClusterRole{TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"}, ObjectMeta: metav1.ObjectMeta{Name: "admin"},
 			Rules: []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}}}})
 	default:
@@ -147,12 +147,12 @@ func TestHintsOfMigration(t *testing.T) {
 		t.Fatal(err)
 	}
 	phases := slices.Sorted(maps.Keys(admin.MigrateBroken))
-	gone := []string{"nothing", "a namespace with releases", "the role", "Tiller's Deployment", "all records of Helm 3", "the record", "the home"}
+	removed := []string{"nothing", "a namespace with releases", "the role", "Tiller's Deployment", "all records of Helm 3", "the record", "the home"}
 	verbs := [][]string{{"init", "t"}, {"destroy", "t", "--keep-releases"}, {"migrate", "t"}, {"migrate", "t", "--finish"}, {"migrate", "t", "--abort"}}
 	scenarios := 0
 	for _, phase := range phases {
 		objects := admin.InPhase(t, phase)
-		for _, what := range gone {
+		for _, what := range removed {
 			s := clustertest.Start(t, objects...)
 			admin.MigrateGone[what](s)
 			without := s.Objects()

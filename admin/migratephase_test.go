@@ -172,11 +172,11 @@ func TestMigrateWays(t *testing.T) {
 		"what the record says": {"tenant.yaml: line 1: did not find expected", always, true, func(s *clustertest.Server) {
 			c := s.Connect()
 			_, err := Prepare(t.Context(), c, Request{Tenant: tenant.Tenant{Name: "t"}})
-			said, ok := errors.AsType[*UnreadableRecordError](err)
+			output, ok := errors.AsType[*UnreadableRecordError](err)
 			if !ok {
 				t.Fatalf("init: %v", err)
 			}
-			write(t, c, Request{Tenant: said.Tenant}) // as the hint is typed
+			write(t, c, Request{Tenant: output.Tenant}) // as the hint is typed
 		}},
 	}
 	scenarios := 0
@@ -245,8 +245,8 @@ func checkEnd(t *testing.T, server *clustertest.Server, way string, err error, l
 			left = append(left, ns)
 		}
 	}
-	said, ok := errors.AsType[*LostRecordError](err)
-	if !ok || !slices.Equal(said.Namespaces, left) {
+	output, ok := errors.AsType[*LostRecordError](err)
+	if !ok || !slices.Equal(output.Namespaces, left) {
 		t.Fatalf("%s: got %v", way, err)
 	}
 	if len(left) == 0 {
@@ -255,19 +255,19 @@ func checkEnd(t *testing.T, server *clustertest.Server, way string, err error, l
 	server.Put(clusterRole("admin", "*"))
 	c := server.Connect()
 	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
-		again := Request{Tenant: tenant.Tenant{Name: "t", Namespaces: said.Namespaces, Engine: engine, HomeNamespace: said.Home}}
+		second := Request{Tenant: tenant.Tenant{Name: "t", Namespaces: output.Namespaces, Engine: engine, HomeNamespace: output.Home}}
 		if engine == tenant.EngineTiller {
-			if write(t, c, again); server.Get(tillerKey("t-tiller")) == nil {
+			if write(t, c, second); server.Get(tillerKey("t-tiller")) == nil {
 				t.Errorf("%s: no Tiller is made", way)
 			}
 			continue
 		}
-		if said.Home == "" {
+		if output.Home == "" {
 			server.Remove(namespaceKey("t-tiller"))
 		} else {
-			server.Remove(recordKey(said.Home))
+			server.Remove(recordKey(output.Home))
 		}
-		if prepared := write(t, c, again); prepared.Tenant.Engine != engine || server.Get(tillerKey(said.Home)) != nil {
+		if prepared := write(t, c, second); prepared.Tenant.Engine != engine || server.Get(tillerKey(output.Home)) != nil {
 			t.Errorf("%s: made is %v", way, prepared.Tenant)
 		}
 	}

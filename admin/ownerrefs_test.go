@@ -99,8 +99,8 @@ func TestForgedOwnerReferences(t *testing.T) {
 	web := string(server.Get(cluster.Key{Kind: "Deployment", Namespace: "a", Name: "web"}).GetUID())
 	set := &appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web-1", OwnerReferences: controlledBy(web + " Deployment web")}, Spec: appsv1.ReplicaSetSpec{Template: template}}
 	server.Put(set)
-	made := string(server.Get(cluster.Key{Kind: "ReplicaSet", Namespace: "a", Name: "web-1"}).GetUID())
-	server.Put(&corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web-1-x", OwnerReferences: controlledBy(made + " ReplicaSet web-1")}, Spec: template.Spec})
+	created := string(server.Get(cluster.Key{Kind: "ReplicaSet", Namespace: "a", Name: "web-1"}).GetUID())
+	server.Put(&corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web-1-x", OwnerReferences: controlledBy(created + " ReplicaSet web-1")}, Spec: template.Spec})
 	want := []string{"CronJob nightly", "Deployment web", "Job forged", "Pod forged", "ReplicaSet forged"}
 	var read []string
 	if err := server.Connect().EachTemplate(t.Context(), "a", func(t cluster.Template) {

@@ -81,7 +81,7 @@ func TestOwners(t *testing.T) {
 	if _, err := Grant(t.Context(), c, team, request, false); err != nil {
 		t.Fatal(err)
 	}
-	made := []string{
+	created := []string{
 		"create ClusterRole helm-tenant-reads-secrets", "create Role helm-tenant-owner in namespace t-helm", "create Role helm-tenant-reader in namespace t-helm",
 		"create RoleBinding helm-tenant-owner in namespace t-helm", "create RoleBinding helm-tenant-reader in namespace t-helm",
 		"create RoleBinding helm-tenant-reader.t.helm-tenant-reads-secrets in namespace a", "create RoleBinding helm-tenant-reader.t.helm-tenant-reads-secrets in namespace b",
@@ -94,12 +94,12 @@ func TestOwners(t *testing.T) {
 		t.Errorf("the policy comes after the binding that it limits: %q", got)
 	}
 	slices.Sort(got)
-	if diff := cmp.Diff(made, got); diff != "" {
+	if diff := cmp.Diff(created, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	for _, again := range []Request{asked(engine(tenant.EngineImpersonation)), asked(engine(tenant.EngineImpersonation), exactly, owners("dana"))} {
-		if did := write(t, c, again); len(did.Plan.Changes) > 0 {
-			t.Errorf("exact %t: it does %q", again.Exact, stepsOf(did.Plan))
+	for _, second := range []Request{asked(engine(tenant.EngineImpersonation)), asked(engine(tenant.EngineImpersonation), exactly, owners("dana"))} {
+		if did := write(t, c, second); len(did.Plan.Changes) > 0 {
+			t.Errorf("exact %t: it does %q", second.Exact, stepsOf(did.Plan))
 		}
 	}
 	server.Writes()
@@ -208,8 +208,8 @@ func TestMembersFrom(t *testing.T) {
 		t.Errorf("it did %q, and said %s", stepsOf(kept.Plan), notes)
 	}
 	// A further init knows who decides.
-	if again := write(t, c, asked(namespaces("a", "b"))); again.Tenant.MembersFrom != tenant.MembersFromOwners {
-		t.Errorf("members are from %q", again.Tenant.MembersFrom)
+	if second := write(t, c, asked(namespaces("a", "b"))); second.Tenant.MembersFrom != tenant.MembersFromOwners {
+		t.Errorf("members are from %q", second.Tenant.MembersFrom)
 	}
 	out := write(t, c, asked(exactly, owners("dana"), func(r *Request) { r.Tenant.Members = tenant.Members{tenant.User("alice")} }))
 	notes := strings.Join(out.Notes, "\n")

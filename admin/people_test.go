@@ -29,7 +29,7 @@ func (p people) text() string {
 
 // TestGrantDecision: the subjects after a grant, and contradictions with existing grants.
 func TestGrantDecision(t *testing.T) {
-	have := people{byRelation: map[tenant.Relation]tenant.Members{tenant.RelationMember: {tenant.User("alice"), tenant.User("bob"), tenant.User("carol")}},
+	current := people{byRelation: map[tenant.Relation]tenant.Members{tenant.RelationMember: {tenant.User("alice"), tenant.User("bob"), tenant.User("carol")}},
 		terms: tenant.Terms{until("bob", 1, "INC-1"), until("carol", -1, "")}}
 	for _, test := range []struct {
 		name          string
@@ -60,7 +60,7 @@ func TestGrantDecision(t *testing.T) {
 			test.grant.As = tenant.RelationMember
 		}
 		t.Run(test.name, func(t *testing.T) {
-			next, changed, err := have.grant("t", test.grant, noon.Add(test.grant.For))
+			next, changed, err := current.grant("t", test.grant, noon.Add(test.grant.For))
 			if errorText(err) != test.err {
 				t.Fatalf("error %v", err)
 			}
@@ -73,8 +73,8 @@ func TestGrantDecision(t *testing.T) {
 			if got := strings.Join(changed[test.grant.As].Names(), ", "); got != test.changed {
 				t.Errorf("changed: %s", got)
 			}
-			if again, changed, err := next.grant("t", test.grant, noon.Add(test.grant.For)); err != nil || len(changed[test.grant.As]) > 0 || again.text() != next.text() {
-				t.Errorf("the same again: %s, %v", again.text(), err)
+			if second, changed, err := next.grant("t", test.grant, noon.Add(test.grant.For)); err != nil || len(changed[test.grant.As]) > 0 || second.text() != next.text() {
+				t.Errorf("the same again: %s, %v", second.text(), err)
 			}
 		})
 	}
@@ -268,7 +268,7 @@ func TestReaders(t *testing.T) {
 	if _, err := Grant(t.Context(), c, team, request, false); err != nil {
 		t.Fatal(err)
 	}
-	made := []string{
+	created := []string{
 		"create ClusterRole helm-tenant-reads-secrets", "create Role helm-tenant-reader in namespace t-helm",
 		"create RoleBinding helm-tenant-reader in namespace t-helm",
 		"create RoleBinding helm-tenant-reader.t.helm-tenant-reads-secrets in namespace a", "create RoleBinding helm-tenant-reader.t.helm-tenant-reads-secrets in namespace b",
@@ -277,15 +277,15 @@ func TestReaders(t *testing.T) {
 	}
 	got := server.Writes()
 	slices.Sort(got)
-	slices.Sort(made)
-	if diff := cmp.Diff(made, got); diff != "" {
+	slices.Sort(created)
+	if diff := cmp.Diff(created, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if again := write(t, c, asked(engine(tenant.EngineImpersonation))); len(again.Plan.Changes) > 0 {
-		t.Errorf("an init does %q", stepsOf(again.Plan))
+	if second := write(t, c, asked(engine(tenant.EngineImpersonation))); len(second.Plan.Changes) > 0 {
+		t.Errorf("an init does %q", stepsOf(second.Plan))
 	}
-	if again := write(t, c, asked(engine(tenant.EngineImpersonation), exactly, func(r *Request) { r.Tenant.Readers = tenant.Members{tenant.User("pam")} })); len(again.Plan.Changes) > 0 {
-		t.Errorf("an apply does %q", stepsOf(again.Plan))
+	if second := write(t, c, asked(engine(tenant.EngineImpersonation), exactly, func(r *Request) { r.Tenant.Readers = tenant.Members{tenant.User("pam")} })); len(second.Plan.Changes) > 0 {
+		t.Errorf("an apply does %q", stepsOf(second.Plan))
 	}
 	server.Writes()
 	request.Who = tenant.Members{tenant.Group("support")}

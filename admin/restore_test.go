@@ -36,7 +36,7 @@ func TestRestore(t *testing.T) {
 		r.Tenant.Rails = tenant.Rails{PodSecurity: tenant.PodSecurityUnmanaged, Guard: tenant.GuardOff}
 		r.Accepted = append(r.Accepted, RiskNoGuard, RiskNodeAccess)
 	}
-	for name, made := range map[string]Request{
+	for name, created := range map[string]Request{
 		"defaults":               asked(),
 		"all settings":           asked(full),
 		"an image":               asked(image),
@@ -47,26 +47,26 @@ func TestRestore(t *testing.T) {
 		"a home of its own name": asked(home("elsewhere")),
 		"the whole cluster":      asked(everywhere, accept(RiskClusterWide)),
 	} {
-		before := empty().after(t, made)
+		before := empty().after(t, created)
 		lost := before
 		lost.objects = slices.DeleteFunc(slices.Clone(before.objects), func(o runtime.Object) bool {
 			return cluster.KeyOf(o).Name == tenant.RecordName && cluster.KeyOf(o).Kind == "ConfigMap"
 		})
-		unreadable := edited(before, recordKey(made.Tenant.WithDefaults().Home()), func(m *corev1.ConfigMap) { m.Data[tenant.RecordKey] = "name: t\nnamespaces: 5\n" })
+		unreadable := edited(before, recordKey(created.Tenant.WithDefaults().Home()), func(m *corev1.ConfigMap) { m.Data[tenant.RecordKey] = "name: t\nnamespaces: 5\n" })
 		t.Run(name, func(t *testing.T) {
 			record := recordOf(before)
 			// Who could write the bindings could put the account there: its tokens end.
 			var renewed []string
-			for _, ns := range made.Tenant.Namespaces {
-				if made.Tenant.FluxAccount != "" {
-					renewed = append(renewed, "replace ServiceAccount "+made.Tenant.FluxAccount+" in namespace "+ns)
+			for _, ns := range created.Tenant.Namespaces {
+				if created.Tenant.FluxAccount != "" {
+					renewed = append(renewed, "replace ServiceAccount "+created.Tenant.FluxAccount+" in namespace "+ns)
 				}
 			}
 			writes := func(steps []string, last string) bool {
 				index := len(renewed)
 				return len(steps) == index+1 && slices.Equal(steps[:index], renewed) && strings.HasPrefix(steps[index], last)
 			}
-			bare := Request{Tenant: tenant.Tenant{Name: "t"}, Accepted: made.Accepted}
+			bare := Request{Tenant: tenant.Tenant{Name: "t"}, Accepted: created.Accepted}
 			if got := lost.decide(t, bare); got.Err != "" || !writes(got.Steps, "create ConfigMap helm-tenant") || !strings.Contains(strings.Join(got.Notes, " "), "no record that can be read") {
 				t.Errorf("lost: %+v", got)
 			}
@@ -74,7 +74,7 @@ func TestRestore(t *testing.T) {
 				t.Errorf("lost: the record (-before +after):\n%s", diff)
 			}
 			named := bare
-			named.Tenant.Namespaces, named.Tenant.AllNamespaces = made.Tenant.Namespaces, made.Tenant.AllNamespaces
+			named.Tenant.Namespaces, named.Tenant.AllNamespaces = created.Tenant.Namespaces, created.Tenant.AllNamespaces
 			if got := unreadable.decide(t, named); got.Err != "" || !writes(got.Steps, "update ConfigMap helm-tenant") {
 				t.Errorf("unreadable: %+v", got)
 			}
@@ -170,10 +170,10 @@ func TestLiveStorage(t *testing.T) {
 func TestLostRecord(t *testing.T) {
 	bare := Request{Tenant: tenant.Tenant{Name: "t"}}
 	for _, test := range []struct {
-		name string
-		made Request
-		kept func(cluster.Key) bool
-		want []tenant.Tenant
+		name    string
+		created Request
+		kept    func(cluster.Key) bool
+		want    []tenant.Tenant
 	}{
 		{"its home is gone", asked(), outsideOf("t-tiller"), []tenant.Tenant{
 			{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineTiller}, {Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineImpersonation}}},
@@ -191,7 +191,7 @@ func TestLostRecord(t *testing.T) {
 		{"an init for Helm 2 that was stopped", asked(), onlyNamespaces, []tenant.Tenant{{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineTiller}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := empty().after(t, test.made)
+			w := empty().after(t, test.created)
 			w.objects = slices.DeleteFunc(slices.Clone(w.objects), func(o runtime.Object) bool { return !test.kept(cluster.KeyOf(o)) })
 			_, err := decide(w.facts(t, bare), bare)
 			lost, ok := errors.AsType[*LostRecordError](err)
@@ -202,7 +202,7 @@ func TestLostRecord(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			for _, way := range lost.Ways() {
-				if got := w.decide(t, Request{Tenant: way, Accepted: test.made.Accepted}); got.Err != "" {
+				if got := w.decide(t, Request{Tenant: way, Accepted: test.created.Accepted}); got.Err != "" {
 					t.Errorf("made again as %v: %s", way, got.Err)
 				}
 			}

@@ -29,19 +29,19 @@ func backupsIn(t *testing.T, c *cluster.Client) (backup.Backups, string) {
 
 // destroying returns a destroy of t, and what it says and does in its order.
 func destroying(t *testing.T, c *cluster.Client) (*Destroy, *[]string) {
-	var said []string
+	var output []string
 	files, file := backupsIn(t, c)
-	files.Say = func(_ string, _ ...any) { said = append(said, "backup") }
+	files.Say = func(_ string, _ ...any) { output = append(output, "backup") }
 	return &Destroy{Client: c, Name: "t", Backups: files, File: file, Wait: true, Timeout: time.Minute,
-		Confirm:   func(context.Context) error { said = append(said, "confirm"); return nil },
-		Uninstall: func(context.Context, *Removal) error { said = append(said, "uninstall"); return nil },
+		Confirm:   func(context.Context) error { output = append(output, "confirm"); return nil },
+		Uninstall: func(context.Context, *Removal) error { output = append(output, "uninstall"); return nil },
 		Event: func(e Event) {
 			if e.Change != nil {
-				said = append(said, fmt.Sprintf("%s %s", e.Change.Action, e.Change.Key))
+				output = append(output, fmt.Sprintf("%s %s", e.Change.Action, e.Change.Key))
 			} else {
-				said = append(said, e.Text)
+				output = append(output, e.Text)
 			}
-		}}, &said
+		}}, &output
 }
 
 // TestDestroy: backup, releases, rights, objects, the home last.
@@ -49,17 +49,17 @@ func TestDestroy(t *testing.T) {
 	server, c := empty().start(t)
 	write(t, c, asked())
 	server.Put(record(t, "t-tiller", "web", "a", 1, release.Status_DEPLOYED))
-	d, said := destroying(t, c)
+	d, output := destroying(t, c)
 	var has *HasReleasesError
-	if _, err := d.Run(t.Context()); !errors.As(err, &has) || errorText(err) != "it has a release:" || len(has.Details()) != 1 || len(*said) > 0 {
-		t.Fatalf("got %v, said %q", err, *said)
+	if _, err := d.Run(t.Context()); !errors.As(err, &has) || errorText(err) != "it has a release:" || len(has.Details()) != 1 || len(*output) > 0 {
+		t.Fatalf("got %v, said %q", err, *output)
 	}
 	d.KeepReleases, d.DryRun = true, true
 	server.Writes()
 	if removal, err := d.Run(t.Context()); err != nil || len(removal.Prepared.Plan.Changes) == 0 || len(server.Writes()) > 0 {
 		t.Fatalf("a dry run: %v", err)
 	}
-	*said, d.DryRun = nil, false
+	*output, d.DryRun = nil, false
 	if _, err := d.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestDestroy(t *testing.T) {
 		"delete RoleBinding helm-tenant.t.admin in namespace a", "delete RoleBinding helm-tenant.t.admin in namespace b",
 		"delete RoleBinding helm-tenant-member in namespace t-tiller", "delete RoleBinding helm-tenant-records in namespace t-tiller",
 		"update Namespace a", "update Namespace b", "delete Namespace t-tiller"}
-	got := slices.Clone(*said)
+	got := slices.Clone(*output)
 	if diff := cmp.Diff(slices.Sorted(slices.Values(want[2:6])), slices.Sorted(slices.Values(got[2:6]))); diff != "" || !slices.Equal(want[:2], got[:2]) || got[len(got)-1] != want[len(want)-1] {
 		t.Errorf("want %q\ngot  %q", want, got)
 	}
@@ -76,8 +76,8 @@ func TestDestroy(t *testing.T) {
 	}) {
 		t.Errorf("left are %q", left)
 	}
-	var gone *NoTenantError
-	if _, err := d.Run(t.Context()); !errors.As(err, &gone) {
+	var removed *NoTenantError
+	if _, err := d.Run(t.Context()); !errors.As(err, &removed) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -87,7 +87,7 @@ func TestDestroy(t *testing.T) {
 func TestDestroyAndWrites(t *testing.T) {
 	server, c := empty().start(t)
 	write(t, c, asked())
-	d, said := destroying(t, c)
+	d, output := destroying(t, c)
 	d.Confirm = func(context.Context) error {
 		server.Put(record(t, "t-tiller", "web", "a", 1, release.Status_DEPLOYED))
 		return nil
@@ -102,12 +102,12 @@ func TestDestroyAndWrites(t *testing.T) {
 		server.Put(record(t, "t-tiller", "web", "a", 2, release.Status_DELETED))
 		return nil
 	}
-	*said = nil
+	*output = nil
 	if _, err := d.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if saved := len(slices.DeleteFunc(slices.Clone(*said), func(s string) bool { return s != "backup" })); saved != 2 {
-		t.Errorf("backed up %d times: %q", saved, *said)
+	if saved := len(slices.DeleteFunc(slices.Clone(*output), func(s string) bool { return s != "backup" })); saved != 2 {
+		t.Errorf("backed up %d times: %q", saved, *output)
 	}
 	d.Uninstall = func(context.Context, *Removal) error { return errors.New("no helm") }
 	write(t, c, asked())
@@ -119,26 +119,26 @@ func TestDestroyAndWrites(t *testing.T) {
 
 // migrating returns a run of migrate of t, and what it says and does in its order.
 func migrating(t *testing.T, c *cluster.Client) (*Migrate, *[]string) {
-	var said []string
+	var output []string
 	files, file := backupsIn(t, c)
-	files.Say = func(string, ...any) { said = append(said, "backup") }
+	files.Say = func(string, ...any) { output = append(output, "backup") }
 	return &Migrate{Client: c, Name: "t", Backups: files, File: file, Timeout: 5 * time.Second,
-		Confirm: func(context.Context) error { said = append(said, "confirm"); return nil },
+		Confirm: func(context.Context) error { output = append(output, "confirm"); return nil },
 		Verifier: func(context.Context) (func(context.Context, *Migration) error, error) {
-			said = append(said, "find helm")
-			return func(context.Context, *Migration) error { said = append(said, "verify"); return nil }, nil
+			output = append(output, "find helm")
+			return func(context.Context, *Migration) error { output = append(output, "verify"); return nil }, nil
 		},
-		Ownership: func(change OwnershipChange) { said = append(said, "ownership of "+change.Object.Name) },
+		Ownership: func(change OwnershipChange) { output = append(output, "ownership of "+change.Object.Name) },
 		Event: func(e Event) {
 			switch {
 			case e.Change == nil:
-				said = append(said, e.Text)
+				output = append(output, e.Text)
 			case len(e.Change.Fields) > 0:
-				said = append(said, fmt.Sprintf("%s %s: %s", e.Change.Action, e.Change.Key.Name, e.Change.Fields[0].Path))
+				output = append(output, fmt.Sprintf("%s %s: %s", e.Change.Action, e.Change.Key.Name, e.Change.Fields[0].Path))
 			default:
-				said = append(said, fmt.Sprintf("%s %s", e.Change.Action, e.Change.Key.Name))
+				output = append(output, fmt.Sprintf("%s %s", e.Change.Action, e.Change.Key.Name))
 			}
-		}}, &said
+		}}, &output
 }
 
 // withReleases returns a cluster with the tenant t, whose Tiller has the release web.
@@ -163,7 +163,7 @@ const state = "update helm-tenant: metadata.annotations[helm-tenant/migration]"
 // TestMigrate: from Tiller to Helm 3, and each step before what depends on it.
 func TestMigrate(t *testing.T) {
 	server, c := withReleases(t)
-	m, said := migrating(t, c)
+	m, output := migrating(t, c)
 	m.DryRun = true
 	migration, err := m.Begin(t.Context())
 	if err != nil || len(migration.Releases) != 1 || migration.Revisions() != 2 || len(server.Writes()) > 0 {
@@ -176,7 +176,7 @@ func TestMigrate(t *testing.T) {
 	reads := server.Count("get", "Secret")
 	want := []string{"find helm", "backup", state, "update tiller-deploy: spec.replicas", "Tiller: stopped",
 		"create sh.helm.release.v1.web.v1", "create sh.helm.release.v1.web.v2", state, "RIGHTS", "verify", state}
-	got := slices.Clone(*said)
+	got := slices.Clone(*output)
 	var short []string
 	for _, line := range got {
 		switch {
@@ -206,16 +206,16 @@ func TestMigrate(t *testing.T) {
 	if _, err := m.Begin(t.Context()); err != nil || len(server.Writes()) > 0 {
 		t.Errorf("again: %v", err)
 	}
-	*said = nil
+	*output = nil
 	m.DryRun = true
 	if prepared, err := m.Finish(t.Context()); err != nil || len(prepared.Plan.Changes) == 0 || len(server.Writes()) > 0 {
 		t.Errorf("a dry run: %v", err)
 	}
-	m.DryRun, *said = false, nil
+	m.DryRun, *output = false, nil
 	if _, err := m.Finish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := *said; got[0] != "confirm" || got[1] != "backup" || got[2] != "ownership of web" || slices.Index(got, state) < 2 || got[len(got)-1] != state {
+	if got := *output; got[0] != "confirm" || got[1] != "backup" || got[2] != "ownership of web" || slices.Index(got, state) < 2 || got[len(got)-1] != state {
 		t.Errorf("said %q", got)
 	}
 	for _, key := range server.Keys() {
@@ -239,7 +239,7 @@ func TestMigrate(t *testing.T) {
 // TestMigrateAborted: rights, records, Tiller.
 func TestMigrateAborted(t *testing.T) {
 	server, c := withReleases(t)
-	m, said := migrating(t, c)
+	m, output := migrating(t, c)
 	m.Verifier = func(context.Context) (func(context.Context, *Migration) error, error) {
 		return func(context.Context, *Migration) error { return errors.New("not listed") }, nil
 	}
@@ -262,14 +262,14 @@ func TestMigrateAborted(t *testing.T) {
 	if prepared, err := m.Abort(t.Context()); err != nil || len(prepared.Plan.Changes) == 0 || len(server.Writes()) > 0 {
 		t.Errorf("a dry run: %v", err)
 	}
-	m.DryRun, m.File, *said = false, m.File+"-2", nil
+	m.DryRun, m.File, *output = false, m.File+"-2", nil
 	if _, err := m.Abort(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	got := *said
-	right, gone := slices.Index(got, "delete helm"), slices.IndexFunc(got, func(s string) bool { return strings.HasPrefix(s, "delete sh.helm") })
+	got := *output
+	right, removed := slices.Index(got, "delete helm"), slices.IndexFunc(got, func(s string) bool { return strings.HasPrefix(s, "delete sh.helm") })
 	started := slices.Index(got, "update tiller-deploy: spec.replicas")
-	if got[0] != "backup" || got[1] != state || right < 0 || right > gone || gone > started || got[len(got)-1] != state || phaseOf(server) != "" {
+	if got[0] != "backup" || got[1] != state || right < 0 || right > removed || removed > started || got[len(got)-1] != state || phaseOf(server) != "" {
 		t.Errorf("said %q", got)
 	}
 	if server.Get(cluster.Key{Kind: "Secret", Namespace: "t-tiller", Name: "web.v2"}) == nil {

@@ -76,8 +76,8 @@ func TestSelectors(t *testing.T) {
 	}
 	// A tenant that is prepared again, alone, knows what the file names for another.
 	request.File = []tenant.Tenant{request.Tenant, {Name: "o", Namespaces: []string{"b"}}}
-	if again := resolve(labelled("b", "team", "t")); len(again.Tenant.Selected) > 0 {
-		t.Errorf("it takes what the file names for another: %q", again.Tenant.Selected)
+	if second := resolve(labelled("b", "team", "t")); len(second.Tenant.Selected) > 0 {
+		t.Errorf("it takes what the file names for another: %q", second.Tenant.Selected)
 	}
 	request.File = nil
 	other := asked(namespaces("c"), exactly, selecting)

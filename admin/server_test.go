@@ -93,8 +93,8 @@ func TestGather(t *testing.T) {
 		t.Error("releases outside are no reason to refuse")
 	}
 	write(t, c, asked(adopting, home("h"), accept(RiskSharedHome, RiskOutsideReleases)))
-	if again := write(t, c, adopted); len(again.Plan.Changes) > 0 {
-		t.Errorf("a second run does %q", stepsOf(again.Plan))
+	if second := write(t, c, adopted); len(second.Plan.Changes) > 0 {
+		t.Errorf("a second run does %q", stepsOf(second.Plan))
 	}
 	server.Writes()
 	var many []Request
@@ -118,7 +118,7 @@ func TestGather(t *testing.T) {
 	if err != nil || len(done) != len(many) {
 		t.Fatalf("%v, of %d tenants", err, len(done))
 	}
-	if again, err := PrepareAll(t.Context(), c, many[:20]); err != nil || slices.ContainsFunc(again, func(o Outcome) bool { return o.Err != nil || len(o.Prepared.Plan.Changes) > 0 }) {
+	if second, err := PrepareAll(t.Context(), c, many[:20]); err != nil || slices.ContainsFunc(second, func(o Outcome) bool { return o.Err != nil || len(o.Prepared.Plan.Changes) > 0 }) {
 		t.Errorf("a second run is not empty: %v", err)
 	}
 }

@@ -286,14 +286,14 @@ func TestSplitRefused(t *testing.T) {
 		return []runtime.Object{m}
 	}
 	for _, test := range []struct {
-		name string
-		put  []runtime.Object
-		gone []cluster.Key
-		run  func(*Split)
-		want string
-		risk Risk
+		name    string
+		put     []runtime.Object
+		removed []cluster.Key
+		run     func(*Split)
+		want    string
+		risk    Risk
 	}{
-		{name: "an object that is not there", gone: []cluster.Key{{Kind: "ConfigMap", Namespace: "a", Name: "web"}},
+		{name: "an object that is not there", removed: []cluster.Key{{Kind: "ConfigMap", Namespace: "a", Name: "web"}},
 			want: "release web: ConfigMap web in namespace a does not exist", risk: RiskUnmatchedRecords},
 		{name: "labels that lie", put: forged(func(m *corev1.ConfigMap) { m.Labels["STATUS"] = "FAILED" }),
 			want: "record web.v2 is labelled as FAILED and holds one that is DEPLOYED", risk: RiskUnmatchedRecords},
@@ -309,7 +309,7 @@ func TestSplitRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s, c := unsplit(t).start(t)
 			s.Put(test.put...)
-			for _, key := range test.gone {
+			for _, key := range test.removed {
 				s.Remove(key)
 			}
 			run := splitting(t, c)

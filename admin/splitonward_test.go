@@ -124,11 +124,11 @@ func TestSplitOnward(t *testing.T) {
 			t.Fatalf("it was not killed after %d", n)
 		}
 		killed := s.Objects()
-		again := splittingOnward(t, c)
-		if _, err := again.Begin(t.Context()); err != nil {
+		second := splittingOnward(t, c)
+		if _, err := second.Begin(t.Context()); err != nil {
 			t.Fatalf("after %d: %v", n, err)
 		}
-		finish(t, s, again)
+		finish(t, s, second)
 		s = clustertest.Start(t, killed...)
 		back(t, s, splittingOnward(t, s.Connect()))
 	}

@@ -171,12 +171,12 @@ func TestSplitOfWrittenRecords(t *testing.T) {
 				changed.Labels["CREATED_AT"] = fmt.Sprint(time.Now().Add(test.age).Unix())
 			}
 			s.Put(changed)
-			var said strings.Builder
-			run.Event = func(e Event) { said.WriteString(e.Text) }
+			var output strings.Builder
+			run.Event = func(e Event) { output.WriteString(e.Text) }
 			if _, err := run.Abort(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if got := said.String(); !strings.Contains(got, test.want) || strings.Contains(got, "release db") != (test.want != "") {
+			if got := output.String(); !strings.Contains(got, test.want) || strings.Contains(got, "release db") != (test.want != "") {
 				t.Errorf("it says %q", got)
 			}
 		})

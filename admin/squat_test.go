@@ -80,8 +80,8 @@ func TestSquatted(t *testing.T) {
 			t.Errorf("it is %+v, with warnings %q", prepared.Tenant, prepared.Warnings)
 		}
 		// What is written leads to the home: the same again changes nothing.
-		again := squatted.written(prepared.Plan)
-		if got := again.decide(t, asked(byHelm, adopting)); got.Err != "" || len(got.Steps) > 0 {
+		second := squatted.written(prepared.Plan)
+		if got := second.decide(t, asked(byHelm, adopting)); got.Err != "" || len(got.Steps) > 0 {
 			t.Errorf("again: %+v", got)
 		}
 	})
@@ -108,8 +108,8 @@ func TestTakenHome(t *testing.T) {
 	gives := bindingOf("t-helm", "mine", "edit", account("t-helm", "helm"))
 	marked := empty().with(namespace("t-helm", tenant.LabelManagedBy, tenant.ManagedBy))
 	marked.strangers = map[string][]string{"t-helm": strangers}
-	made := empty().after(t, asked(byHelm))
-	made.strangers = map[string][]string{"t-helm": strangers}
+	created := empty().after(t, asked(byHelm))
+	created.strangers = map[string][]string{"t-helm": strangers}
 	for _, test := range []struct {
 		name  string
 		world world
@@ -128,7 +128,7 @@ func TestTakenHome(t *testing.T) {
 		{"what has the name of a Tiller's, in another home", named("t-helm"), asked(byHelm, adopting), warning + ", RoleBinding helm-tenant-records, Deployment tiller-deploy"},
 		{"a Tiller of another name that the adoption deletes", old, asked(adopting), strings.ReplaceAll(warning, "t-helm", "t-tiller")},
 		{"Kubernetes' own namespace", prepared("kube-system"), asked(byHelm, adopting, home("kube-system"), accept(RiskSharedHome)), ""},
-		{"a tenant that exists", made, asked(byHelm, adopting), ""},
+		{"a tenant that exists", created, asked(byHelm, adopting), ""},
 		{"no namespace yet", empty(), asked(byHelm, adopting), ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -175,8 +175,8 @@ func TestReadersAccountOfOthers(t *testing.T) {
 			}
 		})
 	}
-	there := empty().with(clusterRole("view", "get", "list")).after(t, asked(append(byHelm, reading)...))
-	if got := there.decide(t, asked(append(byHelm, reading, adopting)...)); got.Err != "" || len(got.Steps) > 0 {
+	existing := empty().with(clusterRole("view", "get", "list")).after(t, asked(append(byHelm, reading)...))
+	if got := existing.decide(t, asked(append(byHelm, reading, adopting)...)); got.Err != "" || len(got.Steps) > 0 {
 		t.Errorf("of the tenant's own it says %q, and does %q", got.Err, got.Steps)
 	}
 }
@@ -244,12 +244,12 @@ func TestExistingShared(t *testing.T) {
 // TestRemade: a namespace of the tenant's was deleted, and made again by somebody else.
 func TestRemade(t *testing.T) {
 	existing := empty().after(t, asked())
-	again := edited(existing, cluster.Key{Kind: "Namespace", Name: "b"}, func(ns *unstructured.Unstructured) {
+	second := edited(existing, cluster.Key{Kind: "Namespace", Name: "b"}, func(ns *unstructured.Unstructured) {
 		ns.SetLabels(nil)
 		ns.SetAnnotations(nil)
 	})
-	again.strangers = map[string][]string{"b": {"RoleBinding mine", "RoleBinding helm-tenant-records", "Pod web"}}
-	got := again.decide(t, asked())
+	second.strangers = map[string][]string{"b": {"RoleBinding mine", "RoleBinding helm-tenant-records", "Pod web"}}
+	got := second.decide(t, asked())
 	want := []string{`namespace "b", which the tenant's record names, does not have the tenant's label: it may have been deleted and made again; others have rights in it: RoleBinding mine, RoleBinding helm-tenant-records`}
 	if diff := cmp.Diff(want, got.Notes); diff != "" || got.Err != "" {
 		t.Errorf("%s, notes: -want +got:\n%s", got.Err, diff)
@@ -259,12 +259,12 @@ func TestRemade(t *testing.T) {
 			t.Errorf("with nothing of the kind it notes %q", got.Notes)
 		}
 	}
-	again.strangers = nil
+	second.strangers = nil
 	want = []string{`namespace "b", which the tenant's record names, does not have the tenant's label: it may have been deleted and made again, or whoever made the tenant may have named a namespace of others; its deployer gets the role "admin" there`}
-	if diff := cmp.Diff(want, again.decide(t, asked(namespaces())).Notes); diff != "" {
+	if diff := cmp.Diff(want, second.decide(t, asked(namespaces())).Notes); diff != "" {
 		t.Errorf("without a namespace that is asked for, notes: -want +got:\n%s", diff)
 	}
-	if got := again.decide(t, asked()); len(got.Notes) > 0 {
+	if got := second.decide(t, asked()); len(got.Notes) > 0 {
 		t.Errorf("of a namespace that is asked for it notes %q", got.Notes)
 	}
 }

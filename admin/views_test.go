@@ -261,7 +261,7 @@ func TestDestroyOfTwo(t *testing.T) {
 	if server.Get(namespaceKey("new")) != nil || server.Get(namespaceKey("labelled")).GetLabels()[tenant.LabelTenant] != "" {
 		t.Error("a namespace that was created, or that is another's, is as before")
 	}
-	if again := write(t, c, Request{Tenant: tenant.Tenant{Name: "o", Namespaces: []string{"b"}}}); len(again.Plan.Changes) > 0 {
-		t.Errorf("the other tenant lacks %q", stepsOf(again.Plan))
+	if second := write(t, c, Request{Tenant: tenant.Tenant{Name: "o", Namespaces: []string{"b"}}}); len(second.Plan.Changes) > 0 {
+		t.Errorf("the other tenant lacks %q", stepsOf(second.Plan))
 	}
 }

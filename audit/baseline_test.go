@@ -35,7 +35,7 @@ func TestBaseline(t *testing.T) {
 		change   func(*Snapshot)
 		o        Options
 		new      []string
-		gone     []string
+		removed  []string
 		worst    Severity // at least low
 		baseline string
 	}{
@@ -74,19 +74,19 @@ func TestBaseline(t *testing.T) {
 			test.change(s)
 			test.o.Baseline = baseline
 			r := Audit(s, test.o)
-			var fresh, gone []string
+			var fresh, removed []string
 			for _, f := range r.Findings {
 				if f.New {
 					fresh = append(fresh, f.ID+" "+f.Subject)
 				}
 			}
 			for _, f := range r.Gone {
-				gone = append(gone, f.ID+" "+f.Subject)
+				removed = append(removed, f.ID+" "+f.Subject)
 			}
 			if diff := cmp.Diff(test.new, fresh); diff != "" {
 				t.Errorf("new, -want +got:\n%s", diff)
 			}
-			if diff := cmp.Diff(test.gone, gone); diff != "" {
+			if diff := cmp.Diff(test.removed, removed); diff != "" {
 				t.Errorf("gone, -want +got:\n%s", diff)
 			}
 			if worst := r.Worst(Low); worst != test.worst {

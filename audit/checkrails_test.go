@@ -12,21 +12,21 @@ import (
 )
 
 func TestCompareRails(t *testing.T) {
-	have := tenant.Rails{PodSecurity: "baseline", Guard: "enforce", Network: "isolated", AllowFrom: []string{"10.0.0.0/8"}, Hosts: []string{"a.org"}}
+	current := tenant.Rails{PodSecurity: "baseline", Guard: "enforce", Network: "isolated", AllowFrom: []string{"10.0.0.0/8"}, Hosts: []string{"a.org"}}
 	for _, test := range []struct {
-		name       string
-		file, have tenant.Rails
-		want       []string
+		name          string
+		file, current tenant.Rails
+		want          []string
 	}{
 		{"a record of before and a silent file", tenant.Rails{}, tenant.RailsOfBefore(), nil},
-		{"silence loosens no level", tenant.Rails{Network: "isolated", AllowFrom: []string{"10.0.0.0/8"}, Hosts: []string{"a.org"}}, have, nil},
-		{"what silence takes away", tenant.Rails{}, have, []string{"network", "allowFrom", "hosts"}},
-		{"other values", tenant.Rails{PodSecurity: "restricted", Guard: "off", Network: "isolated", AllowFrom: []string{"10.0.0.0/8"}, Hosts: []string{"a.org"}, Quota: map[string]string{"pods": "1"}}, have,
+		{"silence loosens no level", tenant.Rails{Network: "isolated", AllowFrom: []string{"10.0.0.0/8"}, Hosts: []string{"a.org"}}, current, nil},
+		{"what silence takes away", tenant.Rails{}, current, []string{"network", "allowFrom", "hosts"}},
+		{"other values", tenant.Rails{PodSecurity: "restricted", Guard: "off", Network: "isolated", AllowFrom: []string{"10.0.0.0/8"}, Hosts: []string{"a.org"}, Quota: map[string]string{"pods": "1"}}, current,
 			[]string{"podSecurity", "guard", "quota"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
-			compareRails(test.file, test.have, func(subject, _ string, _ ...any) { got = append(got, subject) })
+			compareRails(test.file, test.current, func(subject, _ string, _ ...any) { got = append(got, subject) })
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}

@@ -11,7 +11,7 @@ import (
 // TestCreatingByName: who may create only one name of a role or a binding can do so by an update
 // or an apply, which have the name, but not by a POST.
 func TestCreatingByName(t *testing.T) {
-	may := func(resource string, verbs ...string) rbacv1.PolicyRule {
+	allowed := func(resource string, verbs ...string) rbacv1.PolicyRule {
 		return rbacv1.PolicyRule{APIGroups: []string{rbacGroup}, Resources: []string{resource}, Verbs: verbs, ResourceNames: []string{"mine"}}
 	}
 	bind := rule(rbacGroup, "clusterroles", "bind", "edit")
@@ -21,15 +21,15 @@ func TestCreatingByName(t *testing.T) {
 		rules     []rbacv1.PolicyRule
 		want      bool
 	}{
-		{"a binding by a POST", "a-tiller", []rbacv1.PolicyRule{may("rolebindings", "create"), bind}, false},
-		{"a binding by an apply", "a-tiller", []rbacv1.PolicyRule{may("rolebindings", "create", "patch"), bind}, true},
-		{"a binding by an update", "a-tiller", []rbacv1.PolicyRule{may("rolebindings", "create", "update"), bind}, true},
-		{"a binding by an update, of no role", "a-tiller", []rbacv1.PolicyRule{may("rolebindings", "create", "update")}, false},
-		{"an update of a binding that is not there", "a-tiller", []rbacv1.PolicyRule{may("rolebindings", "update", "patch"), bind}, false},
-		{"a binding of the cluster by an update", "", []rbacv1.PolicyRule{may("clusterrolebindings", "create", "update"), bind}, true},
-		{"a role by an update", "a-tiller", []rbacv1.PolicyRule{may("roles", "create", "update", "escalate")}, true},
-		{"a role by a POST", "a-tiller", []rbacv1.PolicyRule{may("roles", "create", "escalate")}, false},
-		{"a change of a role that is not there", "a-tiller", []rbacv1.PolicyRule{may("roles", "update", "patch", "escalate")}, false},
+		{"a binding by a POST", "a-tiller", []rbacv1.PolicyRule{allowed("rolebindings", "create"), bind}, false},
+		{"a binding by an apply", "a-tiller", []rbacv1.PolicyRule{allowed("rolebindings", "create", "patch"), bind}, true},
+		{"a binding by an update", "a-tiller", []rbacv1.PolicyRule{allowed("rolebindings", "create", "update"), bind}, true},
+		{"a binding by an update, of no role", "a-tiller", []rbacv1.PolicyRule{allowed("rolebindings", "create", "update")}, false},
+		{"an update of a binding that is not there", "a-tiller", []rbacv1.PolicyRule{allowed("rolebindings", "update", "patch"), bind}, false},
+		{"a binding of the cluster by an update", "", []rbacv1.PolicyRule{allowed("clusterrolebindings", "create", "update"), bind}, true},
+		{"a role by an update", "a-tiller", []rbacv1.PolicyRule{allowed("roles", "create", "update", "escalate")}, true},
+		{"a role by a POST", "a-tiller", []rbacv1.PolicyRule{allowed("roles", "create", "escalate")}, false},
+		{"a change of a role that is not there", "a-tiller", []rbacv1.PolicyRule{allowed("roles", "update", "patch", "escalate")}, false},
 		{"a pod by an update", "a-tiller", []rbacv1.PolicyRule{rule("", "pods", "create", "mine"), {APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"update"}, ResourceNames: []string{"mine"}}}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {

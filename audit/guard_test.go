@@ -48,7 +48,7 @@ func TestGuardPolicies(t *testing.T) {
 			t.Errorf("%s: found %+v", test.name, got)
 			continue
 		}
-		if said := strings.Contains(strings.Join(got[0].Fix.Notes, " "), "PriorityClasses"); said != strings.HasPrefix(test.name, "policies of pods") {
+		if output := strings.Contains(strings.Join(got[0].Fix.Notes, " "), "PriorityClasses"); output != strings.HasPrefix(test.name, "policies of pods") {
 			t.Errorf("%s: notes are %q", test.name, got[0].Fix.Notes)
 		}
 	}

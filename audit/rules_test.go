@@ -12,7 +12,7 @@ import (
 func TestUnused(t *testing.T) {
 	s := sceneOf(team("a", tenant.EngineTiller), team("b", tenant.EngineTiller))
 	s.give("b-1", "foreign", User("zoe"), rule("", "pods", "create"))
-	used, gone := Ignore{ID: idForeign, Subject: "user zoe", Reason: "x"}, Ignore{ID: idForeign, Subject: "group zoe", Reason: "x"}
+	used, removed := Ignore{ID: idForeign, Subject: "user zoe", Reason: "x"}, Ignore{ID: idForeign, Subject: "group zoe", Reason: "x"}
 	elsewhere := Ignore{ID: idForeign, Tenant: "a", Reason: "x"}
 	for _, test := range []struct {
 		name   string
@@ -20,14 +20,14 @@ func TestUnused(t *testing.T) {
 		unseen bool
 		want   []Ignore
 	}{
-		{"all tenants", Options{}, false, []Ignore{gone, elsewhere}},
-		{"the tenant", Options{Tenants: []string{"b"}}, false, []Ignore{gone, elsewhere}},
-		{"another tenant", Options{Tenants: []string{"a"}}, false, []Ignore{gone, elsewhere}},
+		{"all tenants", Options{}, false, []Ignore{removed, elsewhere}},
+		{"the tenant", Options{Tenants: []string{"b"}}, false, []Ignore{removed, elsewhere}},
+		{"another tenant", Options{Tenants: []string{"a"}}, false, []Ignore{removed, elsewhere}},
 		{"something unseen", Options{}, true, nil},
 		{"somebody asked about", Options{Ask: User("zoe")}, false, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.o.Ignore = []Ignore{used, gone, elsewhere}
+			test.o.Ignore = []Ignore{used, removed, elsewhere}
 			s.Unseen = nil
 			if test.unseen {
 				s.Unseen = []Unseen{{Resource: "pods", What: "pods in all namespaces"}}

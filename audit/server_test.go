@@ -43,8 +43,8 @@ func TestPodSecurityThatIsOff(t *testing.T) {
 	} {
 		s := sceneOf(held)
 		test.change(s)
-		here := func(f Finding) bool { return f.Subject == "the API server" }
-		if findings := found(s, idLoosened); len(slices.DeleteFunc(findings, func(f Finding) bool { return !here(f) })) != test.want {
+		local := func(f Finding) bool { return f.Subject == "the API server" }
+		if findings := found(s, idLoosened); len(slices.DeleteFunc(findings, func(f Finding) bool { return !local(f) })) != test.want {
 			t.Errorf("%s: %v", test.name, findings)
 		}
 	}

@@ -166,12 +166,12 @@ func TestBackup(t *testing.T) {
 			}
 			b, lines := newBackups()
 			file, err := test.do(b, "b.yaml")
-			var said string
+			var output string
 			if err != nil {
-				said = err.Error()
+				output = err.Error()
 			}
-			if file != test.file || !strings.HasPrefix(said, test.err) || (err == nil) != (test.err == "") {
-				t.Errorf("it returned %q, %q, not %q, %q", file, said, test.file, test.err)
+			if file != test.file || !strings.HasPrefix(output, test.err) || (err == nil) != (test.err == "") {
+				t.Errorf("it returned %q, %q, not %q, %q", file, output, test.file, test.err)
 			}
 			if diff := cmp.Diff(test.lines, *lines); diff != "" {
 				t.Errorf("told: -want +got:\n%s", diff)

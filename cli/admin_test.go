@@ -123,18 +123,18 @@ func TestNothingToWrite(t *testing.T) {
 // TestMembersUseAgain: who changes what kubeconfigs remember is told what members type.
 func TestMembersUseAgain(t *testing.T) {
 	a := newAdministrator(t)
-	const again = "type again: helm tenant use t"
-	if got := a.runs("init", "t", "--namespaces=a", "--create-namespaces", "--wait=false", "--user=ann"); strings.Contains(got.stderr, again) {
+	const second = "type again: helm tenant use t"
+	if got := a.runs("init", "t", "--namespaces=a", "--create-namespaces", "--wait=false", "--user=ann"); strings.Contains(got.stderr, second) {
 		t.Errorf("a new tenant: %s", got.stderr)
 	}
-	if got := a.runs("init", "t", "--namespaces=b", "--create-namespaces", "--wait=false"); !strings.Contains(got.stderr, again) {
+	if got := a.runs("init", "t", "--namespaces=b", "--create-namespaces", "--wait=false"); !strings.Contains(got.stderr, second) {
 		t.Errorf("another namespace: %s", got.stderr)
 	}
-	if got := a.runs("init", "t", "--wait=false"); strings.Contains(got.stderr, again) {
+	if got := a.runs("init", "t", "--wait=false"); strings.Contains(got.stderr, second) {
 		t.Errorf("nothing changed: %s", got.stderr)
 	}
 	file := "apiVersion: helm-tenant/v1\ntenants:\n- {name: t, namespaces: [a], members: {users: [ann]}}\n"
-	if got := a.tries(file, "apply", "-f", "-"); got.code != 0 || !strings.Contains(got.stderr, again) {
+	if got := a.tries(file, "apply", "-f", "-"); got.code != 0 || !strings.Contains(got.stderr, second) {
 		t.Errorf("a file: exit code %d: %s", got.code, got.stderr)
 	}
 }

@@ -94,17 +94,17 @@ type alike struct {
 
 // alikeCases each have a note or a warning, but for one.
 func alikeCases() []alike {
-	const made = "init t --create-namespaces --namespaces=a"
+	const created = "init t --create-namespaces --namespaces=a"
 	file := "apiVersion: helm-tenant/v1\ntenants:\n- {name: t, namespaces: [a], quota: {services.nodeports: \"0\", pods: \"5\"}}\n"
 	return []alike{
 		{"init, objects that the guard refuses", refusedByTheGuard(), nil, "init t --namespaces=a", "", "the guard would refuse to create Service web"},
 		{"init, adopting", slices.Concat(refusedByTheGuard(), tillerByHand("t-tiller")), nil, "init t --namespaces=a --adopt", "", "taken from Tiller: ClusterRoleBinding tiller"},
 		{"init, adopting, the guard", slices.Concat(refusedByTheGuard(), tillerByHand("t-tiller")), nil, "init t --namespaces=a --adopt", "", "the guard would refuse to create RoleBinding guests"},
 		{"init, not adopting", append(tillerByHand("old")[3:], namespaceNamed("old")), nil, "init t --namespaces=a --create-namespaces --home-namespace=old", "", "which --adopt removes"},
-		{"init, a loose network", nil, []string{made + " --network=isolated"}, "init t --network=open", "", "no longer isolated"},
-		{"init, the guard turned on", refusedByTheGuard(), []string{made + " --guard=off --accept-risk=no-guard"}, "init t --guard=enforce", "", "the guard would refuse"},
-		{"init, a quota", nil, nil, made + " --quota=services.nodeports=0", "", "services.nodeports"},
-		{"init, a namespace less", nil, []string{made + ",b"}, "init t --namespaces=b --prune", "", ""},
+		{"init, a loose network", nil, []string{created + " --network=isolated"}, "init t --network=open", "", "no longer isolated"},
+		{"init, the guard turned on", refusedByTheGuard(), []string{created + " --guard=off --accept-risk=no-guard"}, "init t --guard=enforce", "", "the guard would refuse"},
+		{"init, a quota", nil, nil, created + " --quota=services.nodeports=0", "", "services.nodeports"},
+		{"init, a namespace less", nil, []string{created + ",b"}, "init t --namespaces=b --prune", "", ""},
 		{"init, a default namespace", nil, nil, "init t --namespaces=default --create-namespaces", "", `namespace "default"`},
 		{"init, a system namespace", []runtime.Object{namespaceNamed("kube-system")}, nil, "init t --namespaces=kube-system --accept-risk=system-namespace", "", "gets no guard rails"},
 		{"init, of the whole cluster", nil, nil, "init t --all-namespaces --accept-risk=cluster-wide", "", "no guard rails"},
@@ -117,10 +117,10 @@ func alikeCases() []alike {
 			"apply --create-namespaces --prune --keep-releases --yes", file, "the release records stay in namespace old"},
 		{"grant, a reader", nil, []string{"init t --namespaces=a --create-namespaces --engine=impersonation"}, "grant t --reader --user=eve --accept-risk=reads-secrets", "", "read every Secret"},
 		{"revoke, with an account for Flux", nil, []string{"init t --namespaces=a --create-namespaces --engine=impersonation --flux-account=flux --user=eve"}, "revoke t --user=eve", "", "service account flux"},
-		{"revoke, a group stays", nil, []string{made + " --user=eve --group=devs"}, "revoke t --user=eve", "", "everybody in these groups"},
+		{"revoke, a group stays", nil, []string{created + " --user=eve --group=devs"}, "revoke t --user=eve", "", "everybody in these groups"},
 		{"destroy, a home that stays", []runtime.Object{namespaceNamed("old"), releaseOf("old")}, []string{"init t --namespaces=b --create-namespaces --home-namespace=old --accept-risk=shared-home"},
 			"destroy t --keep-releases --yes --wait=false", "", "the release records stay in namespace old"},
-		{"destroy, without cluster reads", nil, []string{made}, "destroy t --no-cluster-reads --yes --wait=false", "", "only the tenant's own namespaces are read"},
+		{"destroy, without cluster reads", nil, []string{created}, "destroy t --no-cluster-reads --yes --wait=false", "", "only the tenant's own namespaces are read"},
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // TestUnendedConnections: a run that only says that an earlier one was stopped, or that may not
 // finish it, does not say that Tiller is restarted.
 func TestUnendedConnections(t *testing.T) {
-	const still, restarted = "Tiller must still be restarted", "Tiller is restarted"
+	const remaining, restarted = "Tiller must still be restarted", "Tiller is restarted"
 	a := newAdministrator(t)
 	a.runs("init", "t", "--namespaces=a", "--create-namespaces", "--user=alice,bob,carol", "--wait=false")
 	key := cluster.Key{Kind: "RoleBinding", Namespace: "t-tiller", Name: "helm-tenant-member"}
@@ -21,13 +21,13 @@ func TestUnendedConnections(t *testing.T) {
 		tenant.AnnotationTerms:      `[{"user":"bob","until":"2020-01-31T12:00:00Z"}]`,
 	})
 	a.server.Put(binding)
-	if got := a.runs("revoke", "t", "--user=carol", "--dry-run"); !strings.Contains(got.stderr, still) || strings.Contains(got.stderr, restarted) {
+	if got := a.runs("revoke", "t", "--user=carol", "--dry-run"); !strings.Contains(got.stderr, remaining) || strings.Contains(got.stderr, restarted) {
 		t.Errorf("a dry run: %s", got.stderr)
 	}
-	if got := a.runs("revoke", "--expired", "--all"); !strings.Contains(got.stderr, still) || !strings.Contains(got.stderr, "helm tenant init t") || !strings.Contains(got.stdout, "bob") {
+	if got := a.runs("revoke", "--expired", "--all"); !strings.Contains(got.stderr, remaining) || !strings.Contains(got.stderr, "helm tenant init t") || !strings.Contains(got.stdout, "bob") {
 		t.Errorf("revoke --expired --all: %s%s", got.stdout, got.stderr)
 	}
-	if got := a.runs("revoke", "--expired", "--all"); !strings.Contains(got.stderr, still) || !strings.Contains(got.stderr, "helm tenant init t") || !strings.Contains(got.stderr, "Nobody's time is over in tenant t") {
+	if got := a.runs("revoke", "--expired", "--all"); !strings.Contains(got.stderr, remaining) || !strings.Contains(got.stderr, "helm tenant init t") || !strings.Contains(got.stderr, "Nobody's time is over in tenant t") {
 		t.Errorf("revoke --expired --all, where nobody's time is over: %s%s", got.stdout, got.stderr)
 	}
 	if got := a.runs("describe", "t"); !strings.Contains(got.stdout, "not finished") || !strings.Contains(got.stdout, "helm tenant init t") {
@@ -42,7 +42,7 @@ func TestUnendedConnections(t *testing.T) {
 	a.server.Allowed = func(permission string) bool { return permission != "delete pods" }
 	for _, args := range [][]string{{"revoke", "t", "--user=carol"}, {"init", "t", "--wait=false"}} {
 		got := a.runs(args...)
-		if !strings.Contains(got.stderr, still+", and you can't restart it: you lack delete pods") || strings.Contains(got.stderr, restarted) {
+		if !strings.Contains(got.stderr, remaining+", and you can't restart it: you lack delete pods") || strings.Contains(got.stderr, restarted) {
 			t.Errorf("%s, by somebody who may not: %s", strings.Join(args, " "), got.stderr)
 		}
 	}

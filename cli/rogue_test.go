@@ -47,11 +47,11 @@ func (a administrator) behind() (administrator, *rogue) {
 	}
 	s := &rogue{fails: func(http.ResponseWriter, *http.Request) bool { return false }}
 	for _, cluster := range config.Clusters {
-		there, err := url.Parse(cluster.Server)
-		if err != nil || there.Scheme != "http" {
+		existing, err := url.Parse(cluster.Server)
+		if err != nil || existing.Scheme != "http" {
 			a.t.Fatalf("the API server is at %q: %v", cluster.Server, err)
 		}
-		proxy := httputil.NewSingleHostReverseProxy(there)
+		proxy := httputil.NewSingleHostReverseProxy(existing)
 		proxy.FlushInterval = -1 // watches
 		s.Handler = proxy
 		server := httptest.NewServer(s)
@@ -188,16 +188,16 @@ func TestRogueObjects(t *testing.T) {
 		&corev1.Event{TypeMeta: metav1.TypeMeta{Kind: "Event", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "e"}, Reason: forged, Message: forged, Type: "Warning",
 			InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: "t-tiller", Name: "tiller-x"}, Source: corev1.EventSource{Component: forged}})
 	a, _ := good.behind()
-	shown, said := 0, strings.Builder{}
+	shown, output := 0, strings.Builder{}
 	for _, args := range append([][]string{{"init", "t", "--wait", "--timeout=1s", "--history-max=9"}}, rogueVerbs...) {
 		got := a.tries("", args...)
 		checkLines(t, strings.Join(args, " "), got)
-		said.WriteString(got.stderr)
+		output.WriteString(got.stderr)
 		if strings.Contains(got.stderr+got.stdout, `zz\n`) {
 			shown++
 		}
 	}
 	if shown == 0 {
-		t.Errorf("no verb shows what the objects say:\n%s", said.String())
+		t.Errorf("no verb shows what the objects say:\n%s", output.String())
 	}
 }

@@ -42,11 +42,11 @@ func TestTenantRowsUnknown(t *testing.T) {
 
 func TestChangedRows(t *testing.T) {
 	before := [][]string{{"t", "a"}, {"u", "b"}, {unmanaged, "in x"}, {unmanaged, "in y"}}
-	changed, gone := changedRows(before, [][]string{{"t", "a,c"}, {unmanaged, "in x"}, {"new", "n"}})
+	changed, removed := changedRows(before, [][]string{{"t", "a,c"}, {unmanaged, "in x"}, {"new", "n"}})
 	if diff := cmp.Diff([][]string{{"t", "a,c"}, {"new", "n"}}, changed); diff != "" {
 		t.Errorf("changed, -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"u", unmanaged}, gone); diff != "" {
+	if diff := cmp.Diff([]string{"u", unmanaged}, removed); diff != "" {
 		t.Errorf("gone, -want +got:\n%s", diff)
 	}
 }

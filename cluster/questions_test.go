@@ -49,8 +49,8 @@ func TestClient(t *testing.T) {
 	}
 	server.Allowed = func(permission string) bool { return permission == "get pods" }
 	for verb, want := range map[string]bool{"get": true, "list": false} {
-		if may, err := c.May(t.Context(), cluster.Permission{Verb: verb, Resource: "pods"}); err != nil || may != want {
-			t.Errorf("%s pods: %v, %v", verb, may, err)
+		if allowed, err := c.May(t.Context(), cluster.Permission{Verb: verb, Resource: "pods"}); err != nil || allowed != want {
+			t.Errorf("%s pods: %v, %v", verb, allowed, err)
 		}
 	}
 	served, err := c.ServedKinds(t.Context(), []string{"v1", "apps/v1", "batch/v1beta1"})
@@ -107,14 +107,14 @@ func TestWaits(t *testing.T) {
 	if err := c.WaitForTiller(over, "t-tiller", func(string) {}); !errors.As(err, &late) || late.Sentence != "its status is not known yet" || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a wait that is over before the first answer: got %v", err)
 	}
-	said := make(chan string, 100)
+	output := make(chan string, 100)
 	go func() {
-		<-said // it watches now
+		<-output // it watches now
 		status(1)
 	}()
 	long, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := c.WaitForTiller(long, "t-tiller", func(sentence string) { said <- sentence }); err != nil {
+	if err := c.WaitForTiller(long, "t-tiller", func(sentence string) { output <- sentence }); err != nil {
 		t.Errorf("got %v", err)
 	}
 	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "p", Labels: recognise.Labels()}}

@@ -99,12 +99,12 @@ func TestLookup(t *testing.T) {
 	server := clustertest.Start(t, wanted(t, team("t"))...)
 	c := server.Connect()
 	live := cluster.NewLive()
-	there := cluster.Key{Kind: "Role", Namespace: "t-tiller", Name: rbac.MemberName}
-	gone := cluster.Key{Kind: "Role", Namespace: "nowhere", Name: "x"}
-	if err := c.Lookup(t.Context(), live, []cluster.Key{there, gone, {Kind: "Role", Namespace: "t-tiller", Name: "none"}}); err != nil {
+	existing := cluster.Key{Kind: "Role", Namespace: "t-tiller", Name: rbac.MemberName}
+	removed := cluster.Key{Kind: "Role", Namespace: "nowhere", Name: "x"}
+	if err := c.Lookup(t.Context(), live, []cluster.Key{existing, removed, {Kind: "Role", Namespace: "t-tiller", Name: "none"}}); err != nil {
 		t.Fatal(err)
 	}
-	if live.Get(there) == nil || live.Get(gone) != nil || len(live.OfTenant("t")) > 0 {
+	if live.Get(existing) == nil || live.Get(removed) != nil || len(live.OfTenant("t")) > 0 {
 		t.Error("what was looked up is not there, or taken for what carries a label")
 	}
 	if n := server.Count("get", "Role"); n != 2 {
@@ -122,7 +122,7 @@ func TestLookup(t *testing.T) {
 	server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
 		return apierrors.NewForbidden(schema.GroupResource{Resource: "roles"}, r.Name, errors.New("no"))
 	}
-	if err := c.Lookup(t.Context(), cluster.NewLive(), []cluster.Key{there}); !apierrors.IsForbidden(err) {
+	if err := c.Lookup(t.Context(), cluster.NewLive(), []cluster.Key{existing}); !apierrors.IsForbidden(err) {
 		t.Errorf("got %v", err)
 	}
 	// A server without a kind says so of the kind, and not of an object.
@@ -224,9 +224,9 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := 0
-	if err := c.Write(t.Context(), &plan, 1, func(cluster.Change) { made++ }); err != nil || made != len(plan.Changes) {
-		t.Fatalf("%d of %d, %v", made, len(plan.Changes), err)
+	created := 0
+	if err := c.Write(t.Context(), &plan, 1, func(cluster.Change) { created++ }); err != nil || created != len(plan.Changes) {
+		t.Fatalf("%d of %d, %v", created, len(plan.Changes), err)
 	}
 	writes := server.Writes()
 	if writes[0] != "create Namespace t-1" || writes[len(writes)-1] != "create Deployment tiller-deploy in namespace t-tiller" {
@@ -236,9 +236,9 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := cluster.NewPlan("t", wanted(t, tested), live, func(cluster.Key) bool { return false })
-	if err != nil || len(again.Changes) > 0 {
-		t.Errorf("a second plan has %d changes, %v", len(again.Changes), err)
+	second, err := cluster.NewPlan("t", wanted(t, tested), live, func(cluster.Key) bool { return false })
+	if err != nil || len(second.Changes) > 0 {
+		t.Errorf("a second plan has %d changes, %v", len(second.Changes), err)
 	}
 	binding := cluster.Key{Kind: "RoleBinding", Namespace: "t-1", Name: "helm-tenant.t.admin"}
 	var edit, remove cluster.Plan

@@ -78,14 +78,14 @@ func TestUnowned(t *testing.T) {
 		{"what says so of a pod that is gone", []object{{"Pod", "tiller-1", "1", "", true}, {"Endpoint", "of-pod", "2", "9 Pod tiller-1", false}}, []string{"Endpoint of-pod"}},
 		{"a part of a Tiller's", []object{{"ReplicaSet", "tiller-1", "1", "", true}}, nil},
 	} {
-		var there Owners
+		var existing Owners
 		var all []owned
 		for _, o := range test.all {
 			m := withOwner(o.name, o.uid, o.owner)
-			there.Add(o.kind, m)
+			existing.Add(o.kind, m)
 			all = append(all, owned{Key{o.kind, "ns", o.name}, o.kind + " " + o.name, m.OwnerReferences, o.ours, tillers[o.name]})
 		}
-		if diff := cmp.Diff(test.want, there.unowned(all)); diff != "" {
+		if diff := cmp.Diff(test.want, existing.unowned(all)); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", test.name, diff)
 		}
 	}
@@ -97,12 +97,12 @@ func TestUnownedBySeveral(t *testing.T) {
 	both, half := withOwner("both", "3", "1 Deployment web"), withOwner("half", "4", "1 Deployment web")
 	both.SetOwnerReferences(append(both.GetOwnerReferences(), metav1.OwnerReference{Kind: "Deployment", Name: "db", UID: "2"}))
 	half.SetOwnerReferences(append(half.GetOwnerReferences(), metav1.OwnerReference{Kind: "ClusterThing", Name: "x", UID: "9"}))
-	var there Owners
-	there.Add("Deployment", web)
-	there.Add("Deployment", db)
+	var existing Owners
+	existing.Add("Deployment", web)
+	existing.Add("Deployment", db)
 	all := []owned{{key: Key{"Deployment", "ns", "web"}, shown: "web"}, {key: Key{"Deployment", "ns", "db"}, shown: "db"},
 		{key: Key{"Claim", "ns", "both"}, shown: "both", owners: both.GetOwnerReferences()}, {key: Key{"Claim", "ns", "half"}, shown: "half", owners: half.GetOwnerReferences()}}
-	if diff := cmp.Diff([]string{"web", "db", "half"}, there.unowned(all)); diff != "" {
+	if diff := cmp.Diff([]string{"web", "db", "half"}, existing.unowned(all)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

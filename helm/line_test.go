@@ -152,12 +152,12 @@ func FuzzParseLine(f *testing.F) {
 				t.Errorf("%q goes to helm", global)
 			}
 		}
-		again, err := ParseLine(append(append(slices.Clone(line.Globals), "--"), rest...))
+		second, err := ParseLine(append(append(slices.Clone(line.Globals), "--"), rest...))
 		if err != nil {
 			t.Fatal(err)
 		}
 		line.Tenant, line.Context, line.Help, line.Version = "", "", false, false
-		if diff := cmp.Diff(line, again); diff != "" {
+		if diff := cmp.Diff(line, second); diff != "" {
 			t.Errorf("-first +second:\n%s", diff)
 		}
 	})

@@ -110,17 +110,17 @@ func TestReleases(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			releases, problems := Releases(test.stored, 0, func(ns string) bool { return ns == "a" || ns == "b" })
-			var got, said []string
+			var got, output []string
 			for _, r := range releases {
 				got = append(got, brief(r))
 			}
 			for _, problem := range problems {
-				said = append(said, problem.Error())
+				output = append(output, problem.Error())
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("releases: -want +got:\n%s", diff)
 			}
-			if diff := cmp.Diff(test.problems, said); diff != "" {
+			if diff := cmp.Diff(test.problems, output); diff != "" {
 				t.Errorf("problems: -want +got:\n%s", diff)
 			}
 		})
@@ -248,15 +248,15 @@ func TestCompare(t *testing.T) {
 	// stored is a revision as it lies in the cluster, changed by each function.
 	stored := func(version int, change ...func(*release3.Release)) corev1.Secret {
 		t.Helper()
-		there, err := release.InSecret(*secretOf(t, r.Revisions[min(version, 2)-1], oldRelease("web", int32(min(version, 2)), map[bool]release2.Status_Code{true: release2.Status_SUPERSEDED, false: release2.Status_DEPLOYED}[version == 1])), release.NewBudget())
+		existing, err := release.InSecret(*secretOf(t, r.Revisions[min(version, 2)-1], oldRelease("web", int32(min(version, 2)), map[bool]release2.Status_Code{true: release2.Status_SUPERSEDED, false: release2.Status_DEPLOYED}[version == 1])), release.NewBudget())
 		if err != nil {
 			t.Fatal(err)
 		}
-		there.Version = version
+		existing.Version = version
 		for _, f := range change {
-			f(there)
+			f(existing)
 		}
-		secret, err := release.Secret(there)
+		secret, err := release.Secret(existing)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,8 +10,8 @@ import (
 
 func TestSample(t *testing.T) {
 	for _, test := range []struct {
-		n, most int
-		want    []int
+		n, limit int
+		want     []int
 	}{
 		{0, 3, nil},
 		{1, 3, []int{0}},
@@ -20,8 +20,8 @@ func TestSample(t *testing.T) {
 		{101, 3, []int{0, 50, 100}},
 		{5000, 2, []int{0, 4999}},
 	} {
-		if diff := cmp.Diff(test.want, slices.Sorted(maps.Keys(Sample(test.n, test.most)))); diff != "" {
-			t.Errorf("%d of %d: -want +got:\n%s", test.most, test.n, diff)
+		if diff := cmp.Diff(test.want, slices.Sorted(maps.Keys(Sample(test.n, test.limit)))); diff != "" {
+			t.Errorf("%d of %d: -want +got:\n%s", test.limit, test.n, diff)
 		}
 	}
 	if got := len(Sample(1000, 50)); got != 50 {

@@ -172,7 +172,7 @@ func TestVerify(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var mu sync.Mutex
-			var asked, said []string
+			var asked, output []string
 			dbAsked := sync.OnceFunc(func() {})
 			wait := make(chan struct{})
 			if test.asked == all { // the second release is checked before the first
@@ -180,7 +180,7 @@ func TestVerify(t *testing.T) {
 			} else {
 				close(wait)
 			}
-			v := Verifier{Program: "helm3", Say: func(sentence string) { said = append(said, sentence) }, Ask: func(_ context.Context, command string, args ...string) (string, error) {
+			v := Verifier{Program: "helm3", Say: func(sentence string) { output = append(output, sentence) }, Ask: func(_ context.Context, command string, args ...string) (string, error) {
 				question := command + " " + args[0]
 				if args[0] == "manifest" {
 					question += " " + args[1]
@@ -219,8 +219,8 @@ func TestVerify(t *testing.T) {
 				return
 			}
 			for i, r := range releases {
-				if len(said) != len(releases) || !strings.Contains(said[i], r.where()) {
-					t.Fatalf("it says %q", said)
+				if len(output) != len(releases) || !strings.Contains(output[i], r.where()) {
+					t.Fatalf("it says %q", output)
 				}
 			}
 		})

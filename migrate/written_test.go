@@ -35,9 +35,9 @@ func TestWritten(t *testing.T) {
 			written := NewWritten()
 			written.Add(first, r.Revisions[0])
 			written.Add(second, r.Revisions[1])
-			there := first.DeepCopy()
-			change(there)
-			want, got := ReadKept(r, *there, nil, release.NewBudget()), ReadKept(r, *there, written, release.NewBudget())
+			existing := first.DeepCopy()
+			change(existing)
+			want, got := ReadKept(r, *existing, nil, release.NewBudget()), ReadKept(r, *existing, written, release.NewBudget())
 			if (want.problem == nil) != (got.problem == nil) {
 				t.Errorf("the problem is %v, not %v", got.problem, want.problem)
 			}
@@ -45,7 +45,7 @@ func TestWritten(t *testing.T) {
 			if !reflect.DeepEqual(want, got) {
 				t.Errorf("%v, not %v", got, want)
 			}
-			if _, ok := written.release(there); ok != (reflect.DeepEqual(there.Data, first.Data) && there.Name == first.Name && there.Namespace == first.Namespace || there.Name == second.Name && reflect.DeepEqual(there.Data, second.Data)) {
+			if _, ok := written.release(existing); ok != (reflect.DeepEqual(existing.Data, first.Data) && existing.Name == first.Name && existing.Namespace == first.Namespace || existing.Name == second.Name && reflect.DeepEqual(existing.Data, second.Data)) {
 				t.Errorf("known by what was written: %v", ok)
 			}
 		})

@@ -20,7 +20,7 @@ func TestRendering(t *testing.T) {
 	}
 	exact := &Attempt{Text: dump}
 	plain := &Attempt{Text: []byte(template)}
-	failed := func(said string) *Attempt { return &Attempt{Failed: true, Said: said} }
+	failed := func(output string) *Attempt { return &Attempt{Failed: true, Said: output} }
 	for _, c := range []struct {
 		name         string
 		exact, plain *Attempt

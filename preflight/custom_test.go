@@ -51,7 +51,7 @@ spec:
 	}
 	for _, c := range []struct {
 		name, object, want string
-		may                bool
+		allowed            bool
 	}{
 		{"right", thing("v1", "spec: {size: 1, port: 80, name: ab, mode: a, on: true, list: [a], map: {a: 1.5, b: 2}, any: {x: [1]}, unknown: 3}\n"), "", true},
 		{"right, too", thing("v1", "spec: {size: 5, port: http, list: [], any: 3, name: null}\nstatus: {}\n"), "", true},
@@ -83,7 +83,7 @@ spec:
 		if got := plan.Resource(plan.Custom[0]).String(); got != "things.x.com" {
 			t.Errorf("the resource is %s", got)
 		}
-		findings := q.JudgeCustom(plan, plan.Custom[0], c.may)
+		findings := q.JudgeCustom(plan, plan.Custom[0], c.allowed)
 		switch {
 		case c.want == "" && len(findings) > 0, c.want != "" && (len(findings) != 1 || !strings.Contains(findings[0].Why, c.want)),
 			strings.Contains(c.want, "(") != (len(findings) == 1 && findings[0].Result == Untried):

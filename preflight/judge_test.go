@@ -427,7 +427,7 @@ func TestMend(t *testing.T) {
 		if diff := cmp.Diff(want, mend.Object["spec"]); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", id, diff)
 		}
-		if _, again := Mend(mend, Finding{ID: id}); again {
+		if _, second := Mend(mend, Finding{ID: id}); second {
 			t.Errorf("%s is mended twice", id)
 		}
 	}

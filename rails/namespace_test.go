@@ -80,9 +80,9 @@ func TestRailsComeAndGo(t *testing.T) {
 				t.Errorf("with the tenant, -want +got:\n%s", diff)
 			}
 			labels, annotations, err = NamespaceMeta(team("a", test.rails), "shared", live)
-			again := live.DeepCopy()
-			apply(t, again, labels, annotations, err)
-			if diff := cmp.Diff(live, again); diff != "" {
+			second := live.DeepCopy()
+			apply(t, second, labels, annotations, err)
+			if diff := cmp.Diff(live, second); diff != "" {
 				t.Errorf("a second time, -first +second:\n%s", diff)
 			}
 			labels, annotations, err = WithoutTenant("a", live)

@@ -10,19 +10,19 @@ import (
 func TestMadeRoles(t *testing.T) {
 	const admin, edit, view = "system:aggregate-to-admin", "system:aggregate-to-edit", "system:aggregate-to-view"
 	for _, test := range []struct {
-		role, made string
-		names      []string
+		role, created string
+		names         []string
 	}{
 		{"admin", "helm-tenant-admin", []string{admin, edit, view}},
 		{"edit", "helm-tenant-edit", []string{edit, view}},
 		{"view", "helm-tenant-view", []string{view}},
 		{"deployer", "helm-tenant-admin", []string{admin, edit, view}},
 	} {
-		if made := MadeRole(test.role); made != test.made {
-			t.Errorf("instead of %s: got %s", test.role, made)
+		if created := MadeRole(test.role); created != test.created {
+			t.Errorf("instead of %s: got %s", test.role, created)
 		}
-		if diff := cmp.Diff(test.names, MadeOf(test.made)); diff != "" {
-			t.Errorf("%s, -want +got:\n%s", test.made, diff)
+		if diff := cmp.Diff(test.names, MadeOf(test.created)); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", test.created, diff)
 		}
 	}
 	for _, name := range []string{"admin", "helm-tenant-", "helm-tenant-member", "helm-tenant-cluster-admin", ""} {

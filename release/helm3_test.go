@@ -79,9 +79,9 @@ func TestSecret(t *testing.T) {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	}
-	again, err := Secret(read)
-	if err != nil || !cmp.Equal(again, secret) {
-		t.Errorf("written again it differs (%v): %s", err, cmp.Diff(secret, again))
+	second, err := Secret(read)
+	if err != nil || !cmp.Equal(second, secret) {
+		t.Errorf("written again it differs (%v): %s", err, cmp.Diff(secret, second))
 	}
 	if got, _, err := HelmChart(secret.Data["release"], NewBudget()); err != nil || got != "nginx-1.2.3" {
 		t.Errorf("its chart is %q, %v", got, err)

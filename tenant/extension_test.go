@@ -29,14 +29,14 @@ func TestExtensionWith(t *testing.T) {
 	}
 	moved := teamA
 	moved.HomeNamespace = "elsewhere"
-	again := two.With(moved)
-	if diff := cmp.Diff(&Extension{APIVersion: APIVersion, Current: "team-a", Tenants: []Known{moved, ops}}, again); diff != "" {
+	second := two.With(moved)
+	if diff := cmp.Diff(&Extension{APIVersion: APIVersion, Current: "team-a", Tenants: []Known{moved, ops}}, second); diff != "" {
 		t.Errorf("the first anew, -want +got:\n%s", diff)
 	}
 	if diff := cmp.Diff([]Known{teamA, ops}, two.Tenants); diff != "" {
 		t.Errorf("the original changed:\n%s", diff)
 	}
-	if known, found := again.Find("ops"); !found || !cmp.Equal(known, ops) {
+	if known, found := second.Find("ops"); !found || !cmp.Equal(known, ops) {
 		t.Errorf("Find: got %+v, %t", known, found)
 	}
 }
@@ -102,8 +102,8 @@ func FuzzParseExtension(f *testing.F) {
 			t.Errorf("the current tenant %q is not known", e.Current)
 		}
 		for _, known := range e.Tenants {
-			made := Tenant{Name: known.Name, Namespaces: known.Namespaces, HomeNamespace: known.HomeNamespace, Engine: known.Engine, AllNamespaces: true}
-			for _, problem := range made.WithDefaults().Validate() {
+			created := Tenant{Name: known.Name, Namespaces: known.Namespaces, HomeNamespace: known.HomeNamespace, Engine: known.Engine, AllNamespaces: true}
+			for _, problem := range created.WithDefaults().Validate() {
 				// A namespace that is named twice or is the home does no harm here.
 				if text := problem.Error(); !strings.Contains(text, "twice") && !strings.Contains(text, "can not be one of its namespaces") {
 					t.Errorf("%+v: %v", known, problem)
@@ -333,11 +333,11 @@ extensions:
 			if diff := cmp.Diff(test.after, string(after)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			again, err := withExtension(after, "main", e)
+			second, err := withExtension(after, "main", e)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(string(after), string(again)); diff != "" {
+			if diff := cmp.Diff(string(after), string(second)); diff != "" {
 				t.Errorf("a second time changes it:\n%s", diff)
 			}
 		})

@@ -78,16 +78,16 @@ func TestRecordFormats(t *testing.T) {
 }
 
 func TestNewerRecords(t *testing.T) {
-	const most = "name: team-a\nnamespaces: [a]\n"
+	const limit = "name: team-a\nnamespaces: [a]\n"
 	for _, test := range []struct{ name, text, unknown, want string }{
-		{"an unknown field", most + "rings: {users: [dana]}\n", `line 3: unknown field "rings"`, ""},
-		{"unknown fields within known ones", most + "tiller: {tls: true}\nlimits: {min: {cpu: 1m}}\n", `line 3: unknown field "tls"; line 4: unknown field "min"`, ""},
+		{"an unknown field", limit + "rings: {users: [dana]}\n", `line 3: unknown field "rings"`, ""},
+		{"unknown fields within known ones", limit + "tiller: {tls: true}\nlimits: {min: {cpu: 1m}}\n", `line 3: unknown field "tls"; line 4: unknown field "min"`, ""},
 		{"namespaces that an unknown field names", "name: team-a\nnamespacesLike: {team: a}\n", `line 2: unknown field "namespacesLike"`, ""},
-		{"the version of today's form", "recordVersion: 1\n" + most, "", ""},
-		{"a later version", "recordVersion: 2\n" + most, "", "tenant.yaml: it has the recordVersion 2, and this helm-tenant reads 1: use a newer one"},
+		{"the version of today's form", "recordVersion: 1\n" + limit, "", ""},
+		{"a later version", "recordVersion: 2\n" + limit, "", "tenant.yaml: it has the recordVersion 2, and this helm-tenant reads 1: use a newer one"},
 		{"a later version of another shape", "recordVersion: 3\nname: {team: a}\n", "", "tenant.yaml: it has the recordVersion 3, and this helm-tenant reads 1: use a newer one"},
-		{"an engine that is not known", most + "engine: warp\n", "", `tenant.yaml: engine: "warp" is not one of tiller, impersonation, both`},
-		{"a known field of another kind", most + "role: [a]\nmore: 1\n", "", "tenant.yaml: line 3: a list where text is wanted"},
+		{"an engine that is not known", limit + "engine: warp\n", "", `tenant.yaml: engine: "warp" is not one of tiller, impersonation, both`},
+		{"a known field of another kind", limit + "role: [a]\nmore: 1\n", "", "tenant.yaml: line 3: a list where text is wanted"},
 		{"a name that was mistyped", "nam: team-a\nnamespaces: [a]\n", "", `tenant.yaml: line 1: unknown field "nam" (a newer helm-tenant may have written it)`},
 		{"a namespace that is none", "name: a\nnamespaces: ['x; y']\n", "", `tenant.yaml: namespaces: "x; y" is not a namespace's name: use lower case letters, digits and '-', at most 63 of them`},
 	} {
@@ -101,7 +101,7 @@ func TestNewerRecords(t *testing.T) {
 			}
 		})
 	}
-	many, err := ReadRecord(most + "a: 1\nb: 1\nc: 1\nd: 1\ne: 1\nf: 1\ng: 1\n")
+	many, err := ReadRecord(limit + "a: 1\nb: 1\nc: 1\nd: 1\ne: 1\nf: 1\ng: 1\n")
 	if err != nil || !strings.HasSuffix(many.UnknownFields(), `"e"; and 2 more (a newer helm-tenant may have written it)`) {
 		t.Errorf("%q, %v", many.UnknownFields(), err)
 	}
@@ -214,9 +214,9 @@ func TestExtensionKeepsUnknownFields(t *testing.T) {
 		"JSON": `{"contexts":[{"context":{"user":"u","extensions":[{"name":"helm-tenant","extension":` + newer + `}]},"name":"main"}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			again := teamA
-			again.Namespaces, again.Engine = []string{"c"}, EngineBoth
-			after, err := withExtension([]byte(text), "main", extensionIn([]byte(text), "main").With(ops).With(again))
+			second := teamA
+			second.Namespaces, second.Engine = []string{"c"}, EngineBoth
+			after, err := withExtension([]byte(text), "main", extensionIn([]byte(text), "main").With(ops).With(second))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -280,8 +280,8 @@ func TestSplitFormats(t *testing.T) {
 			t.Errorf("%s: %v, -want +got:\n%s", name, err, diff)
 		}
 		// A run of this version goes on with the state as the older one wrote it.
-		if again, err := got.Text(); err != nil || again != strings.TrimSpace(text) {
-			t.Errorf("%s, written again: %s, %v", name, again, err)
+		if second, err := got.Text(); err != nil || second != strings.TrimSpace(text) {
+			t.Errorf("%s, written again: %s, %v", name, second, err)
 		}
 	}
 }

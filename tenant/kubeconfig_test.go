@@ -106,12 +106,12 @@ func TestBrokenExtension(t *testing.T) {
 func TestLoadKubeconfigNamesTheFile(t *testing.T) {
 	good, bad := write(t, "good", kubeconfigOf("main"), 0o600), write(t, "bad", "contexts: [", 0o600)
 	folder := t.TempDir()
-	gone := filepath.Join(folder, "gone")
+	removed := filepath.Join(folder, "gone")
 	separator := string(os.PathListSeparator)
 	for _, test := range []struct{ name, explicit, list, want string }{
-		{"a named file that is not there", gone, good, "kubeconfig " + gone + " does not exist"},
-		{"none of several is there", "", gone + separator + gone + "2", "no kubeconfig with a context was found in " + gone + ", " + gone + "2; set KUBECONFIG or give --kubeconfig"},
-		{"one of several is not there", "", gone + separator + good, ""},
+		{"a named file that is not there", removed, good, "kubeconfig " + removed + " does not exist"},
+		{"none of several is there", "", removed + separator + removed + "2", "no kubeconfig with a context was found in " + removed + ", " + removed + "2; set KUBECONFIG or give --kubeconfig"},
+		{"one of several is not there", "", removed + separator + good, ""},
 		{"one of several can't be understood", "", good + separator + bad, "kubeconfig " + bad + " can't be understood: line 1: did not find expected node content"},
 		{"a folder", folder, "", "kubeconfig " + folder + " can't be read: is a directory"},
 	} {

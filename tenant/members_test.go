@@ -157,19 +157,19 @@ func TestMembersInFiles(t *testing.T) {
 }
 
 func TestWithAndWithout(t *testing.T) {
-	have := Members{User("alice"), User("bob"), Group("devs")}
+	current := Members{User("alice"), User("bob"), Group("devs")}
 	more := Members{Account("ci", "deployer"), User("carol"), User("alice"), User("carol")}
 	with := Members{User("alice"), User("bob"), User("carol"), Group("devs"), Account("ci", "deployer")}
-	if diff := cmp.Diff(with, have.With(more)); diff != "" {
+	if diff := cmp.Diff(with, current.With(more)); diff != "" {
 		t.Errorf("With, -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff(Members{User("bob"), Group("devs")}, have.Without(more)); diff != "" {
+	if diff := cmp.Diff(Members{User("bob"), Group("devs")}, current.Without(more)); diff != "" {
 		t.Errorf("Without, -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff(Members{User("alice"), User("bob"), Group("devs")}, have); diff != "" {
+	if diff := cmp.Diff(Members{User("alice"), User("bob"), Group("devs")}, current); diff != "" {
 		t.Errorf("the original changed:\n%s", diff)
 	}
-	if !have.Without(have).IsZero() {
+	if !current.Without(current).IsZero() {
 		t.Error("something is left without all")
 	}
 	want := []string{"user alice", "user bob", "user carol", "group devs", "service account ci:deployer"}

@@ -70,9 +70,9 @@ func TestMergeAndUnmerge(t *testing.T) {
 			if diff := cmp.Diff(merged, read(t, file)); diff != "" {
 				t.Errorf("a second time it changed:\n%s", diff)
 			}
-			gone, err := Unmerge(os.Environ(), file, "team-a", "")
-			if err != nil || gone.Current || !cmp.Equal(gone.Contexts, contexts) || !cmp.Equal(gone.Users, []string{"team-a/alice"}) {
-				t.Errorf("took out %+v, %v", gone, err)
+			removed, err := Unmerge(os.Environ(), file, "team-a", "")
+			if err != nil || removed.Current || !cmp.Equal(removed.Contexts, contexts) || !cmp.Equal(removed.Users, []string{"team-a/alice"}) {
+				t.Errorf("took out %+v, %v", removed, err)
 			}
 			if diff := cmp.Diff(config(t, test.text), config(t, read(t, file))); diff != "" {
 				t.Errorf("-before +after:\n%s", diff)
@@ -131,8 +131,8 @@ func TestMergeIntoOneOfTwoFiles(t *testing.T) {
 	if k := load(t, "", "team-a"); k.Namespace != "c" {
 		t.Errorf("the context's namespace is %q", k.Namespace)
 	}
-	if gone, err := Unmerge(os.Environ(), "", "team-a", ""); err != nil || len(gone.Contexts) != 1 {
-		t.Errorf("took out %+v, %v", gone, err)
+	if removed, err := Unmerge(os.Environ(), "", "team-a", ""); err != nil || len(removed.Contexts) != 1 {
+		t.Errorf("took out %+v, %v", removed, err)
 	}
 	if text := read(t, first) + read(t, second); strings.Contains(text, "team-a") {
 		t.Errorf("left:\n%s", text)
@@ -183,17 +183,17 @@ func TestMergeForTwoClusters(t *testing.T) {
 	if _, err := Unmerge(os.Environ(), file, "team-a", ""); err == nil || !strings.Contains(err.Error(), "on the clusters one and two: name one with --context-name: team-a, two-a") {
 		t.Errorf("got %v", err)
 	}
-	if gone, err := Unmerge(os.Environ(), file, "team-a", "two-a"); err != nil || !cmp.Equal(gone.Contexts, []string{"two-a"}) {
-		t.Errorf("took out %+v, %v", gone, err)
+	if removed, err := Unmerge(os.Environ(), file, "team-a", "two-a"); err != nil || !cmp.Equal(removed.Contexts, []string{"two-a"}) {
+		t.Errorf("took out %+v, %v", removed, err)
 	}
 	if err := os.WriteFile(file, []byte(strings.Replace(read(t, file), "current-context: main", "current-context: team-a", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if gone, err := Unmerge(os.Environ(), file, "team-a", ""); err != nil || !gone.Current {
-		t.Errorf("took out %+v, %v", gone, err)
+	if removed, err := Unmerge(os.Environ(), file, "team-a", ""); err != nil || !removed.Current {
+		t.Errorf("took out %+v, %v", removed, err)
 	}
-	if gone, err := Unmerge(os.Environ(), file, "team-a", ""); err != nil || len(gone.Contexts) != 0 {
-		t.Errorf("a second time: %+v, %v", gone, err)
+	if removed, err := Unmerge(os.Environ(), file, "team-a", ""); err != nil || len(removed.Contexts) != 0 {
+		t.Errorf("a second time: %+v, %v", removed, err)
 	}
 	if _, err := Unmerge(os.Environ(), filepath.Join(t.TempDir(), "missing"), "team-a", ""); err == nil || errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)

@@ -164,16 +164,16 @@ func FuzzEntries(f *testing.F) {
 		if err != nil {
 			return
 		}
-		have, err := clientcmd.Load(after)
-		if err != nil || have.AuthInfos["team-a/alice"] == nil || have.Contexts["team-a"] == nil {
+		current, err := clientcmd.Load(after)
+		if err != nil || current.AuthInfos["team-a/alice"] == nil || current.Contexts["team-a"] == nil {
 			t.Fatalf("%v:\n%s", err, after)
 		}
-		again, err := withoutEntries(after, []string{"team-a"}, []string{"team-a/alice"})
+		second, err := withoutEntries(after, []string{"team-a"}, []string{"team-a/alice"})
 		if err != nil {
 			return
 		}
-		if err := sameButEntries([]byte(text), again, []string{"team-a"}, []string{"team-a/alice"}); err != nil {
-			t.Errorf("%v:\n%s", err, again)
+		if err := sameButEntries([]byte(text), second, []string{"team-a"}, []string{"team-a/alice"}); err != nil {
+			t.Errorf("%v:\n%s", err, second)
 		}
 	})
 }

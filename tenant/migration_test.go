@@ -14,8 +14,8 @@ func TestMigration(t *testing.T) {
 	if want := `{"phase":"frozen","since":"2026-11-23T12:00:30Z","engine":"tiller","storage":"secret","replicas":2,"backup":"team-a.yaml"}`; err != nil || text != want {
 		t.Errorf("got %s, %v\nwant %s", text, err, want)
 	}
-	again, err := ParseMigration(text)
-	if diff := cmp.Diff(m, again); err != nil || diff != "" {
+	second, err := ParseMigration(text)
+	if diff := cmp.Diff(m, second); err != nil || diff != "" {
 		t.Errorf("read again: %v, -want +got:\n%s", err, diff)
 	}
 	for _, broken := range []string{"", "{", `{"phase":""}`, `{"phase":"flying"}`, `{"phase":1}`} {

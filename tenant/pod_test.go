@@ -107,8 +107,8 @@ func TestPodFile(t *testing.T) {
 		t.Errorf("mode %v", info.Mode())
 	}
 	// It is written once, and again where it was changed.
-	again, err := k.PodFile()
-	if now, statErr := os.Stat(again); err != nil || statErr != nil || !os.SameFile(info, now) {
+	second, err := k.PodFile()
+	if now, statErr := os.Stat(second); err != nil || statErr != nil || !os.SameFile(info, now) {
 		t.Errorf("it was written again: %v, %v", err, statErr)
 	}
 	if err := os.WriteFile(file, []byte("server: https://elsewhere"), 0o600); err != nil {

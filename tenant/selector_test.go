@@ -73,8 +73,8 @@ func TestSelect(t *testing.T) {
 				t.Errorf("%q, %v, left out -want +got:\n%s", got.Namespaces, err, diff)
 			}
 			// Of what was resolved before nothing else comes.
-			again, _, _ := Select([]Tenant{got}, nil).Of(got)
-			if diff := cmp.Diff(got.Namespaces[:1], again.Namespaces); diff != "" {
+			second, _, _ := Select([]Tenant{got}, nil).Of(got)
+			if diff := cmp.Diff(got.Namespaces[:1], second.Namespaces); diff != "" {
 				t.Errorf("the named ones, -want +got:\n%s", diff)
 			}
 		})

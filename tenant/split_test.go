@@ -17,8 +17,8 @@ func TestSplit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := ParseSplit(text)
-	if diff := cmp.Diff(s, again); err != nil || diff != "" {
+	second, err := ParseSplit(text)
+	if diff := cmp.Diff(s, second); err != nil || diff != "" {
 		t.Errorf("read again: %v, -want +got:\n%s", err, diff)
 	}
 	for _, test := range []struct{ wanted, forged, want string }{

@@ -378,13 +378,13 @@ func FuzzParseRecord(f *testing.F) {
 			}
 			return
 		}
-		again, err := tenant.Record()
+		second, err := tenant.Record()
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := ParseRecord(again)
+		got, err := ParseRecord(second)
 		if err != nil {
-			t.Fatalf("%v\n%s", err, again)
+			t.Fatalf("%v\n%s", err, second)
 		}
 		tenant.Members = Members{} // not in a record
 		if diff := cmp.Diff(tenant, got, equateEmpty); diff != "" {

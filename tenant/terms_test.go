@@ -57,11 +57,11 @@ func TestParseTerms(t *testing.T) {
 func TestTermsAnnotation(t *testing.T) {
 	terms := Terms{term(User("bob"), RelationMember, 1, "x \"y\""), term(User("bob"), RelationReader, 2, ""), term(Account("ci", "bot"), RelationMember, 3, "é")}
 	for _, as := range Relations {
-		again, err := ParseTerms(terms.Annotation(as), as, Members{User("bob"), Account("ci", "bot")})
+		second, err := ParseTerms(terms.Annotation(as), as, Members{User("bob"), Account("ci", "bot")})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(terms.As(as), again, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(Term{}), cmpopts.SortSlices(func(a, b Term) bool { return a.Until.Before(b.Until) })); diff != "" {
+		if diff := cmp.Diff(terms.As(as), second, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(Term{}), cmpopts.SortSlices(func(a, b Term) bool { return a.Until.Before(b.Until) })); diff != "" {
 			t.Errorf("as %s -want +got:\n%s", as, diff)
 		}
 	}
@@ -85,8 +85,8 @@ func TestCurrent(t *testing.T) {
 	if diff := cmp.Diff([]string{"user carol", "user dan"}, over.Subjects().Names()); diff != "" {
 		t.Error(diff)
 	}
-	if again := current.InFile(); len(again.Temporary) != 1 || again.Temporary[0].Subject != User("bob") || len(again.Members) != 1 {
-		t.Errorf("the file has members %v, and for a time %v", again.Members.Names(), again.Temporary)
+	if second := current.InFile(); len(second.Temporary) != 1 || second.Temporary[0].Subject != User("bob") || len(second.Members) != 1 {
+		t.Errorf("the file has members %v, and for a time %v", second.Members.Names(), second.Temporary)
 	}
 	if len(file.Temporary) != 3 || len(file.Members) != 1 {
 		t.Error("the file's own tenant was changed")

@@ -39,11 +39,11 @@ func TestWithExtensionOfWrittenByHand(t *testing.T) {
 			if other, err := readExtension(config.Contexts["other"]); other != nil || err != nil {
 				t.Errorf("the other context got %v, %v", other, err)
 			}
-			again, err := withExtension(after, "main", (*Extension)(nil).With(ops))
+			second, err := withExtension(after, "main", (*Extension)(nil).With(ops))
 			if err != nil {
 				t.Fatalf("a second time: %v", err)
 			}
-			if e := extensionIn(again, "main"); e == nil || e.Current != "ops" {
+			if e := extensionIn(second, "main"); e == nil || e.Current != "ops" {
 				t.Errorf("a second time: %+v", e)
 			}
 		})

@@ -51,13 +51,13 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
-		line, started, said string
+		line, started, output string
 	}{
 		{line: "list -q", started: "list -q"},
 		{line: "--tenant t list", started: "list"},
 		{line: "--context known upgrade web .", started: "upgrade web ."},
-		{line: "delete t", started: "delete t", said: "helm-tenant: delete is helm's command: it removes the release t; the tenant is removed with: helm tenant destroy t\n"},
-		{line: "create x", started: "create x", said: "helm-tenant: create is helm's command: it makes a chart; a tenant is made with: helm tenant init x\n"},
+		{line: "delete t", started: "delete t", output: "helm-tenant: delete is helm's command: it removes the release t; the tenant is removed with: helm tenant destroy t\n"},
+		{line: "create x", started: "create x", output: "helm-tenant: create is helm's command: it makes a chart; a tenant is made with: helm tenant init x\n"},
 		{line: "--context adrift list"},          // helm would act on localhost:8080
 		{line: "--context unknown list"},         // the namespace's label says the tenant
 		{line: "--tenant other list"},            // only named: two homes may have its record
@@ -81,7 +81,7 @@ func TestRun(t *testing.T) {
 		if line := strings.Join(started, " "); !strings.Contains(line, test.started) || (line == "") != (test.started == "") {
 			t.Errorf("%q starts %q", test.line, line)
 		}
-		if stderr.String() != test.said {
+		if stderr.String() != test.output {
 			t.Errorf("%q says %q", test.line, stderr.String())
 		}
 		// Where helm can't be started the whole program tries, and says why.

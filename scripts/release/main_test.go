@@ -127,9 +127,9 @@ func TestGoVariables(t *testing.T) {
 // TestRemoveRelease: only a folder with nothing but a release in it is removed.
 func TestRemoveRelease(t *testing.T) {
 	for _, test := range []struct {
-		name  string
-		files []string
-		gone  bool
+		name    string
+		files   []string
+		removed bool
 	}{
 		{"a release", []string{"helm-tenant-linux-amd64", "helm-tenant-0.1.0.cdx.json", "helm-tenant.rb", "helm4/all/tenant-0.1.0.tgz", "krew/tenant.yaml", "artifacthub-repo.yml", "SHA256SUMS", "SHA256SUMS.asc"}, true},
 		{"an empty folder", nil, true},
@@ -154,11 +154,11 @@ func TestRemoveRelease(t *testing.T) {
 			}
 			err := removeRelease(dir)
 			_, statErr := os.Stat(dir)
-			if (err == nil) != test.gone || os.IsNotExist(statErr) != test.gone {
+			if (err == nil) != test.removed || os.IsNotExist(statErr) != test.removed {
 				t.Errorf("%v, %v", err, statErr)
 			}
 			for _, name := range test.files {
-				if _, err := os.Stat(filepath.Join(dir, name)); (err != nil) != test.gone {
+				if _, err := os.Stat(filepath.Join(dir, name)); (err != nil) != test.removed {
 					t.Errorf("%s: %v", name, err)
 				}
 			}

@@ -91,16 +91,16 @@ func TestTheAdmissionPolicy(t *testing.T) {
 			must(t, record("my-release.with.dots.v12"))
 			must(t, record(strings.Repeat("r", 53)+".v100"))
 			if storage == "secret" {
-				again := releaseSecret("web.v1")
-				again.Labels["STATUS"], again.Labels["MODIFIED_AT"] = "SUPERSEDED", "1600000001"
-				again.Data["release"] = []byte("H4sIAAAAAAAD")
-				_, err := secrets.Update(ctx, again, metav1.UpdateOptions{})
+				second := releaseSecret("web.v1")
+				second.Labels["STATUS"], second.Labels["MODIFIED_AT"] = "SUPERSEDED", "1600000001"
+				second.Data["release"] = []byte("H4sIAAAAAAAD")
+				_, err := secrets.Update(ctx, second, metav1.UpdateOptions{})
 				must(t, err)
 				must(t, secrets.Delete(ctx, "web.v1", metav1.DeleteOptions{}))
 			} else {
-				again := releaseConfigMap("web.v1")
-				again.Labels["STATUS"], again.Labels["MODIFIED_AT"] = "SUPERSEDED", "1600000001"
-				_, err := configMaps.Update(ctx, again, metav1.UpdateOptions{})
+				second := releaseConfigMap("web.v1")
+				second.Labels["STATUS"], second.Labels["MODIFIED_AT"] = "SUPERSEDED", "1600000001"
+				_, err := configMaps.Update(ctx, second, metav1.UpdateOptions{})
 				must(t, err)
 				must(t, configMaps.Delete(ctx, "web.v1", metav1.DeleteOptions{}))
 			}

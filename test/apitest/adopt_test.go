@@ -219,9 +219,9 @@ func TestAdoptKeepsTillersSettings(t *testing.T) {
 		}
 		want := "registry.example.com/tiller:v2.16.12 3 map[pool:system] [{registry}] 512Mi 512Mi 7"
 		same(t, "Tiller's settings", want, settings(t, team))
-		again := w.admin(t)
-		again.must(t, "init", team.name, "--wait=false")
-		again.wroteNothing(t)
+		second := w.admin(t)
+		second.must(t, "init", team.name, "--wait=false")
+		second.wroteNothing(t)
 		same(t, "Tiller's settings", want, settings(t, team))
 	})
 	t.Run("apply", func(t *testing.T) {
@@ -301,9 +301,9 @@ func TestAdoptTakesForeignRights(t *testing.T) {
 			left, err := w.root.RbacV1().ClusterRoleBindings().Get(t.Context(), "hand-"+team.name+"-too", metav1.GetOptions{})
 			must(t, err)
 			same(t, "subjects of a binding that others have, too", []rbacv1.Subject{somebody}, left.Subjects)
-			again := w.admin(t)
-			r = again.must(t, append(command, "--adopt")...)
-			again.wroteNothing(t)
+			second := w.admin(t)
+			r = second.must(t, append(command, "--adopt")...)
+			second.wroteNothing(t)
 			if strings.Contains(r.stderr, "Note:") {
 				t.Errorf("there is nothing left to tell: %v", r)
 			}

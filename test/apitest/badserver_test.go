@@ -332,24 +332,24 @@ func TestTheWaitEndsWhenTillerIsReady(t *testing.T) {
 func TestTheServerGoesWhileItWaits(t *testing.T) {
 	t.Parallel()
 	w, team := start(t), newTeam()
-	var gone atomic.Bool
+	var removed atomic.Bool
 	var cuts atomic.Int64
 	u := w.admin(t).through(t, func(_ http.ResponseWriter, r *http.Request) bool {
-		if gone.Load() || r.URL.Query().Get("watch") != "" && cuts.Add(-1) >= 0 {
+		if removed.Load() || r.URL.Query().Get("watch") != "" && cuts.Add(-1) >= 0 {
 			panic(http.ErrAbortHandler)
 		}
 		return false
 	})
 	p := u.launch(t, "init", team.name, "--namespaces", team.a, "--create-namespaces", "--timeout", "5s")
 	p.says(t, "Tiller: ")
-	gone.Store(true)
+	removed.Store(true)
 	r := <-p.ended
 	r.complains(t, 1, team.home, "not ready in time")
 	if r.took > 2*time.Minute {
 		t.Errorf("it took %v: %v", r.took, r)
 	}
 	// A server that is back is seen.
-	gone.Store(false)
+	removed.Store(false)
 	cuts.Store(4)
 	second := u.launch(t, "init", team.name)
 	second.says(t, "Tiller: ")
@@ -416,10 +416,10 @@ func TestLostAnswer(t *testing.T) {
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		mutex.Lock()
-		again := lost[r.Method+r.URL.Path+string(body)]
+		second := lost[r.Method+r.URL.Path+string(body)]
 		lost[r.Method+r.URL.Path+string(body)] = true
 		mutex.Unlock()
-		if again {
+		if second {
 			return false
 		}
 		err = w.root.CoreV1().RESTClient().Verb(r.Method).AbsPath(r.URL.Path).SetHeader("Content-Type", r.Header.Get("Content-Type")).Body(body).Do(r.Context()).Error()

@@ -300,11 +300,11 @@ func TestWhoami(t *testing.T) {
 }
 
 // tillerPod returns the pod that the controllers made; nothing runs it.
-func (w *world) tillerPod(t *testing.T, made team) *corev1.Pod {
+func (w *world) tillerPod(t *testing.T, team team) *corev1.Pod {
 	t.Helper()
 	var pod *corev1.Pod
 	eventually(t, "Tiller's pod", func() error {
-		pods, err := w.root.CoreV1().Pods(made.home).List(t.Context(), metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
+		pods, err := w.root.CoreV1().Pods(team.home).List(t.Context(), metav1.ListOptions{LabelSelector: "app=helm,name=tiller"})
 		if err == nil && len(pods.Items) != 1 {
 			err = fmt.Errorf("%d pods", len(pods.Items))
 		}

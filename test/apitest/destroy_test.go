@@ -117,11 +117,11 @@ func TestDestroyLeavesSharedNamespaces(t *testing.T) {
 			if _, err := w.root.RbacV1().RoleBindings(team.a).Get(t.Context(), "helm-tenant."+other.name+".admin", metav1.GetOptions{}); err != nil {
 				t.Errorf("the other tenant lost its rights: %v", err)
 			}
-			again := w.admin(t)
-			again.must(t, "init", other.name, "--wait=false")
-			again.wroteNothing(t)
+			second := w.admin(t)
+			second.must(t, "init", other.name, "--wait=false")
+			second.wroteNothing(t)
 			// Whose it is now takes it along.
-			r := again.must(t, "destroy", other.name, "--delete-namespaces", "--yes", "--wait=false")
+			r := second.must(t, "destroy", other.name, "--delete-namespaces", "--yes", "--wait=false")
 			if ns, err := w.root.CoreV1().Namespaces().Get(t.Context(), team.a, metav1.GetOptions{}); err == nil && ns.DeletionTimestamp == nil {
 				t.Errorf("its last tenant left the namespace behind: %v", r)
 			}

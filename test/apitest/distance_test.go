@@ -150,14 +150,14 @@ func (w *world) countRequests(t *testing.T, engine string, size int) {
 		if c.command == "export TEAM" {
 			must(t, os.WriteFile(file, []byte(r.stdout), 0o644))
 		}
-		made := way.take()
-		t.Logf("%s: %d requests", c.command, len(made))
-		most := c.most + (size-2)*c.each
+		created := way.take()
+		t.Logf("%s: %d requests", c.command, len(created))
+		limit := c.most + (size-2)*c.each
 		if engine == "impersonation" && (args[0] == "describe" || args[0] == "releases") {
-			most += 2 * (size - 2) // a namespace's records are listed in it, in Secrets and ConfigMaps
+			limit += 2 * (size - 2) // a namespace's records are listed in it, in Secrets and ConfigMaps
 		}
-		if len(made) > most {
-			t.Errorf("%s makes %d requests for %d namespaces, and %d are enough:\n%s", c.command, len(made), size, most, strings.Join(made, "\n"))
+		if len(created) > limit {
+			t.Errorf("%s makes %d requests for %d namespaces, and %d are enough:\n%s", c.command, len(created), size, limit, strings.Join(created, "\n"))
 		}
 	}
 }
@@ -177,17 +177,17 @@ func TestTheWrapperMakesNoRequest(t *testing.T) {
 	}
 	for _, args := range [][]string{{"list"}, {"upgrade", "--install", "web", "chart", "--namespace", team.b}, {"--tenant", team.name, "status", "web"}, {"help"}} {
 		u.must(t, args...)
-		if made := way.take(); len(made) > 0 {
-			t.Errorf("%v: requests before helm: %v", args, made)
+		if created := way.take(); len(created) > 0 {
+			t.Errorf("%v: requests before helm: %v", args, created)
 		}
 	}
 }
 
 // distant are verbs for a tenant that exists, and change nothing that the next reads.
-func distant(made team) [][]string {
+func distant(team team) [][]string {
 	return [][]string{
-		{"tenants"}, {"describe", made.name}, {"releases", made.name}, {"export", made.name}, {"audit", made.name}, {"init", made.name, "--wait=false", "--dry-run"},
-		{"grant", made.name, "--user", "dave", "--dry-run"}, {"freeze", made.name, "--reason", "x", "--dry-run"}, {"prove", made.name},
+		{"tenants"}, {"describe", team.name}, {"releases", team.name}, {"export", team.name}, {"audit", team.name}, {"init", team.name, "--wait=false", "--dry-run"},
+		{"grant", team.name, "--user", "dave", "--dry-run"}, {"freeze", team.name, "--reason", "x", "--dry-run"}, {"prove", team.name},
 	}
 }
 
@@ -201,9 +201,9 @@ func TestSlowAPIServer(t *testing.T) {
 		return false
 	})
 	timeout := []string{"--request-timeout", "30s"}
-	made := u.must(t, "init", team.name, "--engine", "impersonation", "--namespaces", team.a+","+team.b, "--create-namespaces", "--user", "alice", "--request-timeout", "12s")
-	if made.took < 12*time.Second {
-		t.Errorf("it took %v, which shows nothing: %v", made.took, made)
+	created := u.must(t, "init", team.name, "--engine", "impersonation", "--namespaces", team.a+","+team.b, "--create-namespaces", "--user", "alice", "--request-timeout", "12s")
+	if created.took < 12*time.Second {
+		t.Errorf("it took %v, which shows nothing: %v", created.took, created)
 	}
 	for _, args := range [][]string{{"tenants"}, {"describe", team.name}, {"audit", team.name}, {"grant", team.name, "--user", "dave"}} {
 		r := u.run(t, append(args, timeout...)...)

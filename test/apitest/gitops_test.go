@@ -115,16 +115,16 @@ func TestGitOpsExports(t *testing.T) {
 
 	// It goes when it is told to, and with the tenant.
 	admin.must(t, "init", team.name, "--flux-account=")
-	gone := func(ns string) {
+	removed := func(ns string) {
 		t.Helper()
 		if accounts, err := w.root.CoreV1().ServiceAccounts(ns).List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=flux"}); err != nil || len(accounts.Items) > 0 {
 			t.Errorf("in %s: %v, %v", ns, accounts, err)
 		}
 	}
-	gone(team.a)
+	removed(team.a)
 	admin.must(t, "init", team.name, "--flux-account=flux")
 	admin.must(t, "destroy", team.name, "--yes")
-	gone(team.b)
+	removed(team.b)
 }
 
 // TestFluxAccountOfSomebody: an existing account of that name that a member made, with our

@@ -44,12 +44,12 @@ func byGuard(err error, kind string) error {
 
 // parsed returns an object from YAML; NS, B and HOST are replaced by a team's namespaces and
 // host.
-func parsed(t *testing.T, made team, text string) *unstructured.Unstructured {
+func parsed(t *testing.T, team team, text string) *unstructured.Unstructured {
 	t.Helper()
-	text = strings.NewReplacer("NS", made.a, "OWN", made.b).Replace(text)
+	text = strings.NewReplacer("NS", team.a, "OWN", team.b).Replace(text)
 	var object unstructured.Unstructured
 	must(t, yaml.Unmarshal([]byte(text), &object.Object))
-	object.SetNamespace(made.a)
+	object.SetNamespace(team.a)
 	if object.GetName() == "" {
 		object.SetName("x")
 	}
@@ -202,33 +202,33 @@ func (w *world) classes(ctx context.Context) error {
 // guardedTeam returns a tenant with all guard rails, and users that may write in its namespace:
 // its deployer, a person with direct rights, one with the role edit, an account of another
 // namespace, and one of its own with a token.
-func guardedTeam(t *testing.T) (w *world, made team, actors map[string]dynamic.Interface) {
+func guardedTeam(t *testing.T) (w *world, team team, actors map[string]dynamic.Interface) {
 	t.Helper()
-	w, made = start(t), newTeam()
+	w, team = start(t), newTeam()
 	ctx := t.Context()
-	w.makeTenant(t, made, "--network", "isolated", "--hosts", "*.team.example.com", "--priority-classes", "guard-allowed", "--quota", "pods=50", "--contact", "#platform")
-	w.patch(t, "namespaces", "", made.a, `{"metadata":{"annotations":{"helm-tenant/csi-drivers":"other.example.com, allowed.example.com"}}}`)
+	w.makeTenant(t, team, "--network", "isolated", "--hosts", "*.team.example.com", "--priority-classes", "guard-allowed", "--quota", "pods=50", "--contact", "#platform")
+	w.patch(t, "namespaces", "", team.a, `{"metadata":{"annotations":{"helm-tenant/csi-drivers":"other.example.com, allowed.example.com"}}}`)
 	// The role admin has everything but these.
-	w.role(t, made.a, "templates", rule("", "podtemplates", "*"))
-	person := rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "person-" + made.name}
+	w.role(t, team.a, "templates", rule("", "podtemplates", "*"))
+	person := rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "person-" + team.name}
 	elsewhere := rbacv1.Subject{Kind: "ServiceAccount", Namespace: "default", Name: "default"}
-	editor := rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "editor-" + made.name}
-	own := rbacv1.Subject{Kind: "ServiceAccount", Namespace: made.a, Name: "own"}
-	w.bind(t, made.a, "templates", "Role", "templates", person, elsewhere, editor, own, rbacv1.Subject{Kind: "ServiceAccount", Namespace: made.home, Name: "tiller"})
-	w.bind(t, made.a, "direct", "ClusterRole", "admin", person, elsewhere, own)
-	w.bind(t, made.a, "edits", "ClusterRole", "edit", editor)
+	editor := rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "editor-" + team.name}
+	own := rbacv1.Subject{Kind: "ServiceAccount", Namespace: team.a, Name: "own"}
+	w.bind(t, team.a, "templates", "Role", "templates", person, elsewhere, editor, own, rbacv1.Subject{Kind: "ServiceAccount", Namespace: team.home, Name: "tiller"})
+	w.bind(t, team.a, "direct", "ClusterRole", "admin", person, elsewhere, own)
+	w.bind(t, team.a, "edits", "ClusterRole", "edit", editor)
 	actors = map[string]dynamic.Interface{
-		"deployer":          w.as(t, "system:serviceaccount:"+made.home+":tiller", "system:serviceaccounts", "system:serviceaccounts:"+made.home),
-		"person":            w.as(t, "person-"+made.name),
-		"editor":            w.as(t, "editor-"+made.name),
-		"own account":       w.withToken(t, made.a, "own"),
+		"deployer":          w.as(t, "system:serviceaccount:"+team.home+":tiller", "system:serviceaccounts", "system:serviceaccounts:"+team.home),
+		"person":            w.as(t, "person-"+team.name),
+		"editor":            w.as(t, "editor-"+team.name),
+		"own account":       w.withToken(t, team.a, "own"),
 		"another's account": w.as(t, "system:serviceaccount:default:default", "system:serviceaccounts", "system:serviceaccounts:default"),
 	}
 	eventually(t, "the guard", func() error {
-		_, err := actors["person"].Resource(guarded["Service"]).Namespace(made.a).Create(ctx, parsed(t, made, fmt.Sprintf(serves, "externalIPs: [10.0.0.1]")), metav1.CreateOptions{DryRun: []string{"All"}})
+		_, err := actors["person"].Resource(guarded["Service"]).Namespace(team.a).Create(ctx, parsed(t, team, fmt.Sprintf(serves, "externalIPs: [10.0.0.1]")), metav1.CreateOptions{DryRun: []string{"All"}})
 		return byGuard(err, "services")
 	})
-	return w, made, actors
+	return w, team, actors
 }
 
 // TestTheGuard: three users who are no admins of the namespace create objects that the policies
@@ -327,12 +327,12 @@ func TestTheGuardOfUpdates(t *testing.T) {
 		var none int64
 		must(t, root.Resource(api).Namespace(team.a).Delete(ctx, "updated", metav1.DeleteOptions{GracePeriodSeconds: &none}))
 		eventually(t, "the deletion", func() error {
-			gone, err := root.Resource(api).Namespace(team.a).Get(ctx, "updated", metav1.GetOptions{})
+			removed, err := root.Resource(api).Namespace(team.a).Get(ctx, "updated", metav1.GetOptions{})
 			if err != nil {
 				return nil
 			}
-			gone.SetFinalizers(nil) // what protects a claim
-			_, _ = root.Resource(api).Namespace(team.a).Update(ctx, gone, metav1.UpdateOptions{})
+			removed.SetFinalizers(nil) // what protects a claim
+			_, _ = root.Resource(api).Namespace(team.a).Update(ctx, removed, metav1.UpdateOptions{})
 			return fmt.Errorf("it is still there")
 		})
 	}

@@ -88,7 +88,7 @@ func TestNamespacesOfAnotherTenant(t *testing.T) {
 
 // bound checks that exactly these roles are bound to the team's deployer in a
 // namespace, by bindings that carry its label.
-func (w *world) bound(t *testing.T, namespace string, made team, roles ...string) {
+func (w *world) bound(t *testing.T, namespace string, team team, roles ...string) {
 	t.Helper()
 	bindings, err := w.root.RbacV1().RoleBindings(namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -97,9 +97,9 @@ func (w *world) bound(t *testing.T, namespace string, made team, roles ...string
 	found := []string{}
 	for _, b := range bindings.Items {
 		for _, s := range b.Subjects {
-			if s.Kind == "ServiceAccount" && s.Namespace == made.home && s.Name == "tiller" {
+			if s.Kind == "ServiceAccount" && s.Namespace == team.home && s.Name == "tiller" {
 				found = append(found, b.RoleRef.Name)
-				if b.Labels["helm-tenant/tenant"] != made.name {
+				if b.Labels["helm-tenant/tenant"] != team.name {
 					t.Errorf("RoleBinding %s in %s has the labels %v", b.Name, namespace, b.Labels)
 				}
 			}
@@ -109,7 +109,7 @@ func (w *world) bound(t *testing.T, namespace string, made team, roles ...string
 	if len(found) == 0 && len(roles) == 0 {
 		return
 	}
-	same(t, "roles of "+made.name+" in "+namespace, roles, found)
+	same(t, "roles of "+team.name+" in "+namespace, roles, found)
 }
 
 func TestNamespacesAreAddedAndTakenAway(t *testing.T) {
@@ -182,15 +182,15 @@ func TestNamespacesAreAddedAndTakenAway(t *testing.T) {
 	if got := w.record(t, team)["namespaces"]; fmt.Sprint(got) != fmt.Sprint([]string{team.b}) {
 		t.Errorf("after --prune the record has the namespaces %v", got)
 	}
-	again := w.admin(t)
-	again.must(t, "init", team.name, "--namespaces", team.b, "--prune", "--wait=false")
-	again.wroteNothing(t)
+	second := w.admin(t)
+	second.must(t, "init", team.name, "--namespaces", team.b, "--prune", "--wait=false")
+	second.wroteNothing(t)
 }
 
 // record returns the tenant as its home namespace tells it.
-func (w *world) record(t *testing.T, made team) map[string]any {
+func (w *world) record(t *testing.T, team team) map[string]any {
 	t.Helper()
-	cm, err := w.root.CoreV1().ConfigMaps(made.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
+	cm, err := w.root.CoreV1().ConfigMaps(team.home).Get(t.Context(), "helm-tenant", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,9 +92,9 @@ func TestDamageIsRepaired(t *testing.T) {
 		{"deployments", team.home, "tiller-deploy", `{"metadata":{"annotations":{"note":"x"}},"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`},
 	} {
 		w.patch(t, harmless.resource, harmless.namespace, harmless.name, harmless.patch)
-		again := w.admin(t)
-		again.must(t, initArgs(team)...)
-		again.wroteNothing(t)
+		second := w.admin(t)
+		second.must(t, initArgs(team)...)
+		second.wroteNothing(t)
 	}
 }
 

@@ -26,8 +26,8 @@ import (
 var update = flag.Bool("update", false, "write testdata anew from what the cluster holds")
 
 // initArgs returns the usual command that makes a team's tenant.
-func initArgs(made team, more ...string) []string {
-	return append([]string{"init", made.name, "--namespaces", made.a + "," + made.b, "--create-namespaces", "--user", "alice", "--wait=false"}, more...)
+func initArgs(team team, more ...string) []string {
+	return append([]string{"init", team.name, "--namespaces", team.a + "," + team.b, "--create-namespaces", "--user", "alice", "--wait=false"}, more...)
 }
 
 // made returns the writes that create a tenant with a new home namespace and other new
@@ -143,9 +143,9 @@ func TestSecondRunWritesNothing(t *testing.T) {
 		{"init", team.name, "--namespaces", team.b, "--wait=false"},
 		initArgs(team, "--dry-run"),
 	} {
-		again := w.admin(t)
-		r := again.must(t, command...)
-		again.wroteNothing(t)
+		second := w.admin(t)
+		r := second.must(t, command...)
+		second.wroteNothing(t)
 		if !strings.Contains(r.stdout+r.stderr, "as asked: nothing") && !strings.Contains(r.stderr, "nothing to write") {
 			t.Errorf("it does not say that nothing was written: %v", r)
 		}
@@ -308,9 +308,9 @@ func TestTwoAdminsAtOnce(t *testing.T) {
 }
 
 // members returns the subjects of the team's member binding, sorted.
-func (w *world) members(t *testing.T, made team) []string {
+func (w *world) members(t *testing.T, team team) []string {
 	t.Helper()
-	binding, err := w.root.RbacV1().RoleBindings(made.home).Get(t.Context(), "helm-tenant-member", metav1.GetOptions{})
+	binding, err := w.root.RbacV1().RoleBindings(team.home).Get(t.Context(), "helm-tenant-member", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

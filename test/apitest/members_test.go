@@ -18,9 +18,9 @@ import (
 
 // makeTenant makes a team's tenant and returns an admin of whom nothing was
 // counted yet.
-func (w *world) makeTenant(t *testing.T, made team, more ...string) *user {
+func (w *world) makeTenant(t *testing.T, team team, more ...string) *user {
 	t.Helper()
-	w.admin(t).must(t, append([]string{"init", made.name, "--namespaces", made.a + "," + made.b, "--create-namespaces", "--wait=false"}, more...)...)
+	w.admin(t).must(t, append([]string{"init", team.name, "--namespaces", team.a + "," + team.b, "--create-namespaces", "--wait=false"}, more...)...)
 	return w.admin(t)
 }
 
@@ -84,8 +84,8 @@ func TestGrantAndRevoke(t *testing.T) {
 
 // words splits a command, with the team's name for TEAM. Double quotes stay: they are for
 // helm-tenant, not for a shell.
-func words(command string, made team) []string {
-	return strings.Fields(strings.ReplaceAll(command, "TEAM", made.name))
+func words(command string, team team) []string {
+	return strings.Fields(strings.ReplaceAll(command, "TEAM", team.name))
 }
 
 func TestMembersAsJSON(t *testing.T) {

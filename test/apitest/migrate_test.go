@@ -26,10 +26,10 @@ func (w *world) withHelm3(t *testing.T) *user {
 }
 
 // stored puts records into a tenant's home.
-func (w *world) stored(t *testing.T, made team, releases ...records.Release) {
+func (w *world) stored(t *testing.T, team team, releases ...records.Release) {
 	t.Helper()
 	for _, r := range releases {
-		_, err := w.root.CoreV1().Secrets(made.home).Create(t.Context(), records.Secret(r), metav1.CreateOptions{})
+		_, err := w.root.CoreV1().Secrets(team.home).Create(t.Context(), records.Secret(r), metav1.CreateOptions{})
 		must(t, err)
 	}
 }

@@ -72,7 +72,7 @@ func TestMigrateAndWork(t *testing.T) {
 		}
 		return team, admin
 	}
-	said := func(t *testing.T, r result, words ...string) {
+	output := func(t *testing.T, r result, words ...string) {
 		t.Helper()
 		for _, word := range words {
 			if !strings.Contains(r.stderr, word) {
@@ -90,11 +90,11 @@ func TestMigrateAndWork(t *testing.T) {
 			}
 			w.helmOf(t, helm, "rollback", "web", "3", "--namespace", team.a, "--history-max", "3")
 			same(t, "records", []string{"web.v3", "web.v4", "web.v5"}, w.helmRecords(t, team.a))
-			said(t, admin.must(t, "migrate", team.name), "Helm 3 has changed release web in namespace "+team.a+" since: it is at revision 5, deployed")
+			output(t, admin.must(t, "migrate", team.name), "Helm 3 has changed release web in namespace "+team.a+" since: it is at revision 5, deployed")
 			same(t, "records", []string{"web.v3", "web.v4", "web.v5"}, w.helmRecords(t, team.a))
 			file := backupFile(t)
 			r := admin.must(t, "migrate", team.name, "--abort", "--wait=false", "--backup", file)
-			said(t, r, "release web: its objects stay as Helm 3 left them at revision 5; Tiller knows it as of revision 2")
+			output(t, r, "release web: its objects stay as Helm 3 left them at revision 5; Tiller knows it as of revision 2")
 			same(t, "records", [][]string{{}, {}}, [][]string{w.helmRecords(t, team.a), w.helmRecords(t, team.b)})
 			same(t, "in the backup", map[string]int{"Secret": 5}, kept(t, file))
 		})
@@ -105,9 +105,9 @@ func TestMigrateAndWork(t *testing.T) {
 		w.helm3(t, "uninstall", "web", "--namespace", team.a)
 		w.helm3(t, "uninstall", "db", "--namespace", team.b)
 		w.helm3(t, "install", "db", hello(), "--namespace", team.b)
-		said(t, admin.must(t, "migrate", team.name), "release web in namespace "+team.a+" is gone", "release db in namespace "+team.b+" was installed again by Helm 3: that one is at revision 1, deployed")
+		output(t, admin.must(t, "migrate", team.name), "release web in namespace "+team.a+" is gone", "release db in namespace "+team.b+" was installed again by Helm 3: that one is at revision 1, deployed")
 		r := admin.must(t, "migrate", team.name, "--abort", "--wait=false", "--backup", backupFile(t))
-		said(t, r, "release web was uninstalled by Helm 3; Tiller lists it as it was", "rollback web 2",
+		output(t, r, "release web was uninstalled by Helm 3; Tiller lists it as it was", "rollback web 2",
 			"release db was installed again by Helm 3 in namespace "+team.b+": that one stays")
 		same(t, "records", [][]string{{}, {"db.v1"}}, [][]string{w.helmRecords(t, team.a), w.helmRecords(t, team.b)})
 	})
@@ -123,7 +123,7 @@ func TestMigrateAndWork(t *testing.T) {
 		same(t, "records", [][]string{{"web.v1", "web.v2", "web.v3"}, {"db.v1", "db.v2", "db.v3", "db.v4", "old.v1"}}, [][]string{w.helmRecords(t, team.a), w.helmRecords(t, team.b)})
 		file := backupFile(t)
 		r := admin.must(t, "migrate", team.name, "--abort", "--wait=false", "--backup", file)
-		said(t, r, "release web was installed again by Helm 3 in namespace "+team.a+": that one stays", "release db was installed again by Helm 3 in namespace "+team.b+": that one stays")
+		output(t, r, "release web was installed again by Helm 3 in namespace "+team.a+": that one stays", "release db was installed again by Helm 3 in namespace "+team.b+": that one stays")
 		same(t, "records", [][]string{{"web.v1", "web.v2", "web.v3"}, {"db.v2", "db.v3", "db.v4"}}, [][]string{w.helmRecords(t, team.a), w.helmRecords(t, team.b)})
 		same(t, "in the backup", map[string]int{"Secret": 2}, kept(t, file))
 		for name, namespace := range map[string]string{"web": team.a, "db": team.b} {
@@ -141,7 +141,7 @@ func TestMigrateAndWork(t *testing.T) {
 		admin.fails(t, 1, []string{"Helm 3 has no record of web in namespace " + team.a, "add --accept-risk=missing-releases"}, "migrate", team.name, "--finish", "--yes")
 		admin.wroteNothing(t)
 		file := backupFile(t)
-		said(t, admin.must(t, "migrate", team.name, "--finish", "--yes", "--accept-risk", "missing-releases", "--backup", file), "only the backup will know of web in namespace "+team.a)
+		output(t, admin.must(t, "migrate", team.name, "--finish", "--yes", "--accept-risk", "missing-releases", "--backup", file), "only the backup will know of web in namespace "+team.a)
 		same(t, "in the backup", map[string]int{"Secret": 4}, kept(t, file))
 		same(t, "records", [][]string{{}, {"db.v1", "db.v2", "old.v1"}}, [][]string{w.helmRecords(t, team.a), w.helmRecords(t, team.b)})
 	})
@@ -155,7 +155,7 @@ func TestMigrateAndWork(t *testing.T) {
 		admin.fails(t, 1, []string{"Helm 3 has no record of revision 2 of web in namespace " + team.a + ":", "add --accept-risk=missing-releases"}, "migrate", team.name, "--finish", "--yes")
 		same(t, "what is there", before, w.versions(t, team))
 		file := backupFile(t)
-		said(t, admin.must(t, "migrate", team.name, "--finish", "--yes", "--accept-risk", "missing-releases", "--backup", file), "only the backup will know of revision 2 of web in namespace "+team.a)
+		output(t, admin.must(t, "migrate", team.name, "--finish", "--yes", "--accept-risk", "missing-releases", "--backup", file), "only the backup will know of revision 2 of web in namespace "+team.a)
 		same(t, "in the backup", map[string]int{"Secret": 4}, kept(t, file))
 	})
 	t.Run("a backup is never written over", func(t *testing.T) {

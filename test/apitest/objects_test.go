@@ -35,7 +35,7 @@ var own = map[string]schema.GroupVersionResource{
 // dump returns all that people wrote into the team's namespaces, each object as JSON
 // without what the server adds and with the team's name replaced, so that two
 // teams can be compared.
-func (w *world) dump(t *testing.T, made team) map[string]string {
+func (w *world) dump(t *testing.T, team team) map[string]string {
 	t.Helper()
 	objects := map[string]string{}
 	add := func(kind string, o *unstructured.Unstructured) {
@@ -55,10 +55,10 @@ func (w *world) dump(t *testing.T, made team) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rename := strings.NewReplacer(made.name, "TEAM")
+		rename := strings.NewReplacer(team.name, "TEAM")
 		objects[rename.Replace(fmt.Sprintf("%s %s/%s", kind, o.GetNamespace(), o.GetName()))] = rename.Replace(string(text))
 	}
-	for _, name := range made.namespaces() {
+	for _, name := range team.namespaces() {
 		ns, err := w.dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).Get(t.Context(), name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			continue
@@ -87,12 +87,12 @@ func (w *world) dump(t *testing.T, made team) map[string]string {
 
 // versions returns the identity and version of every object of every kind in the
 // team's namespaces, once nothing moves any more.
-func (w *world) versions(t *testing.T, made team) map[string]string {
+func (w *world) versions(t *testing.T, team team) map[string]string {
 	t.Helper()
 	var last map[string]string
 	var since time.Time
 	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-		now := w.versionsNow(t, made)
+		now := w.versionsNow(t, team)
 		switch {
 		case !cmp.Equal(last, now):
 			last, since = now, time.Now()
@@ -104,13 +104,13 @@ func (w *world) versions(t *testing.T, made team) map[string]string {
 	return nil
 }
 
-func (w *world) versionsNow(t *testing.T, made team) map[string]string {
+func (w *world) versionsNow(t *testing.T, team team) map[string]string {
 	t.Helper()
 	versions := map[string]string{}
 	add := func(resource string, o *metav1.PartialObjectMetadata) {
 		versions[fmt.Sprintf("%s %s/%s", resource, o.Namespace, o.Name)] = fmt.Sprintf("%s at %s", o.UID, o.ResourceVersion)
 	}
-	for _, name := range made.namespaces() {
+	for _, name := range team.namespaces() {
 		ns, err := w.metadata.Resource(schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}).Get(t.Context(), name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			continue

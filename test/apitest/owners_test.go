@@ -16,12 +16,12 @@ import (
 
 // ownerOf makes an owner of the tenant, and waits until the API server knows the grant and
 // the admission policy limits what the owner writes.
-func (w *world) ownerOf(t *testing.T, made team, more ...string) *user {
+func (w *world) ownerOf(t *testing.T, team team, more ...string) *user {
 	t.Helper()
 	dana := w.newUser(t, "dana")
-	w.admin(t).must(t, append([]string{"grant", made.name, "--owner", "--user", dana.name, "--home-namespace", made.home}, more...)...)
+	w.admin(t).must(t, append([]string{"grant", team.name, "--owner", "--user", dana.name, "--home-namespace", team.home}, more...)...)
 	eventually(t, "the owner may write, and not everything", func() error {
-		err := dana.writePeople(t, made, "helm-tenant-member", func(b *rbacv1.RoleBinding) {
+		err := dana.writePeople(t, team, "helm-tenant-member", func(b *rbacv1.RoleBinding) {
 			b.Subjects = append(b.Subjects, rbacv1.Subject{Kind: "Group", APIGroup: rbacGroup, Name: "system:authenticated"})
 		}, metav1.DryRunAll)
 		if err == nil || !strings.Contains(err.Error(), "an owner can't let in") {
@@ -34,13 +34,13 @@ func (w *world) ownerOf(t *testing.T, made team, more ...string) *user {
 }
 
 // writePeople changes a binding of people as kubectl edit does, and returns the answer.
-func (u *user) writePeople(t *testing.T, made team, name string, change func(*rbacv1.RoleBinding), dryRun ...string) error {
+func (u *user) writePeople(t *testing.T, team team, name string, change func(*rbacv1.RoleBinding), dryRun ...string) error {
 	t.Helper()
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		b, err := u.RbacV1().RoleBindings(made.home).Get(t.Context(), name, metav1.GetOptions{})
+		b, err := u.RbacV1().RoleBindings(team.home).Get(t.Context(), name, metav1.GetOptions{})
 		if err == nil {
 			change(b)
-			_, err = u.RbacV1().RoleBindings(made.home).Update(t.Context(), b, metav1.UpdateOptions{DryRun: dryRun})
+			_, err = u.RbacV1().RoleBindings(team.home).Update(t.Context(), b, metav1.UpdateOptions{DryRun: dryRun})
 		}
 		return err
 	})

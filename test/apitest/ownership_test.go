@@ -169,10 +169,10 @@ func TestMigrateStampsOwnership(t *testing.T) {
 }
 
 // impersonating makes a tenant of Helm 4 with a release web, and returns its admin.
-func (w *world) impersonating(t *testing.T, made team) *user {
+func (w *world) impersonating(t *testing.T, team team) *user {
 	t.Helper()
-	w.makeTenant(t, made, "--engine", "impersonation")
-	w.helmOf(t, "helm4", "install", "web", hello(), "--namespace", made.a)
+	w.makeTenant(t, team, "--engine", "impersonation")
+	w.helmOf(t, "helm4", "install", "web", hello(), "--namespace", team.a)
 	admin := w.admin(t)
 	admin.env = append(admin.env, "HELM_BIN="+w.Bin("helm4"))
 	return admin

@@ -50,7 +50,7 @@ func (w *world) lastGrant(t *testing.T, u *user, namespace string) {
 
 // grants returns the rights that a namespace admin needs to make a tenant of existing namespaces,
 // with the line of init for each missing right.
-func grants(made team) []struct {
+func grants(team team) []struct {
 	namespace string
 	rule      rbacv1.PolicyRule
 	lacking   []string
@@ -63,21 +63,21 @@ func grants(made team) []struct {
 	in := func(ns, text string) string { return text + " in namespace " + ns }
 	// The rights that a deployer gets must be held, or the role bound with the verb bind: each
 	// right is missed for every role that grants it.
-	records := []string{in(made.home, "bind roles.rbac.authorization.k8s.io/helm-tenant-records"), in(made.home, "escalate roles.rbac.authorization.k8s.io/helm-tenant-records")}
-	member := []string{in(made.home, "bind roles.rbac.authorization.k8s.io/helm-tenant-member"), in(made.home, "escalate roles.rbac.authorization.k8s.io/helm-tenant-member")}
+	records := []string{in(team.home, "bind roles.rbac.authorization.k8s.io/helm-tenant-records"), in(team.home, "escalate roles.rbac.authorization.k8s.io/helm-tenant-records")}
+	member := []string{in(team.home, "bind roles.rbac.authorization.k8s.io/helm-tenant-member"), in(team.home, "escalate roles.rbac.authorization.k8s.io/helm-tenant-member")}
 	all := []grant{
-		{made.home, rule("", "namespaces", "update"), []string{in(made.home, "update namespaces/"+made.home)}},
-		{made.home, rule("", "configmaps", "create"), []string{in(made.home, "create configmaps")}},
-		{made.home, rule("", "serviceaccounts", "create"), []string{in(made.home, "create serviceaccounts")}},
-		{made.home, rule(rbacGroup, "roles", "create"), []string{in(made.home, "create roles.rbac.authorization.k8s.io")}},
-		{made.home, rule(rbacGroup, "rolebindings", "create"), []string{in(made.home, "create rolebindings.rbac.authorization.k8s.io")}},
-		{made.home, rule("networking.k8s.io", "networkpolicies", "create"), []string{in(made.home, "create networkpolicies.networking.k8s.io")}},
-		{made.home, rule("apps", "deployments", "create"), []string{in(made.home, "create deployments.apps")}},
-		{made.home, rule("", "secrets", "get", "create", "update", "delete"), records},
-		{made.home, rule("", "pods/portforward", "create"), member},
-		{"", mayClaim(made.home), []string{"claim namespaces.helm-tenant/" + made.home + " in the cluster"}},
+		{team.home, rule("", "namespaces", "update"), []string{in(team.home, "update namespaces/"+team.home)}},
+		{team.home, rule("", "configmaps", "create"), []string{in(team.home, "create configmaps")}},
+		{team.home, rule("", "serviceaccounts", "create"), []string{in(team.home, "create serviceaccounts")}},
+		{team.home, rule(rbacGroup, "roles", "create"), []string{in(team.home, "create roles.rbac.authorization.k8s.io")}},
+		{team.home, rule(rbacGroup, "rolebindings", "create"), []string{in(team.home, "create rolebindings.rbac.authorization.k8s.io")}},
+		{team.home, rule("networking.k8s.io", "networkpolicies", "create"), []string{in(team.home, "create networkpolicies.networking.k8s.io")}},
+		{team.home, rule("apps", "deployments", "create"), []string{in(team.home, "create deployments.apps")}},
+		{team.home, rule("", "secrets", "get", "create", "update", "delete"), records},
+		{team.home, rule("", "pods/portforward", "create"), member},
+		{"", mayClaim(team.home), []string{"claim namespaces.helm-tenant/" + team.home + " in the cluster"}},
 	}
-	for _, ns := range []string{made.a, made.b} {
+	for _, ns := range []string{team.a, team.b} {
 		all = append(all,
 			grant{ns, rule("", "namespaces", "update"), []string{in(ns, "update namespaces/"+ns)}},
 			grant{ns, rule(rbacGroup, "rolebindings", "create"), []string{in(ns, "create rolebindings.rbac.authorization.k8s.io")}},
@@ -126,9 +126,9 @@ func TestMinimalRights(t *testing.T) {
 	enough := w.newUser(t, "enough")
 	give(enough, -1)
 	enough.must(t, command...)
-	again := w.admin(t)
-	again.must(t, command...)
-	again.wroteNothing(t)
+	second := w.admin(t)
+	second.must(t, command...)
+	second.wroteNothing(t)
 }
 
 // lacks returns the permissions that the command said were missing.
@@ -186,13 +186,13 @@ func TestAdminWithReadsOnly(t *testing.T) {
 // TestAdminWithoutReads: the forbidden reads are reported, by init all at once.
 func TestAdminWithoutReads(t *testing.T) {
 	t.Parallel()
-	w, team, there := start(t), newTeam(), newTeam()
-	w.makeTenant(t, there)
+	w, team, existing := start(t), newTeam(), newTeam()
+	w.makeTenant(t, existing)
 	u := w.newUser(t, "nobody")
 	u.run(t, initArgs(team)...).complains(t, 1, team.name, `context "test"`, "list namespaces in the cluster", "helm tenant init --print-role")
 	for _, verb := range []string{"grant", "revoke"} {
-		r := u.run(t, verb, there.name, "--user", "alice")
-		r.complains(t, 1, there.name, `context "test"`, u.name, "forbidden")
+		r := u.run(t, verb, existing.name, "--user", "alice")
+		r.complains(t, 1, existing.name, `context "test"`, u.name, "forbidden")
 	}
 	u.wroteNothing(t)
 }

@@ -24,24 +24,24 @@ import (
 
 // readerOf makes a tenant with a release of each helm, and a reader of it who chose it
 // with `use`.
-func (w *world) readerOf(t *testing.T, helms ...string) (made team, reader *user) {
+func (w *world) readerOf(t *testing.T, helms ...string) (team team, reader *user) {
 	t.Helper()
-	made = newTeam()
-	made.home = made.name + "-helm"
+	team = newTeam()
+	team.home = team.name + "-helm"
 	member := w.newUser(t, "member")
-	w.makeTenant(t, made, "--engine", "impersonation", "--user", member.name)
+	w.makeTenant(t, team, "--engine", "impersonation", "--user", member.name)
 	member.env = []string{"HELM_BIN=" + w.Bin(helms[0])}
-	member.must(t, "use", made.name)
+	member.must(t, "use", team.name)
 	for _, helm := range helms {
 		member.env = []string{"HELM_BIN=" + w.Bin(helm)}
 		member.must(t, "install", helm, hello())
 		member.must(t, "upgrade", helm, hello(), "--set", "a=b")
 	}
 	reader = w.newUser(t, "reader")
-	w.admin(t).must(t, "grant", made.name, "--reader", "--user", reader.name, "--accept-risk=reads-secrets")
+	w.admin(t).must(t, "grant", team.name, "--reader", "--user", reader.name, "--accept-risk=reads-secrets")
 	reader.env = []string{"HELM_BIN=" + w.Bin(helms[0])}
-	reader.must(t, "use", made.name)
-	return made, reader
+	reader.must(t, "use", team.name)
+	return team, reader
 }
 
 // TestReadersHelm: what a reader can do with the real helms, and which commands are refused

@@ -28,12 +28,12 @@ var recipeKinds = map[string]schema.GroupVersionResource{
 
 // follow makes the objects of a recipe, whose Tiller is in namespace old and deploys into
 // namespace a, in the team's namespaces.
-func (w *world) follow(t *testing.T, file string, made team) {
+func (w *world) follow(t *testing.T, file string, team team) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	must(t, err)
-	replaced := regexp.MustCompile(`\bold\b`).ReplaceAllString(string(text), made.home)
-	replaced = regexp.MustCompile(`namespace: a\b`).ReplaceAllString(replaced, "namespace: "+made.a)
+	replaced := regexp.MustCompile(`\bold\b`).ReplaceAllString(string(text), team.home)
+	replaced = regexp.MustCompile(`namespace: a\b`).ReplaceAllString(replaced, "namespace: "+team.a)
 	for document := range strings.SplitSeq(replaced, "\n---\n") {
 		var object unstructured.Unstructured
 		must(t, yaml.Unmarshal([]byte(document), &object.Object))
@@ -41,7 +41,7 @@ func (w *world) follow(t *testing.T, file string, made team) {
 			continue
 		}
 		if object.GetNamespace() == "" {
-			object.SetName(object.GetName() + "-" + made.name)
+			object.SetName(object.GetName() + "-" + team.name)
 		}
 		_, err := w.dynamic.Resource(recipeKinds[object.GetKind()]).Namespace(object.GetNamespace()).Create(t.Context(), &object, metav1.CreateOptions{})
 		must(t, err)
@@ -72,22 +72,22 @@ func TestRecipesAgree(t *testing.T) {
 	for _, file := range files {
 		recipe := strings.TrimSuffix(filepath.Base(file), ".yaml")
 		t.Run(recipe, func(t *testing.T) {
-			made := newTeam()
-			w.namespace(t, made.home, made.a)
-			w.follow(t, file, made)
-			w.keep(t, made, storages[recipe],
-				records.Release{Name: "web", Namespace: made.a, Revision: 1, Status: "SUPERSEDED"}, records.Release{Name: "web", Namespace: made.a, Revision: 2, Status: "DEPLOYED"})
+			team := newTeam()
+			w.namespace(t, team.home, team.a)
+			w.follow(t, file, team)
+			w.keep(t, team, storages[recipe],
+				records.Release{Name: "web", Namespace: team.a, Revision: 1, Status: "SUPERSEDED"}, records.Release{Name: "web", Namespace: team.a, Revision: 2, Status: "DEPLOYED"})
 			admin := w.withHelm3(t)
 
-			before := w.unmanaged(t, admin, made)
+			before := w.unmanaged(t, admin, team)
 			if len(before) != 1 || before[0].Releases["DEPLOYED"] != 1 {
 				t.Errorf("tenants lists %+v", before)
 			}
-			if account := w.auditedAccount(t, admin, made); len(before) == 1 && account != before[0].Account {
+			if account := w.auditedAccount(t, admin, team); len(before) == 1 && account != before[0].Account {
 				t.Errorf("the audit's Tiller runs as %q, and that of tenants as %q", account, before[0].Account)
 			}
 
-			command := []string{"init", made.name, "--home-namespace", made.home, "--namespaces", made.a, "--engine", "tiller", "--adopt", "--wait=false"}
+			command := []string{"init", team.name, "--home-namespace", team.home, "--namespaces", team.a, "--engine", "tiller", "--adopt", "--wait=false"}
 			if words := refusals[recipe]; words != nil {
 				admin.fails(t, 1, words, command...)
 			}
@@ -99,10 +99,10 @@ func TestRecipesAgree(t *testing.T) {
 					t.Errorf("the dry run says %q, and the run does not:\n%s", note, done.stderr)
 				}
 			}
-			if again := admin.must(t, "init", made.name, "--wait=false"); !strings.Contains(again.stdout, "is as asked") {
-				t.Errorf("init a second time: %v", again)
+			if second := admin.must(t, "init", team.name, "--wait=false"); !strings.Contains(second.stdout, "is as asked") {
+				t.Errorf("init a second time: %v", second)
 			}
-			if left := w.unmanaged(t, admin, made); len(left) > 0 {
+			if left := w.unmanaged(t, admin, team); len(left) > 0 {
 				t.Errorf("tenants still lists %+v", left)
 			}
 
@@ -115,7 +115,7 @@ func TestRecipesAgree(t *testing.T) {
 				}
 				Drift []any
 			}
-			must(t, json.Unmarshal([]byte(admin.must(t, "describe", made.name, "-o", "json").stdout), &described))
+			must(t, json.Unmarshal([]byte(admin.must(t, "describe", team.name, "-o", "json").stdout), &described))
 			storage := described.Tiller.Storage
 			if storage == "" {
 				storage = "secret" // a tenant's default
@@ -129,10 +129,10 @@ func TestRecipesAgree(t *testing.T) {
 			if len(described.Releases) != 1 || described.Releases[0].Name != "web" || described.Releases[0].Revision != 2 {
 				t.Errorf("describe: releases %+v", described.Releases)
 			}
-			if account := w.auditedAccount(t, admin, made); account != "tiller" {
+			if account := w.auditedAccount(t, admin, team); account != "tiller" {
 				t.Errorf("the audit's Tiller runs as %q", account)
 			}
-			if out := admin.must(t, "migrate", made.name, "--dry-run"); !strings.Contains(out.stdout+out.stderr, "web") {
+			if out := admin.must(t, "migrate", team.name, "--dry-run"); !strings.Contains(out.stdout+out.stderr, "web") {
 				t.Errorf("migrate does not see the release: %v", out)
 			}
 		})
@@ -140,28 +140,28 @@ func TestRecipesAgree(t *testing.T) {
 }
 
 // keep stores release records as a Tiller with that storage does; ConfigMaps if it is empty.
-func (w *world) keep(t *testing.T, made team, storage string, releases ...records.Release) {
+func (w *world) keep(t *testing.T, team team, storage string, releases ...records.Release) {
 	t.Helper()
 	if storage == "secret" {
-		w.stored(t, made, releases...)
+		w.stored(t, team, releases...)
 		return
 	}
 	for _, r := range releases {
-		_, err := w.root.CoreV1().ConfigMaps(made.home).Create(t.Context(), records.ConfigMap(r), metav1.CreateOptions{})
+		_, err := w.root.CoreV1().ConfigMaps(team.home).Create(t.Context(), records.ConfigMap(r), metav1.CreateOptions{})
 		must(t, err)
 	}
 }
 
 // unmanaged returns the Tillers in the team's home that tenants lists as nobody's.
-func (w *world) unmanaged(t *testing.T, admin *user, made team) []seenTiller {
+func (w *world) unmanaged(t *testing.T, admin *user, team team) []seenTiller {
 	t.Helper()
 	var list struct{ Unmanaged []seenTiller }
 	must(t, json.Unmarshal([]byte(admin.must(t, "tenants", "-o", "json").stdout), &list))
-	return slices.DeleteFunc(list.Unmanaged, func(s seenTiller) bool { return s.Namespace != made.home })
+	return slices.DeleteFunc(list.Unmanaged, func(s seenTiller) bool { return s.Namespace != team.home })
 }
 
 // auditedAccount returns the account of the one deployer in the team's home, as the audit has it.
-func (w *world) auditedAccount(t *testing.T, admin *user, made team) string {
+func (w *world) auditedAccount(t *testing.T, admin *user, team team) string {
 	t.Helper()
 	r := admin.run(t, "audit", "-o", "json")
 	if r.code != 4 && r.code != 0 {
@@ -176,12 +176,12 @@ func (w *world) auditedAccount(t *testing.T, admin *user, made team) string {
 	must(t, json.Unmarshal([]byte(r.stdout), &report))
 	var accounts []string
 	for _, d := range report.Deployers {
-		if d.Home == made.home {
-			accounts = append(accounts, strings.TrimPrefix(d.Account, made.home+":"))
+		if d.Home == team.home {
+			accounts = append(accounts, strings.TrimPrefix(d.Account, team.home+":"))
 		}
 	}
 	if len(accounts) != 1 {
-		t.Errorf("the audit has the deployers %q in namespace %s", accounts, made.home)
+		t.Errorf("the audit has the deployers %q in namespace %s", accounts, team.home)
 		return ""
 	}
 	return accounts[0]

@@ -60,14 +60,14 @@ func TestAllNamespaces(t *testing.T) {
 	same(t, "what is bound in the cluster", fmt.Sprint("cluster-admin", []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: "kube-system", Name: "tiller"}}),
 		fmt.Sprint(binding.RoleRef.Name, binding.Subjects))
 
-	again := w.admin(t)
-	again.must(t, append(slices.Clone(command), "--accept-risk=cluster-wide")...)
-	again.wroteNothing(t)
+	second := w.admin(t)
+	second.must(t, append(slices.Clone(command), "--accept-risk=cluster-wide")...)
+	second.wroteNothing(t)
 	// No other tenant can have a Tiller there.
 	other := newTeam()
-	again.fails(t, 1, []string{"kube-system", team.name, "--home-namespace"},
+	second.fails(t, 1, []string{"kube-system", team.name, "--home-namespace"},
 		"init", other.name, "--namespaces", other.a, "--create-namespaces", "--home-namespace", "kube-system", "--accept-risk=shared-home", "--wait=false")
-	again.wroteNothing(t)
+	second.wroteNothing(t)
 }
 
 func TestSystemNamespace(t *testing.T) {

@@ -66,9 +66,9 @@ func TestRoleChange(t *testing.T) {
 			if got := w.record(t, team)["role"]; got != c.to {
 				t.Errorf("the record has the role %v", got)
 			}
-			again := w.admin(t)
-			again.must(t, "init", team.name, "--role", c.to, "--wait=false")
-			again.wroteNothing(t)
+			second := w.admin(t)
+			second.must(t, "init", team.name, "--role", c.to, "--wait=false")
+			second.wroteNothing(t)
 		})
 	}
 }
@@ -96,9 +96,9 @@ func (w *world) watchBindings(t *testing.T, namespace string) *history {
 // until plays the events and returns the roles that were bound, state after
 // state, up to the one that is final. Every binding must bind the team's
 // deployer, and nobody else, in every state.
-func (h *history) until(t *testing.T, final func(roles []string) bool, made team) [][]string {
+func (h *history) until(t *testing.T, final func(roles []string) bool, team team) [][]string {
 	t.Helper()
-	states := [][]string{h.roles(t, made)}
+	states := [][]string{h.roles(t, team)}
 	timeout := time.After(harness.Patience)
 	for !final(states[len(states)-1]) {
 		select {
@@ -112,7 +112,7 @@ func (h *history) until(t *testing.T, final func(roles []string) bool, made team
 			} else {
 				h.bindings[b.Name] = *b
 			}
-			states = append(states, h.roles(t, made))
+			states = append(states, h.roles(t, team))
 		case <-timeout:
 			t.Fatalf("the states never come to their end: %v", states)
 		}
@@ -120,11 +120,11 @@ func (h *history) until(t *testing.T, final func(roles []string) bool, made team
 	return states
 }
 
-func (h *history) roles(t *testing.T, made team) []string {
+func (h *history) roles(t *testing.T, team team) []string {
 	t.Helper()
 	roles := []string{}
 	for _, b := range h.bindings {
-		if len(b.Subjects) != 1 || b.Subjects[0] != (rbacv1.Subject{Kind: "ServiceAccount", Namespace: made.home, Name: "tiller"}) {
+		if len(b.Subjects) != 1 || b.Subjects[0] != (rbacv1.Subject{Kind: "ServiceAccount", Namespace: team.home, Name: "tiller"}) {
 			t.Errorf("binding %s lets in %v", b.Name, b.Subjects)
 		}
 		roles = append(roles, b.RoleRef.Name)

@@ -53,18 +53,18 @@ func TestRoleGapsAreReal(t *testing.T) {
 				w.makeTenant(t, team, "--engine", "impersonation", "--role", role, "--user", member.name)
 				member.must(t, "use", team.name)
 
-				var said struct {
+				var output struct {
 					Deployer struct {
 						RoleGaps []string `json:"roleGaps"`
 					} `json:"deployer"`
 				}
 				r := member.run(t, "whoami", "-o", "json")
-				if err := json.Unmarshal([]byte(r.stdout), &said); err != nil {
+				if err := json.Unmarshal([]byte(r.stdout), &output); err != nil {
 					t.Fatalf("%s: whoami says %v", major, r)
 				}
-				gaps := strings.Join(said.Deployer.RoleGaps, "\n")
+				gaps := strings.Join(output.Deployer.RoleGaps, "\n")
 				// Without list on secrets, whoami reports that nothing works at all.
-				if c.gap == "" && (gaps != "" || said.Deployer.RoleGaps == nil) || !strings.Contains(gaps+r.stderr, strings.TrimPrefix(c.gap, "it ")) {
+				if c.gap == "" && (gaps != "" || output.Deployer.RoleGaps == nil) || !strings.Contains(gaps+r.stderr, strings.TrimPrefix(c.gap, "it ")) {
 					t.Errorf("%s: the gaps are %q, want %q; whoami says %v", major, gaps, c.gap, r)
 				}
 				failed := false

@@ -14,9 +14,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-func (w *world) tiller(t *testing.T, made team) *appsv1.Deployment {
+func (w *world) tiller(t *testing.T, team team) *appsv1.Deployment {
 	t.Helper()
-	d, err := w.root.AppsV1().Deployments(made.home).Get(t.Context(), "tiller-deploy", metav1.GetOptions{})
+	d, err := w.root.AppsV1().Deployments(team.home).Get(t.Context(), "tiller-deploy", metav1.GetOptions{})
 	must(t, err)
 	return d
 }
@@ -62,9 +62,9 @@ func TestTillersSettings(t *testing.T) {
 		if got := fmt.Sprint(step.got(w.tiller(t, team))); got != step.want {
 			t.Errorf("%s: got %s, not %s", step.flags, got, step.want)
 		}
-		again := w.admin(t)
-		again.must(t, "init", team.name, "--wait=false")
-		again.wroteNothing(t)
+		second := w.admin(t)
+		second.must(t, "init", team.name, "--wait=false")
+		second.wroteNothing(t)
 	}
 	d := w.tiller(t, team)
 	if container(d).Image != "example.com/tiller@sha256:"+strings.Repeat("0", 64) || env(d, "TILLER_HISTORY_MAX") != "0" || *d.Spec.Replicas != 3 || env(d, "TILLER_NAMESPACE") != team.home {
@@ -217,11 +217,11 @@ func TestSecurityMDHasTheHardening(t *testing.T) {
 			t.Errorf("docs/security.md says nothing about %s", match[1])
 		}
 	}
-	var here []string
+	var local []string
 	for _, h := range hardening {
-		here = append(here, h.path)
+		local = append(local, h.path)
 	}
 	slices.Sort(documented)
-	slices.Sort(here)
-	same(t, "fields in docs/security.md", here, documented)
+	slices.Sort(local)
+	same(t, "fields in docs/security.md", local, documented)
 }

@@ -34,8 +34,8 @@ func (w *world) sharedTiller(t *testing.T, releases ...records.Release) string {
 		_, err := w.root.CoreV1().ConfigMaps(from).Create(t.Context(), records.ConfigMap(r), metav1.CreateOptions{})
 		must(t, err)
 		if r.Status == "DEPLOYED" {
-			made := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: r.Name}, Data: map[string]string{"greeting": fmt.Sprint(r.Revision)}}
-			_, err := w.root.CoreV1().ConfigMaps(r.Namespace).Create(t.Context(), made, metav1.CreateOptions{})
+			created := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: r.Name}, Data: map[string]string{"greeting": fmt.Sprint(r.Revision)}}
+			_, err := w.root.CoreV1().ConfigMaps(r.Namespace).Create(t.Context(), created, metav1.CreateOptions{})
 			must(t, err)
 		}
 	}

@@ -24,12 +24,12 @@ import (
 // tokenOf makes a token of a service account, and a client that has it.
 func (w *world) tokenOf(t *testing.T, namespace, account string) *kubernetes.Clientset {
 	t.Helper()
-	made, err := w.root.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	created, err := w.root.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	must(t, err)
 	config, err := w.RESTConfig("root", "system:masters")
 	must(t, err)
 	config = rest.AnonymousClientConfig(config)
-	config.BearerToken = made.Status.Token
+	config.BearerToken = created.Status.Token
 	return kubernetes.NewForConfigOrDie(config)
 }
 
@@ -108,13 +108,13 @@ func TestSquattedHome(t *testing.T) {
 // warning before the tenant gets anything.
 func TestSquattedTenant(t *testing.T) {
 	t.Parallel()
-	w, made := start(t), newTeam()
-	ctx, admin, home, theirs := t.Context(), w.admin(t), made.name+"-helm", made.name+"-theirs"
+	w, team := start(t), newTeam()
+	ctx, admin, home, theirs := t.Context(), w.admin(t), team.name+"-helm", team.name+"-theirs"
 	admin.env = append(admin.env, "HELM_BIN="+w.Bin("helm3"))
-	w.namespace(t, made.a)
-	labels := map[string]string{"helm-tenant/tenant": made.name, "app.kubernetes.io/managed-by": "helm-tenant"}
+	w.namespace(t, team.a)
+	labels := map[string]string{"helm-tenant/tenant": team.name, "app.kubernetes.io/managed-by": "helm-tenant"}
 	for _, meta := range []metav1.ObjectMeta{
-		{Name: home, Labels: map[string]string{"helm-tenant/tenant": made.name, "helm-tenant/home": "impersonation", "app.kubernetes.io/managed-by": "helm-tenant"}},
+		{Name: home, Labels: map[string]string{"helm-tenant/tenant": team.name, "helm-tenant/home": "impersonation", "app.kubernetes.io/managed-by": "helm-tenant"}},
 		{Name: theirs, Labels: labels, Annotations: map[string]string{"helm-tenant/home-namespace": home}},
 	} {
 		_, err := w.root.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: meta}, metav1.CreateOptions{})
@@ -123,21 +123,21 @@ func TestSquattedTenant(t *testing.T) {
 	_, err := w.root.CoreV1().ServiceAccounts(home).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "helm", Labels: labels}}, metav1.CreateOptions{})
 	must(t, err)
 	_, err = w.root.CoreV1().ConfigMaps(home).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "helm-tenant", Labels: labels},
-		Data: map[string]string{"tenant.yaml": "name: " + made.name + "\nnamespaces: [" + theirs + ", " + made.a + "]\nengine: impersonation\nrole: admin\n"}}, metav1.CreateOptions{})
+		Data: map[string]string{"tenant.yaml": "name: " + team.name + "\nnamespaces: [" + theirs + ", " + team.a + "]\nengine: impersonation\nrole: admin\n"}}, metav1.CreateOptions{})
 	must(t, err)
 	stolen := w.tokenOf(t, home, "helm")
 	file := filepath.Join(t.TempDir(), "tenants.yaml")
-	must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- {name: "+made.name+", namespaces: ["+made.a+"], engine: impersonation}\n"), 0o600))
-	for _, args := range [][]string{{"init", made.name, "--namespaces", made.a, "--dry-run"}, {"apply", "-f", file, "--dry-run"}} {
+	must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- {name: "+team.name+", namespaces: ["+team.a+"], engine: impersonation}\n"), 0o600))
+	for _, args := range [][]string{{"init", team.name, "--namespaces", team.a, "--dry-run"}, {"apply", "-f", file, "--dry-run"}} {
 		r := admin.must(t, args...)
 		if !strings.Contains(r.stderr+r.stdout, "already exists, with the home namespace") || !strings.Contains(r.stderr+r.stdout, theirs) {
 			t.Errorf("the tenant is not named: %v", r)
 		}
 	}
-	if _, err := stolen.CoreV1().ConfigMaps(made.a).List(ctx, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+	if _, err := stolen.CoreV1().ConfigMaps(team.a).List(ctx, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 		t.Errorf("the stranger's token gets %v", err)
 	}
-	r := admin.must(t, "init", made.name, "--namespaces", made.a)
+	r := admin.must(t, "init", team.name, "--namespaces", team.a)
 	warned, wrote := strings.Index(r.stderr, "already exists, with the home namespace"), strings.Index(r.stderr, "updated")
 	if warned < 0 || wrote < warned {
 		t.Errorf("the tenant is not named before it gets the namespace: %v", r)
@@ -308,23 +308,23 @@ func TestPreparedReaders(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	for _, label := range []string{"", "t"} {
-		made := newTeam()
-		ctx, admin, home := t.Context(), w.admin(t), made.name+"-helm"
+		team := newTeam()
+		ctx, admin, home := t.Context(), w.admin(t), team.name+"-helm"
 		admin.env = append(admin.env, "HELM_BIN="+w.Bin("helm3"))
-		w.namespace(t, made.a)
+		w.namespace(t, team.a)
 		w.namespace(t, home)
 		meta := metav1.ObjectMeta{Name: "helm-reader"}
 		if label != "" {
-			meta.Labels = map[string]string{"helm-tenant/tenant": made.name}
+			meta.Labels = map[string]string{"helm-tenant/tenant": team.name}
 		}
 		_, err := w.root.CoreV1().ServiceAccounts(home).Create(ctx, &corev1.ServiceAccount{ObjectMeta: meta}, metav1.CreateOptions{})
 		must(t, err)
 		stranger := w.tokenOf(t, home, "helm-reader")
 		file := filepath.Join(t.TempDir(), "tenants.yaml")
-		must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+made.name+"\n  namespaces: ["+made.a+"]\n  engine: impersonation\n  readers: {users: [pam]}\n"), 0o600))
+		must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+team.name+"\n  namespaces: ["+team.a+"]\n  engine: impersonation\n  readers: {users: [pam]}\n"), 0o600))
 		admin.must(t, "apply", "-f", file, "--adopt", "--accept-risk=reads-secrets,shared-home")
 		eventually(t, "the stranger's token is refused", func() error {
-			if _, err := stranger.CoreV1().Pods(made.a).List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
+			if _, err := stranger.CoreV1().Pods(team.a).List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
 				return fmt.Errorf("with the label %q it gets %v", label, err)
 			}
 			return nil

@@ -45,8 +45,8 @@ func newTeam() team {
 }
 
 // namespaces returns those for which the team has a name; not all of them exist.
-func (made team) namespaces() []string {
-	return slices.DeleteFunc([]string{made.home, made.a, made.b, made.c}, func(name string) bool { return name == "" })
+func (team team) namespaces() []string {
+	return slices.DeleteFunc([]string{team.home, team.a, team.b, team.c}, func(name string) bool { return name == "" })
 }
 
 // user is somebody at a keyboard.

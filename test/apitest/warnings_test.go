@@ -43,17 +43,17 @@ func (w *world) warnsOf(t *testing.T, namespace, message string) {
 // as its controller.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
-	w, made := start(t), newTeam()
+	w, team := start(t), newTeam()
 	ctx, admin := t.Context(), w.admin(t)
-	w.namespace(t, made.a)
+	w.namespace(t, team.a)
 	const message = "it has no owner"
-	w.warnsOf(t, made.a, message)
+	w.warnsOf(t, team.a, message)
 	k, err := tenant.LoadKubeconfig(nil, admin.kubeconfig, "")
 	must(t, err)
 	client, err := cluster.Connect(k, "test", 0)
 	must(t, err)
 	try := func() (answer cluster.LabelAnswer, err error) {
-		live, err := w.root.CoreV1().Namespaces().Get(ctx, made.a, metav1.GetOptions{})
+		live, err := w.root.CoreV1().Namespaces().Get(ctx, team.a, metav1.GetOptions{})
 		must(t, err)
 		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(live)
 		must(t, err)
@@ -69,26 +69,26 @@ func TestWarnings(t *testing.T) {
 		}
 		return err
 	})
-	r := admin.must(t, "init", made.name, "--namespaces", made.a, "--wait=false", "--dry-run")
+	r := admin.must(t, "init", team.name, "--namespaces", team.a, "--wait=false", "--dry-run")
 	if !strings.Contains(r.stderr, "the API server warned of podSecurity: baseline of namespace") || !strings.Contains(r.stderr, message) {
 		t.Errorf("the warning is not shown: %v", r)
 	}
 
 	pod := corev1.PodTemplateSpec{Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "x", Image: "x"}}}}
-	nightly, err := w.root.BatchV1().CronJobs(made.a).Create(ctx, &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Name: "nightly"},
+	nightly, err := w.root.BatchV1().CronJobs(team.a).Create(ctx, &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Name: "nightly"},
 		Spec: batchv1.CronJobSpec{Schedule: "0 0 1 1 *", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: pod}}}}, metav1.CreateOptions{})
 	must(t, err)
 	pod.Spec.HostNetwork = true
 	owner := []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: nightly.Name, UID: nightly.UID, Controller: new(true)}}
-	_, err = w.root.BatchV1().Jobs(made.a).Create(ctx, &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "named", OwnerReferences: owner}, Spec: batchv1.JobSpec{Suspend: new(true), Template: pod}}, metav1.CreateOptions{})
+	_, err = w.root.BatchV1().Jobs(team.a).Create(ctx, &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "named", OwnerReferences: owner}, Spec: batchv1.JobSpec{Suspend: new(true), Template: pod}}, metav1.CreateOptions{})
 	must(t, err)
-	r = admin.fails(t, 1, []string{"Job named: host namespaces (hostNetwork=true)", "violating-pods"}, "init", made.name, "--namespaces", made.a, "--wait=false")
+	r = admin.fails(t, 1, []string{"Job named: host namespaces (hostNetwork=true)", "violating-pods"}, "init", team.name, "--namespaces", team.a, "--wait=false")
 	if strings.Contains(r.stderr, "CronJob nightly") {
 		t.Errorf("the CronJob violates nothing: %v", r)
 	}
 
 	eventually(t, "the namespace has its default account", func() error {
-		_, err := w.root.CoreV1().Pods(made.a).Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web-0"}, Spec: pod.Spec}, metav1.CreateOptions{})
+		_, err := w.root.CoreV1().Pods(team.a).Create(ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web-0"}, Spec: pod.Spec}, metav1.CreateOptions{})
 		return err
 	})
 	answer, err := try()

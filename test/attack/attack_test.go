@@ -239,8 +239,8 @@ func attempt(ctx context.Context, a attack, w *world, as relation) (o outcome) {
 // made returns the worlds of these in which the attack was made in that relation.
 func (r *result) made(worlds []*world, as relation) []*world {
 	return slices.DeleteFunc(slices.Clone(worlds), func(w *world) bool {
-		_, there := r.in[w][as]
-		return !there
+		_, existing := r.in[w][as]
+		return !existing
 	})
 }
 

@@ -32,22 +32,22 @@ func (w *world) engine() string {
 func (w *world) homeOf(name string) string { return name + "-" + w.account }
 
 // through runs helm as somebody, through a team's deployer.
-func (w *world) through(ctx context.Context, by *person, t *tenant, args ...string) (string, error) {
-	return w.callThrough(ctx, by, t, nil, args...)
+func (w *world) through(ctx context.Context, actor *person, t *tenant, args ...string) (string, error) {
+	return w.callThrough(ctx, actor, t, nil, args...)
 }
 
 // callThrough is through with what changes the arguments after a conflict, see
 // call.
-func (w *world) callThrough(ctx context.Context, by *person, t *tenant, again func([]string) []string, args ...string) (string, error) {
+func (w *world) callThrough(ctx context.Context, actor *person, t *tenant, second func([]string) []string, args ...string) (string, error) {
 	flag := "--tiller-namespace=" + t.home
 	if w.account != "tiller" {
 		flag = "--kube-as-user=" + w.deployer(t)
 	}
-	c := w.helmCall(by, append([]string{flag}, args...)...)
-	c.again = again
+	c := w.helmCall(actor, append([]string{flag}, args...)...)
+	c.again = second
 	out, err := w.run(ctx, c)
 	if w.account != "tiller" {
-		err = w.unmasked(ctx, by, t, err)
+		err = w.unmasked(ctx, actor, t, err)
 	}
 	return out, err
 }
@@ -58,11 +58,11 @@ var masked = regexp.MustCompile(`(?i)cluster unreachable: unknown`)
 
 // unmasked adds kubectl's error for the same request to such an error. If kubectl is not
 // refused, the error stays, and matches no known refusal.
-func (w *world) unmasked(ctx context.Context, by *person, t *tenant, err error) error {
+func (w *world) unmasked(ctx context.Context, actor *person, t *tenant, err error) error {
 	if err == nil || !masked.MatchString(err.Error()) {
 		return err
 	}
-	_, why := w.runKubectl(ctx, by, "get", "--raw", "/version", "--as="+w.deployer(t))
+	_, why := w.runKubectl(ctx, actor, "get", "--raw", "/version", "--as="+w.deployer(t))
 	if why == nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (w *world) seconds(n int) string {
 }
 
 // installs has somebody install a chart through a team's deployer.
-func (w *world) installs(ctx context.Context, by *person, t *tenant, dir, release, namespace string, more ...string) error {
+func (w *world) installs(ctx context.Context, actor *person, t *tenant, dir, release, namespace string, more ...string) error {
 	args := []string{"install", dir, "--name", release}
 	if w.account != "tiller" {
 		args = []string{"install", release, dir}
@@ -102,7 +102,7 @@ func (w *world) installs(ctx context.Context, by *person, t *tenant, dir, releas
 	// An install that met a conflict, for example when many pods are counted for
 	// one ResourceQuota, leaves a failed release of its name.
 	replace := func(args []string) []string { return append(slices.Clone(args), "--replace") }
-	_, err := w.callThrough(ctx, by, t, replace, append(append(args, "--namespace", namespace), more...)...)
+	_, err := w.callThrough(ctx, actor, t, replace, append(append(args, "--namespace", namespace), more...)...)
 	return err
 }
 
@@ -135,8 +135,8 @@ func asDeployer(run func(context.Context, *attackRun) outcome) func(context.Cont
 
 // openWatch watches the ConfigMaps of a team's last namespace, as its deployer,
 // for as long as the API server lets it.
-func (w *world) openWatch(by *person, t *tenant) (*sync.Map, error) {
-	as, err := w.acting(by, t)
+func (w *world) openWatch(actor *person, t *tenant) (*sync.Map, error) {
+	as, err := w.acting(actor, t)
 	if err != nil {
 		return nil, err
 	}
@@ -158,13 +158,13 @@ func (w *world) openWatch(by *person, t *tenant) (*sync.Map, error) {
 
 // takeToken creates and keeps a token of an account in the team's last namespace, to which a
 // chart bound the role edit: the account can do what a member can do in that namespace.
-func (w *world) takeToken(ctx context.Context, by *person, t *tenant) (string, error) {
-	s := &attackRun{world: w, id: "token-" + w.name, actor: by, entry: t, victim: t, own: t.last()}
+func (w *world) takeToken(ctx context.Context, actor *person, t *tenant) (string, error) {
+	s := &attackRun{world: w, id: "token-" + w.name, actor: actor, entry: t, victim: t, own: t.last()}
 	binding := strings.Replace(bindingToOutsider, "{apiGroup: rbac.authorization.k8s.io, kind: User, name: $ME}", "{kind: ServiceAccount, name: default, namespace: $OWN}", 1)
 	if err := s.install(ctx, s.own, binding); err != nil {
 		return "", err
 	}
-	as, err := w.acting(by, t)
+	as, err := w.acting(actor, t)
 	if err != nil {
 		return "", err
 	}

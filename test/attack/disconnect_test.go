@@ -49,19 +49,19 @@ func TestDisconnectWaits(t *testing.T) {
 	} {
 		status("PENDING_UPGRADE")
 		before := p.tillerPod(t, home, "")
-		said := &safeBuffer{}
+		output := &safeBuffer{}
 		cmd, err := p.command(t.Context(), step.args...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(step.input), said, said
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(step.input), output, output
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		if err := harness.Await(t.Context(), "it to wait for the release", func(context.Context) (bool, error) {
-			return strings.Contains(said.String(), "waiting for pending releases: slow"), nil
+			return strings.Contains(output.String(), "waiting for pending releases: slow"), nil
 		}); err != nil {
-			t.Fatalf("%v: %v\n%s", step.args, err, said.String())
+			t.Fatalf("%v: %v\n%s", step.args, err, output.String())
 		}
 		if now := p.tillerPod(t, home, ""); now != before {
 			t.Errorf("%v: Tiller was restarted while a release was pending", step.args)
@@ -75,13 +75,13 @@ func TestDisconnectWaits(t *testing.T) {
 		}
 		status("DEPLOYED")
 		if err := cmd.Wait(); err != nil {
-			t.Fatalf("%v: %v\n%s", step.args, err, said.String())
+			t.Fatalf("%v: %v\n%s", step.args, err, output.String())
 		}
-		if earlier := strings.Contains(said.String(), "an earlier run with --disconnect was stopped"); earlier != (step.input != "") {
-			t.Errorf("%v says:\n%s", step.args, said.String())
+		if earlier := strings.Contains(output.String(), "an earlier run with --disconnect was stopped"); earlier != (step.input != "") {
+			t.Errorf("%v says:\n%s", step.args, output.String())
 		}
-		if strings.Contains(said.String(), "while these releases were pending") {
-			t.Errorf("%v says:\n%s", step.args, said.String())
+		if strings.Contains(output.String(), "while these releases were pending") {
+			t.Errorf("%v says:\n%s", step.args, output.String())
 		}
 		p.tillerPod(t, home, before)
 	}

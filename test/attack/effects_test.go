@@ -171,9 +171,9 @@ func (w *watched) String() string {
 }
 
 // stream runs a command that does not end by itself, until ctx does.
-func (st *environment) stream(ctx context.Context, out *watched, by *person, program string, args ...string) error {
+func (st *environment) stream(ctx context.Context, out *watched, actor *person, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = []string{"HOME=" + by.home, "KUBECONFIG=" + by.kubeconfig, harness.Collector()}
+	cmd.Env = []string{"HOME=" + actor.home, "KUBECONFIG=" + actor.kubeconfig, harness.Collector()}
 	cmd.Stdout, cmd.Stderr = io.Writer(out), io.Writer(out)
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Run(); err != nil {

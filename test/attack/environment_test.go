@@ -133,7 +133,7 @@ func (st *environment) person(t *testing.T, name string, groups ...string) *pers
 
 // call is one command that a person types.
 type call struct {
-	by        *person
+	actor     *person
 	env       []string
 	inNetwork bool // on the cluster's network, where pods' addresses can be reached
 	stdin     string
@@ -174,12 +174,12 @@ func (st *environment) run(ctx context.Context, c call) (string, error) {
 }
 
 func (st *environment) runOnce(ctx context.Context, c call) (string, error) {
-	if c.by.as != "" && c.program == st.kubectl {
-		c.args = append([]string{"--as=" + c.by.as}, c.args...)
+	if c.actor.as != "" && c.program == st.kubectl {
+		c.args = append([]string{"--as=" + c.actor.as}, c.args...)
 	}
 	env := append([]string{
 		harness.Collector(),
-		"PATH=" + filepath.Dir(st.helm), "HOME=" + c.by.home, "HELM_HOME=" + filepath.Join(c.by.home, ".helm"), "KUBECONFIG=" + c.by.kubeconfig,
+		"PATH=" + filepath.Dir(st.helm), "HOME=" + c.actor.home, "HELM_HOME=" + filepath.Join(c.actor.home, ".helm"), "KUBECONFIG=" + c.actor.kubeconfig,
 	}, c.env...)
 	if !c.inNetwork && !harness.Soak() {
 		var r harness.Result
@@ -188,7 +188,7 @@ func (st *environment) runOnce(ctx context.Context, c call) (string, error) {
 		case c.program == st.kubectl && kubectl.Runs(env, c.args):
 			r, err = kubectl.Run(ctx, env, strings.NewReader(c.stdin), c.args...)
 			return c.ended(r, err)
-		case c.program == st.tenantTool && c.by == st.root: // an administrator, who attacks nobody
+		case c.program == st.tenantTool && c.actor == st.root: // an administrator, who attacks nobody
 			r, err = harness.Run(ctx, env, strings.NewReader(c.stdin), c.args...)
 			return c.ended(r, err)
 		}
@@ -232,30 +232,30 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)
 
 func (e exitStatus) ExitCode() int { return int(e) }
 
-func (st *environment) runHelm(ctx context.Context, by *person, args ...string) (string, error) {
-	return st.run(ctx, st.helmCall(by, args...))
+func (st *environment) runHelm(ctx context.Context, actor *person, args ...string) (string, error) {
+	return st.run(ctx, st.helmCall(actor, args...))
 }
 
 // helmCall returns a call of the environment's helm. Helm 2 waits up to a minute for a Tiller's
 // answer, so known unreachable addresses are dialled before.
-func (st *environment) helmCall(by *person, args ...string) call {
+func (st *environment) helmCall(actor *person, args ...string) call {
 	if st.major == 2 {
 		args = append([]string{"--tiller-connection-timeout=60"}, args...)
 	}
-	return call{by: by, program: st.helm, args: args}
+	return call{actor: actor, program: st.helm, args: args}
 }
 
-func (st *environment) runKubectl(ctx context.Context, by *person, args ...string) (string, error) {
-	return st.run(ctx, call{by: by, program: st.kubectl, args: args})
+func (st *environment) runKubectl(ctx context.Context, actor *person, args ...string) (string, error) {
+	return st.run(ctx, call{actor: actor, program: st.kubectl, args: args})
 }
 
-func (st *environment) runTenant(ctx context.Context, by *person, args ...string) (string, error) {
-	return st.run(ctx, call{by: by, program: st.tenantTool, args: args})
+func (st *environment) runTenant(ctx context.Context, actor *person, args ...string) (string, error) {
+	return st.run(ctx, call{actor: actor, program: st.tenantTool, args: args})
 }
 
 // apply makes objects as root, for setting a world up.
 func (st *environment) apply(ctx context.Context, manifest string) error {
-	_, err := st.run(ctx, call{by: st.root, program: st.kubectl, args: []string{"apply", "--server-side", "--validate=false", "-f", "-"}, stdin: manifest})
+	_, err := st.run(ctx, call{actor: st.root, program: st.kubectl, args: []string{"apply", "--server-side", "--validate=false", "-f", "-"}, stdin: manifest})
 	return err
 }
 

@@ -66,7 +66,7 @@ func (s *attackRun) kubectlCreate(ctx context.Context, manifest string) error {
 		_, err = s.actor.dynamic.Resource(resources[object.GetKind()]).Namespace(object.GetNamespace()).Create(ctx, object, metav1.CreateOptions{})
 		return err
 	}
-	_, err := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"create", "--validate=false", "-f", "-"}, stdin: s.fill(manifest)})
+	_, err := s.run(ctx, call{actor: s.actor, program: s.kubectl, args: []string{"create", "--validate=false", "-f", "-"}, stdin: s.fill(manifest)})
 	return err
 }
 
@@ -84,10 +84,10 @@ func podWithAccount(ctx context.Context, s *attackRun) outcome {
 	if err := s.kubectlCreate(ctx, manifest); err != nil {
 		return s.settle(err, "", nil)
 	}
-	said, err := s.ended(ctx, s.victim.home, s.id)
+	output, err := s.ended(ctx, s.victim.home, s.id)
 	effect := ""
-	if said == s.deployer(s.victim) {
-		effect = "a pod ran as " + said
+	if output == s.deployer(s.victim) {
+		effect = "a pod ran as " + output
 	}
 	return s.settle(nil, effect, err)
 }
@@ -174,7 +174,7 @@ func evictPod(ctx context.Context, s *attackRun) outcome {
 	}
 	eviction := fmt.Sprintf(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":%q,"namespace":%q}}`, pod.Name, s.victim.home)
 	path := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s/eviction", s.victim.home, pod.Name)
-	_, answer := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"create", "--raw", path, "-f", "-"}, stdin: eviction})
+	_, answer := s.run(ctx, call{actor: s.actor, program: s.kubectl, args: []string{"create", "--raw", path, "-f", "-"}, stdin: eviction})
 	effect, err := s.seesNone(ctx, "Pod", s.victim.home, pod.Name)
 	return s.settle(answer, effect, err)
 }
@@ -222,7 +222,7 @@ func impersonate(user, group string) func(context.Context, *attackRun) outcome {
 			args = append(args, "--as-group", group)
 		}
 		question := `{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`
-		out, answer := s.run(ctx, call{by: s.actor, program: s.kubectl, args: args, stdin: question})
+		out, answer := s.run(ctx, call{actor: s.actor, program: s.kubectl, args: args, stdin: question})
 		effect := ""
 		if strings.Contains(out, `"username":"`+user+`"`) {
 			effect = "the API server took the attacker for " + user
@@ -350,7 +350,7 @@ func helmReset(ctx context.Context, s *attackRun) outcome {
 	if _, err := s.pod(ctx, s.victim); err != nil {
 		return failure("%v", err)
 	}
-	_, answer := s.run(ctx, call{by: s.actor, program: s.helm, args: []string{"--tiller-connection-timeout=3", "--tiller-namespace=" + s.victim.home, "reset", "--force"}})
+	_, answer := s.run(ctx, call{actor: s.actor, program: s.helm, args: []string{"--tiller-connection-timeout=3", "--tiller-namespace=" + s.victim.home, "reset", "--force"}})
 	effect, err := s.seesNone(ctx, "Deployment", s.victim.home, "tiller-deploy")
 	return s.settle(answer, effect, err)
 }

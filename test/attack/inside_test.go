@@ -166,16 +166,16 @@ func (i *inside) row(t *testing.T, a attackInside) string {
 	for _, w := range a.ways() {
 		ways = append(ways, w.name)
 		for n, actor := range i.actors {
-			said := i.try(t, a, w, actor.client, i.namespace)
-			if said.worked || said.by == "" {
-				t.Errorf("%s, %s, as %s: it must be refused: %s", a.what, w.name, actor.name, said.text)
+			output := i.try(t, a, w, actor.client, i.namespace)
+			if output.worked || output.by == "" {
+				t.Errorf("%s, %s, as %s: it must be refused: %s", a.what, w.name, actor.name, output.text)
 			}
-			if cell := cmp.Or(said.by, "WORKED"); !slices.Contains(cells[n], cell) {
+			if cell := cmp.Or(output.by, "WORKED"); !slices.Contains(cells[n], cell) {
 				cells[n] = append(cells[n], cell)
 			}
 		}
-		if said := i.try(t, a, w, i.controller, i.control); !said.worked {
-			t.Errorf("%s, %s: it does not even succeed without guard rails: %s", a.what, w.name, said.text)
+		if output := i.try(t, a, w, i.controller, i.control); !output.worked {
+			t.Errorf("%s, %s: it does not even succeed without guard rails: %s", a.what, w.name, output.text)
 		}
 	}
 	line := "| " + a.what + " | " + strings.Join(ways, ", ")

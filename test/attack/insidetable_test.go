@@ -126,7 +126,7 @@ func insideTable() []attackInside {
 		{what: "Pod with an inline volume of a CSI driver", object: podOf(inlineVolume)},
 		{what: "StatefulSet whose claims name a volume", object: controller("apps/v1", "StatefulSet", claimsOf("volumeName: $ID, "), "")},
 	}
-	for _, made := range []struct{ what, pod string }{{" of class system-node-critical", criticalClass}, {" with a volume of a storage server", volume},
+	for _, created := range []struct{ what, pod string }{{" of class system-node-critical", criticalClass}, {" with a volume of a storage server", volume},
 		{" with an inline volume of a CSI driver", inlineVolume}} {
 		for _, maker := range []struct {
 			kind  string
@@ -141,7 +141,7 @@ func insideTable() []attackInside {
 			{"CronJob", cronJobOf, false},
 			{"Job", jobOf, true},
 		} {
-			a := attackInside{what: maker.kind + made.what, object: maker.make(made.pod)}
+			a := attackInside{what: maker.kind + created.what, object: maker.make(created.pod)}
 			if !maker.fixed {
 				a.harmless = maker.make("")
 			}

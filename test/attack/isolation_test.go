@@ -103,14 +103,14 @@ func (p *prover) pod(t *testing.T, namespace string) reachPod {
 	pods := p.root.CoreV1().Pods(namespace)
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "net"}, Spec: corev1.PodSpec{
 		Containers: []corev1.Container{{Name: "main", Image: pauseImage, Args: []string{"serve", ":8080"}}}}}
-	made := false
+	created := false
 	r := reachPod{p: p, namespace: namespace}
 	if err := harness.Await(t.Context(), "a pod in "+namespace, func(ctx context.Context) (bool, error) {
-		if !made { // the default account comes a moment after its namespace
+		if !created { // the default account comes a moment after its namespace
 			if _, err := pods.Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 				return false, err
 			}
-			made = true
+			created = true
 		}
 		live, err := pods.Get(ctx, "net", metav1.GetOptions{})
 		if err != nil {
@@ -128,7 +128,7 @@ func (p *prover) pod(t *testing.T, namespace string) reachPod {
 // moment after they are written.
 func (r reachPod) reaches(t *testing.T, wanted bool, address string) {
 	t.Helper()
-	words, said := "connected", ""
+	words, output := "connected", ""
 	if !wanted {
 		words = "connection refused" // as the network rejects what a policy forbids
 	}
@@ -139,9 +139,9 @@ func (r reachPod) reaches(t *testing.T, wanted bool, address string) {
 		}
 		out, _ := exec.CommandContext(ctx, r.p.cluster.Bin("kubectl"), "--kubeconfig", kubeconfig, "--namespace", r.namespace,
 			"exec", "net", "--", "/pause", "dial", address).CombinedOutput()
-		said = string(out)
-		return strings.Contains(said, words), nil
+		output = string(out)
+		return strings.Contains(output, words), nil
 	}); err != nil {
-		t.Errorf("%v: it says %q", err, said)
+		t.Errorf("%v: it says %q", err, output)
 	}
 }

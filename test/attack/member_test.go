@@ -193,7 +193,7 @@ var limitsOfDeployer = []attack{
 }
 
 func listAsVariable(ctx context.Context, s *attackRun) outcome {
-	out, err := s.run(ctx, call{by: s.actor, env: []string{"HELM_KUBEASUSER=" + s.deployer(s.victim)}, program: s.helm, args: s.at(s.victim, "list")})
+	out, err := s.run(ctx, call{actor: s.actor, env: []string{"HELM_KUBEASUSER=" + s.deployer(s.victim)}, program: s.helm, args: s.at(s.victim, "list")})
 	return s.lists(out, s.unmasked(ctx, s.actor, s.victim, err))
 }
 
@@ -206,7 +206,7 @@ func installAsVictim(ctx context.Context, s *attackRun) outcome {
 // tenantWithVariable has helm-tenant act for the attacker's own tenant, at the
 // other's namespace, in a shell that says to be the other's deployer.
 func tenantWithVariable(ctx context.Context, s *attackRun) outcome {
-	out, err := s.run(ctx, call{by: s.actor, env: []string{"HELM_KUBEASUSER=" + s.deployer(s.victim)}, program: s.tenantTool,
+	out, err := s.run(ctx, call{actor: s.actor, env: []string{"HELM_KUBEASUSER=" + s.deployer(s.victim)}, program: s.tenantTool,
 		args: s.at(s.victim, "--tenant", s.entry.name, "list")})
 	return s.lists(out, s.unmasked(ctx, s.actor, s.entry, err))
 }
@@ -227,7 +227,7 @@ func tenantWithFlag(ctx context.Context, s *attackRun) outcome {
 var byWhoami = refusal{"RBAC, as whoami tells", regexp.MustCompile(`you may not impersonate service account "helm" in namespace`)}
 
 func whoamiOfDeployer(ctx context.Context, s *attackRun) outcome {
-	out, err := s.run(ctx, call{by: s.actor, program: s.tenantTool, args: []string{"--tenant", s.victim.name, "whoami", "-o", "json"}})
+	out, err := s.run(ctx, call{actor: s.actor, program: s.tenantTool, args: []string{"--tenant", s.victim.name, "whoami", "-o", "json"}})
 	effect := ""
 	// That it may do nothing in the namespace that was asked for is told by who acts
 	// as it.

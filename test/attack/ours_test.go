@@ -69,17 +69,17 @@ spec:
 const password = "a-password-of-the-team"
 
 // installGoods has a member of a team install what it has to lose.
-func (w *world) installGoods(ctx context.Context, by *person, t *tenant, release string) error {
-	return w.installRelease(ctx, by, t, release, goods)
+func (w *world) installGoods(ctx context.Context, actor *person, t *tenant, release string) error {
+	return w.installRelease(ctx, actor, t, release, goods)
 }
 
-func (w *world) installRelease(ctx context.Context, by *person, t *tenant, release, manifest string) error {
-	s := &attackRun{world: w, id: w.name + "-" + release, actor: by, entry: t, victim: t, own: t.namespaces[0]}
+func (w *world) installRelease(ctx context.Context, actor *person, t *tenant, release, manifest string) error {
+	s := &attackRun{world: w, id: w.name + "-" + release, actor: actor, entry: t, victim: t, own: t.namespaces[0]}
 	dir, err := s.writeChart(manifest)
 	if err != nil {
 		return err
 	}
-	return w.installs(ctx, by, t, dir, release, t.namespaces[0], "--set", "owner="+by.name+",password="+password)
+	return w.installs(ctx, actor, t, dir, release, t.namespaces[0], "--set", "owner="+actor.name+",password="+password)
 }
 
 // newOurs makes tenants as an administrator does, with helm-tenant.

@@ -302,8 +302,8 @@ func (p *people) attempt(t *testing.T, a peopleAttack, who string, target *groun
 	ctx, cancel := context.WithTimeout(t.Context(), commandTime)
 	defer cancel()
 	p.count++
-	here := attacked{ground: *target, id: fmt.Sprintf("x%d", p.count), me: p.users[who]}
-	answer = a.try(ctx, p.actors[who], &here)
+	local := attacked{ground: *target, id: fmt.Sprintf("x%d", p.count), me: p.users[who]}
+	answer = a.try(ctx, p.actors[who], &local)
 	if answer == nil {
 		return "WORKED", nil
 	}

@@ -132,13 +132,13 @@ func (p *people) restore(t *testing.T, target *ground) {
 			if was == nil {
 				return true, nil
 			}
-			again := &unstructured.Unstructured{}
-			if err := again.UnmarshalJSON(written(was)); err != nil {
+			second := &unstructured.Unstructured{}
+			if err := second.UnmarshalJSON(written(was)); err != nil {
 				return false, err
 			}
-			made, err := api.Create(ctx, again, metav1.CreateOptions{})
+			created, err := api.Create(ctx, second, metav1.CreateOptions{})
 			if err == nil {
-				p.before[target.tenant][key] = made
+				p.before[target.tenant][key] = created
 			}
 			return err == nil, err
 		}); err != nil {
@@ -163,7 +163,7 @@ func compareTable(t *testing.T, name, table string) {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(docs), "<!-- attacks "+name+" -->\n")
-	if have, _, found := strings.Cut(rest, "<!-- /attacks "+name+" -->"); !found || strings.TrimSpace(have) != strings.TrimSpace(table) {
+	if current, _, found := strings.Cut(rest, "<!-- /attacks "+name+" -->"); !found || strings.TrimSpace(current) != strings.TrimSpace(table) {
 		t.Errorf("docs/security.md has between <!-- attacks %s --> another table than:\n%s", name, table)
 	}
 }

@@ -196,14 +196,14 @@ func writes() []peopleAttack {
 			return c.CoreV1().Secrets(namespace).Delete(ctx, name, metav1.DeleteOptions{})
 		})},
 		{what: "make a release record", try: onRecord(func(ctx context.Context, c kubernetes.Interface, namespace, name string) error {
-			made, owner, version := "sh.helm.release.v1.mine.v1", "owner", "version"
+			created, owner, version := "sh.helm.release.v1.mine.v1", "owner", "version"
 			secretType := corev1.SecretType("helm.sh/release.v1")
 			labels := map[string]string{owner: "helm", "name": "mine", "status": "deployed", version: "1"}
 			if name == "shop.v1" {
-				made, secretType = "mine.v1", corev1.SecretTypeOpaque
+				created, secretType = "mine.v1", corev1.SecretTypeOpaque
 				labels = map[string]string{"OWNER": "TILLER", "NAME": "mine", "STATUS": "DEPLOYED", "VERSION": "1"}
 			}
-			_, err := c.CoreV1().Secrets(namespace).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: made, Labels: labels}, Type: secretType, StringData: map[string]string{"release": "x"}}, metav1.CreateOptions{})
+			_, err := c.CoreV1().Secrets(namespace).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: created, Labels: labels}, Type: secretType, StringData: map[string]string{"release": "x"}}, metav1.CreateOptions{})
 			return err
 		})},
 		{what: "scale a Deployment", try: merges("Deployment", inNamespace, "shop", `{"spec":{"replicas":1}}`, "scale")},

@@ -42,16 +42,16 @@ func TestProveAgrees(t *testing.T) {
 			target.Quotas = map[string]map[string]bool{}
 			// The API server takes a moment to act by policies that init wrote.
 			if err := harness.Await(t.Context(), "the guard to act", func(context.Context) (bool, error) {
-				row, there := p.tried(t, target.Tenant)[fmt.Sprintf("own-binding as deployer in %q", target.Namespaces[0])]
-				return there && row.Result != prove.Allowed, nil
+				row, existing := p.tried(t, target.Tenant)[fmt.Sprintf("own-binding as deployer in %q", target.Namespaces[0])]
+				return existing && row.Result != prove.Allowed, nil
 			}); err != nil {
 				t.Fatal(err)
 			}
 			tried, done := p.tried(t, target.Tenant), p.done(t, target)
 			for key, real := range done {
-				if said, there := tried[key]; !there || said.Result != real.Result || said.By != real.By {
+				if output, existing := tried[key]; !existing || output.Result != real.Result || output.By != real.By {
 					t.Errorf("%s: prove says %s by %q (%s), and for real it is %s by %q (%s)",
-						key, said.Result, said.By, said.Answer, real.Result, real.By, real.Answer)
+						key, output.Result, output.By, output.Answer, real.Result, real.By, real.Answer)
 				}
 			}
 			if len(tried) != len(done) {
@@ -152,10 +152,10 @@ func (p *prover) do(t *testing.T, client *http.Client, r prove.Request) prove.An
 }
 
 // undo takes back what a request did that was accepted.
-func (p *prover) undo(t *testing.T, r prove.Request, before, made []byte) {
+func (p *prover) undo(t *testing.T, r prove.Request, before, created []byte) {
 	t.Helper()
 	var object map[string]any
-	source := made
+	source := created
 	if before != nil {
 		source = before
 	}

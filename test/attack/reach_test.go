@@ -60,7 +60,7 @@ func listByFlag(ctx context.Context, s *attackRun) outcome {
 }
 
 func listByVariable(ctx context.Context, s *attackRun) outcome {
-	return s.lists(s.run(ctx, call{by: s.actor, env: []string{"TILLER_NAMESPACE=" + s.victim.home}, program: s.helm, args: []string{"list"}}))
+	return s.lists(s.run(ctx, call{actor: s.actor, env: []string{"TILLER_NAMESPACE=" + s.victim.home}, program: s.helm, args: []string{"list"}}))
 }
 
 func readValues(ctx context.Context, s *attackRun) outcome {
@@ -132,7 +132,7 @@ var closed = refusal{"port closed", regexp.MustCompile(`connect: connection refu
 
 // fromNode runs a program in the cluster's network.
 func (s *attackRun) fromNode(ctx context.Context, program string, env []string, args ...string) (string, error) {
-	return s.run(ctx, call{by: s.actor, inNetwork: true, env: env, program: program, args: args})
+	return s.run(ctx, call{actor: s.actor, inNetwork: true, env: env, program: program, args: args})
 }
 
 func listByHost(ctx context.Context, s *attackRun) outcome {
@@ -221,11 +221,11 @@ func upgradesBy(method, subresource string, headers http.Header) func(context.Co
 		if status == http.StatusSwitchingProtocols {
 			return success("the API server opened the stream")
 		}
-		var said metav1.Status
-		if err := json.Unmarshal([]byte(body), &said); err != nil {
+		var output metav1.Status
+		if err := json.Unmarshal([]byte(body), &output); err != nil {
 			return failure("HTTP %d: %s", status, body)
 		}
-		return s.settle(fmt.Errorf("HTTP %d: %s", status, said.Message), "", nil)
+		return s.settle(fmt.Errorf("HTTP %d: %s", status, output.Message), "", nil)
 	}
 }
 
@@ -301,7 +301,7 @@ subsets: [{addresses: [{ip: `+pod.Status.PodIP+`}], ports: [{port: 44134}]}]
 }
 
 func (s *attackRun) tenantWith(ctx context.Context, env []string, args ...string) (string, error) {
-	out, err := s.run(ctx, call{by: s.actor, env: env, program: s.tenantTool, args: args})
+	out, err := s.run(ctx, call{actor: s.actor, env: env, program: s.tenantTool, args: args})
 	return out, s.unmasked(ctx, s.actor, s.victim, err)
 }
 

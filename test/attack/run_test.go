@@ -184,7 +184,7 @@ func (s *attackRun) plant(ctx context.Context, manifest string) error {
 	if !s.direct {
 		return s.install(ctx, s.own, manifest)
 	}
-	_, err := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"--namespace", s.own, "create", "--validate=false", "-f", "-"}, stdin: s.fill(manifest)})
+	_, err := s.run(ctx, call{actor: s.actor, program: s.kubectl, args: []string{"--namespace", s.own, "create", "--validate=false", "-f", "-"}, stdin: s.fill(manifest)})
 	return err
 }
 

@@ -25,23 +25,23 @@ type row struct {
 // cell returns the result of one attack in worlds with different helms: one word if it is the same
 // for all.
 func (r *result) cell(worlds []*world, as relation, counted counts) string {
-	var said []string
+	var output []string
 	worlds = r.made(worlds, as)
 	for _, w := range worlds {
 		o := r.in[w][as]
 		counted[o.verdict]++
-		said = append(said, o.String())
+		output = append(output, o.String())
 	}
-	if len(said) == 0 {
+	if len(output) == 0 {
 		return ""
 	}
-	if len(slices.Compact(slices.Clone(said))) == 1 {
-		return said[0]
+	if len(slices.Compact(slices.Clone(output))) == 1 {
+		return output[0]
 	}
 	for i, w := range worlds {
-		said[i] = fmt.Sprintf("Helm %d: %s", w.major, said[i])
+		output[i] = fmt.Sprintf("Helm %d: %s", w.major, output[i])
 	}
-	return strings.Join(said, "; ")
+	return strings.Join(output, "; ")
 }
 
 func newTable(tr *trial, results []*result) *table {

@@ -120,7 +120,7 @@ func initOverOthers(ctx context.Context, s *attackRun) outcome {
 
 func applyWithOneself(ctx context.Context, s *attackRun) outcome {
 	file := s.fill("apiVersion: helm-tenant/v1\ntenants:\n- name: $VICTIM\n  namespaces: [$NS]\n  engine: $ENGINE\n  members: {users: [" + s.oneself() + "]}\n")
-	_, answer := s.run(ctx, call{by: s.actor, program: s.tenantTool, args: []string{"apply", "-f", "-", "--wait=false"}, stdin: file})
+	_, answer := s.run(ctx, call{actor: s.actor, program: s.tenantTool, args: []string{"apply", "-f", "-", "--wait=false"}, stdin: file})
 	return s.settleMember(ctx, answer, s.oneself(), true)
 }
 
@@ -211,7 +211,7 @@ metadata: {name: leads-$ID, labels: {helm-tenant/tenant: $VICTIM}, annotations: 
 // an administrator may, as in the control, where the forgery would mislead nobody without it.
 func (s *attackRun) mislead(ctx context.Context, act func(ctx context.Context) outcome) outcome {
 	return s.deceive(ctx, forgery, func(ctx context.Context) outcome {
-		_, err := s.run(ctx, call{by: s.actor, program: s.kubectl, args: []string{"create", "--validate=false", "-f", "-"}, stdin: s.fill(leadingNamespace)})
+		_, err := s.run(ctx, call{actor: s.actor, program: s.kubectl, args: []string{"create", "--validate=false", "-f", "-"}, stdin: s.fill(leadingNamespace)})
 		if err != nil && s.refusedBy(err).verdict != refused {
 			return failure("%v", err)
 		}
@@ -251,19 +251,19 @@ func forgedRecordAtRevoke(ctx context.Context, s *attackRun) outcome {
 	}
 	o := s.mislead(ctx, func(ctx context.Context) outcome {
 		answer := s.world.revoke(ctx, s.victim, user)
-		still, err := s.becomesMember(ctx, user)
+		remaining, err := s.becomesMember(ctx, user)
 		switch {
 		case err != nil:
 			return failure("%v", err)
-		case still && answer == nil:
+		case remaining && answer == nil:
 			return success("the administrator was told that %s is out, who is still in", user)
-		case still:
+		case remaining:
 			return success("the administrator can't revoke: %v", answer)
 		}
 		return held("%s is out", user)
 	})
 	// No one-time member may stay, for what comes later.
-	if still, err := s.isMember(ctx, user); err != nil || still {
+	if remaining, err := s.isMember(ctx, user); err != nil || remaining {
 		if err := s.world.revoke(ctx, s.victim, user); err != nil {
 			return failure("cleaning up: %v", err)
 		}
@@ -359,11 +359,11 @@ func forgedRecordAtDestroy(ctx context.Context, s *attackRun) outcome {
 		if err != nil || hit != "" {
 			return sub.settle(answer, hit, err)
 		}
-		gone, err := sub.seesNone(ctx, "Namespace", "", sub.victim.home)
+		removed, err := sub.seesNone(ctx, "Namespace", "", sub.victim.home)
 		switch {
 		case err != nil:
 			return failure("%v", err)
-		case gone == "":
+		case removed == "":
 			return success("the administrator destroyed the tenant, and its home is still there: %v", answer)
 		}
 		return held("the tenant is gone, and nothing else")

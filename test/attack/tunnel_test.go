@@ -16,22 +16,22 @@ import (
 
 // openTunnel port-forwards to a Tiller, as helm does, and holds on to it. It
 // returns the local port.
-func (w *world) openTunnel(ctx context.Context, by *person, t *tenant) (int, error) {
-	s := &attackRun{world: w, actor: by, entry: t, victim: t}
+func (w *world) openTunnel(ctx context.Context, actor *person, t *tenant) (int, error) {
+	s := &attackRun{world: w, actor: actor, entry: t, victim: t}
 	pod, err := s.pod(ctx, t)
 	if err != nil {
 		return 0, err
 	}
-	transport, upgrader, err := spdy.RoundTripperFor(by.config)
+	transport, upgrader, err := spdy.RoundTripperFor(actor.config)
 	if err != nil {
 		return 0, err
 	}
-	url := by.client.CoreV1().RESTClient().Post().Namespace(t.home).Resource("pods").Name(pod.Name).SubResource("portforward").URL()
+	url := actor.client.CoreV1().RESTClient().Post().Namespace(t.home).Resource("pods").Name(pod.Name).SubResource("portforward").URL()
 	dialer := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, url)
 	ready := make(chan struct{})
-	var said strings.Builder
+	var output strings.Builder
 	// It stays until the cluster ends, which is after the last test.
-	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{"0:44134"}, make(chan struct{}), ready, &said, &said)
+	forwarder, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{"0:44134"}, make(chan struct{}), ready, &output, &output)
 	if err != nil {
 		return 0, err
 	}
@@ -40,14 +40,14 @@ func (w *world) openTunnel(ctx context.Context, by *person, t *tenant) (int, err
 	select {
 	case <-ready:
 	case err := <-ended:
-		return 0, fmt.Errorf("%s opens a port-forward: %w", by.name, err)
+		return 0, fmt.Errorf("%s opens a port-forward: %w", actor.name, err)
 	}
 	ports, err := forwarder.GetPorts()
 	if err != nil {
 		return 0, err
 	}
 	local := int(ports[0].Local)
-	_, err = w.runHelm(ctx, by, fmt.Sprintf("--host=127.0.0.1:%d", local), "list")
+	_, err = w.runHelm(ctx, actor, fmt.Sprintf("--host=127.0.0.1:%d", local), "list")
 	return local, err
 }
 

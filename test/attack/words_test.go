@@ -126,18 +126,18 @@ func TestHostileNames(t *testing.T) {
 	must(t, err)
 	chart := hostileChart(t, namespace)
 	_, err = eventually(t.Context(), func(ctx context.Context) (string, error) {
-		return st.run(ctx, call{by: st.alice, program: st.tenantTool, env: []string{"HELM_BIN=" + st.helm},
+		return st.run(ctx, call{actor: st.alice, program: st.tenantTool, env: []string{"HELM_BIN=" + st.helm},
 			args: []string{"--tenant=" + team, "upgrade", "--install", "hostile", chart, "--namespace=" + namespace}})
 	})
 	must(t, err)
 	planted, err := st.root.client.RbacV1().RoleBindings(namespace).List(t.Context(), metav1.ListOptions{})
 	must(t, err)
-	there := map[string]bool{}
+	existing := map[string]bool{}
 	for _, b := range planted.Items {
-		there[b.Name] = true
+		existing[b.Name] = true
 	}
 	for _, word := range hostileNames() {
-		if !there[word] {
+		if !existing[word] {
 			t.Errorf("there is no RoleBinding %q", word)
 		}
 	}
@@ -145,7 +145,7 @@ func TestHostileNames(t *testing.T) {
 		{"audit"}, {"audit", "-o", "wide"}, {"audit", "-o", "json"}, {"audit", "-o", "yaml"}, {"audit", "-o", "sarif"}, {"describe", team}, {"describe", team, "-o", "json"}, {"describe", team, "-o", "yaml"},
 		{"tenants", "-o", "wide"}, {"destroy", team}, {"destroy", team, "--dry-run", "--keep-releases"}, {"revoke", team, "--user", `"x; touch pwned; #"`}, {"revoke", team, "--group", "system:authenticated"},
 	}
-	said := map[string]string{}
+	output := map[string]string{}
 	file := filepath.Join(t.TempDir(), "tenants.yaml")
 	must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- {name: taker, namespaces: [taken], engine: tiller}\n"), 0o600))
 	verbs = append(verbs, []string{"split", "-f", file, "--from=" + namespace, "--create-namespaces", "--dry-run"}, []string{"split", "-f", file, "--from=" + namespace, "--create-namespaces", "--dry-run", "-o", "json"})
@@ -160,9 +160,9 @@ func TestHostileNames(t *testing.T) {
 	}
 	for i, args := range slices.Concat(verbs, asMember) {
 		name := strings.Join(args, " ")
-		as := call{by: st.root, program: st.tenantTool, args: args}
+		as := call{actor: st.root, program: st.tenantTool, args: args}
 		if i >= len(verbs) {
-			as.by, as.env, as.args = st.alice, []string{"HELM_BIN=" + st.helm, "HELM_TENANT=" + team}, args
+			as.actor, as.env, as.args = st.alice, []string{"HELM_BIN=" + st.helm, "HELM_TENANT=" + team}, args
 		}
 		out, err := st.run(t.Context(), as)
 		code := 0
@@ -177,14 +177,14 @@ func TestHostileNames(t *testing.T) {
 		if want := wordsCodes[strings.Join(args[:min(len(args), 3)], " ")]; out == "" || code != want {
 			t.Errorf("%s: exit code %d, not %d: %s", name, code, want, out)
 		}
-		said[name] = out
+		output[name] = out
 		for line := range strings.Lines(out) {
 			if strings.ContainsFunc(strings.TrimSuffix(line, "\n"), visible.Hidden) || strings.HasPrefix(line, "run: ") || line == "Releases: 0\n" {
 				t.Errorf("%s prints the line %q", name, line)
 			}
 		}
 	}
-	checkFixes(t, st, namespace, said["audit"], said["audit -o json"])
+	checkFixes(t, st, namespace, output["audit"], output["audit -o json"])
 }
 
 // checkFixes runs the fixes of an audit: in shells with recording programs, whose arguments
@@ -242,7 +242,7 @@ func checkFixes(t *testing.T, st *environment, namespace, text, report string) {
 	}
 	// One by one: together they take minutes on a slow machine.
 	for _, words := range shelltest.Shells[0].Calls(t, deletions.String()) {
-		if out, err := st.run(t.Context(), call{by: st.root, program: st.kubectl, args: words[1:]}); err != nil {
+		if out, err := st.run(t.Context(), call{actor: st.root, program: st.kubectl, args: words[1:]}); err != nil {
 			t.Errorf("what the audit says can't be typed: %q: %v\n%s", words, err, out)
 		}
 	}

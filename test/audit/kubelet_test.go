@@ -145,14 +145,14 @@ func TestDefinitionIsChanged(t *testing.T) {
 	p.await("another object", func() bool {
 		text, err := client.Get().AbsPath(object, "apps").DoRaw(ctx)
 		must(t, err)
-		var said struct {
+		var output struct {
 			Spec struct {
 				Path            string `json:"path"`
 				TargetNamespace string `json:"targetNamespace"`
 			} `json:"spec"`
 		}
-		must(t, json.Unmarshal(text, &said))
-		return said.Spec.Path == "./apps" && said.Spec.TargetNamespace == "kube-system"
+		must(t, json.Unmarshal(text, &output))
+		return output.Spec.Path == "./apps" && output.Spec.TargetNamespace == "kube-system"
 	})
 	p.fix(w.audit(t).Findings)
 }

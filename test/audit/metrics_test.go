@@ -63,8 +63,8 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("findings of the severity %s: %v, %t", severity, got, found)
 		}
 	}
-	if made := time.Unix(int64(byTenant["helm_tenant_audit_timestamp_seconds"]), 0); time.Since(made) > time.Hour {
-		t.Errorf("it was made at %s", made)
+	if created := time.Unix(int64(byTenant["helm_tenant_audit_timestamp_seconds"]), 0); time.Since(created) > time.Hour {
+		t.Errorf("it was made at %s", created)
 	}
 	before, err := os.ReadFile(file)
 	must(t, err)

@@ -94,9 +94,9 @@ func (p *plant) impostor(home string) {
 	must(p.T, err)
 	owner := metav1.OwnerReference{APIVersion: "example.com/v1", Kind: "ReplicaSet", Name: real.OwnerReferences[0].Name, UID: "5d5f0000-0000-4000-8000-000000000000", Controller: new(true)}
 	p.old = "impostor"
-	made := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: p.old, Labels: real.Labels, OwnerReferences: []metav1.OwnerReference{owner}}, Spec: real.Spec}
-	made.Spec.NodeName = ""
-	must(p.T, create(p.w.root.CoreV1().Pods(home).Create(ctx, made, metav1.CreateOptions{})))
+	created := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: p.old, Labels: real.Labels, OwnerReferences: []metav1.OwnerReference{owner}}, Spec: real.Spec}
+	created.Spec.NodeName = ""
+	must(p.T, create(p.w.root.CoreV1().Pods(home).Create(ctx, created, metav1.CreateOptions{})))
 	p.later(func() { p.gone(p.w.root.CoreV1().Pods(home).Delete(ctx, "impostor", metav1.DeleteOptions{})) })
 }
 

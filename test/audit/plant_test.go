@@ -106,18 +106,18 @@ func (w *world) fresh(all []finding) []finding {
 // same compares the findings with "ID tenants subject" each.
 func (p *plant) same(got []finding, want []string) {
 	p.Helper()
-	var have []string
+	var current []string
 	got = p.w.fresh(got)
 	for _, f := range got {
 		text := f.brief()
 		if p.old != "" {
 			text = strings.ReplaceAll(text, p.old, "old")
 		}
-		have = append(have, text)
+		current = append(current, text)
 	}
-	slices.Sort(have)
+	slices.Sort(current)
 	want = slices.Sorted(slices.Values(want))
-	if diff := cmp.Diff(want, have); diff != "" {
+	if diff := cmp.Diff(want, current); diff != "" {
 		var text strings.Builder
 		for _, f := range got {
 			fmt.Fprintf(&text, "%v\n  %v\n  %s\n", f, f.Chains, f.Fix)
@@ -417,8 +417,8 @@ func (p *plant) stillIn(name, user string) []string {
 		p.Fatalf("revoke: exit code %d: %v: %s\n%s", r.code, err, membership.Unknown, r.stderr)
 	}
 	var ids []string
-	for _, still := range membership.StillIn {
-		ids = append(ids, still.Paths...)
+	for _, remaining := range membership.StillIn {
+		ids = append(ids, remaining.Paths...)
 	}
 	return ids
 }

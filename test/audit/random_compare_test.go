@@ -100,9 +100,9 @@ func (c *comparison) make(numbers []int) *batch {
 }
 
 // compare compares the report on everybody in a batch with the authority.
-func (c *comparison) compare(b *batch, truth authority, said view) {
+func (c *comparison) compare(b *batch, truth authority, output view) {
 	c.Helper()
-	whole, err := said.whole()
+	whole, err := output.whole()
 	must(c.T, err)
 	reported := map[string]bool{} // subjects that are reported to reach any deployer
 	for _, d := range whole.Deployers {
@@ -127,7 +127,7 @@ func (c *comparison) compare(b *batch, truth authority, said view) {
 	s := &scene{deployers: c.deployers, administrators: accounts}
 	atOnce(b.people, func(p person) {
 		a := &asker{person: p, authority: truth, known: map[authorizationv1.ResourceAttributes]bool{}, asked: &c.asked}
-		got, err := said.canReach(p)
+		got, err := output.canReach(p)
 		if err != nil {
 			c.Errorf("%s: %v", p.user, err)
 			return
@@ -149,7 +149,7 @@ func (c *comparison) compare(b *batch, truth authority, said view) {
 
 // one compares one person's paths, and reports whether any is open.
 func (c *comparison) one(b *batch, s *scene, a *asker, got report) (any bool) {
-	said := map[string][]string{}
+	output := map[string][]string{}
 	for _, reached := range got.CanReach {
 		if len(reached.Through) > 0 {
 			continue // this compares the person's own rights, not other identities'
@@ -158,7 +158,7 @@ func (c *comparison) one(b *batch, s *scene, a *asker, got report) (any bool) {
 			// Whether a node is taken hangs on the labels of namespaces, which the authorizer
 			// does not know.
 			if path.ID != "take-node" {
-				said[reached.Home] = append(said[reached.Home], path.ID)
+				output[reached.Home] = append(output[reached.Home], path.ID)
 			}
 		}
 	}
@@ -166,9 +166,9 @@ func (c *comparison) one(b *batch, s *scene, a *asker, got report) (any bool) {
 		truth, asked := s.paths(a, d)
 		// An open Tiller is reported once, and not for each subject with a pod.
 		any = any || slices.ContainsFunc(truth, func(id string) bool { return id != "connect" })
-		have := said[d.home]
+		current := output[d.home]
 		slices.Sort(truth)
-		slices.Sort(have)
+		slices.Sort(current)
 		c.mutex.Lock()
 		c.compared += asked
 		c.opened += len(truth)
@@ -176,8 +176,8 @@ func (c *comparison) one(b *batch, s *scene, a *asker, got report) (any bool) {
 			c.open[id]++
 		}
 		c.mutex.Unlock()
-		if a.err == nil && !slices.Equal(truth, have) {
-			c.Errorf("%s in %v, deployer in %s:\n  the authorizer: %q\n  the audit:      %q\n%s", a.user, a.groups, d.home, truth, have, describe(b.byUser[a.user]))
+		if a.err == nil && !slices.Equal(truth, current) {
+			c.Errorf("%s in %v, deployer in %s:\n  the authorizer: %q\n  the audit:      %q\n%s", a.user, a.groups, d.home, truth, current, describe(b.byUser[a.user]))
 		}
 	}
 	c.mutex.Lock()

@@ -212,8 +212,8 @@ func TestPageOfThousandTenants(t *testing.T) {
 	if got := b.picture(); len(got.Deployers) != 12 || !slices.ContainsFunc(got.People, func(p string) bool { return strings.HasPrefix(p, "user outsider") }) {
 		t.Errorf("of all %d deployers are drawn: %q", len(got.Deployers), got.People)
 	}
-	if said := ask[string](b, `document.getElementById("shown").textContent`); !strings.Contains(said, "12 of 1001 deployers") {
-		t.Errorf("the page says %q", said)
+	if output := ask[string](b, `document.getElementById("shown").textContent`); !strings.Contains(output, "12 of 1001 deployers") {
+		t.Errorf("the page says %q", output)
 	}
 	b.do(chromedp.Focus(chromedp.ID("more")))
 	b.press(kb.Enter)

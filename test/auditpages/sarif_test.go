@@ -118,15 +118,15 @@ func TestSARIFSchemaRefusesWhatIsWrong(t *testing.T) {
 
 // at goes down into a document.
 func mapIn(document map[string]any, path ...any) map[string]any {
-	var here any = document
+	var local any = document
 	for _, step := range path {
 		if key, ok := step.(string); ok {
-			here = here.(map[string]any)[key]
+			local = local.(map[string]any)[key]
 		} else {
-			here = here.([]any)[step.(int)]
+			local = local.([]any)[step.(int)]
 		}
 	}
-	return here.(map[string]any)
+	return local.(map[string]any)
 }
 
 func TestSARIFSaysWhatTheReportSays(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 // it, also those of an administrator and of the controller that deletes it.
 func TestManyAnnotations(t *testing.T) {
 	const size = 256 << 10 // of all annotations (k8s.io/apimachinery/pkg/api/validation, TotalAnnotationSizeLimitB)
-	keys := func(most int) string {
+	keys := func(limit int) string {
 		var text strings.Builder
-		for i := range most {
+		for i := range limit {
 			if fmt.Fprintf(&text, "'%x': '', ", i); text.Len() > size*3 {
 				break
 			}

@@ -45,12 +45,12 @@ func reserving(t *testing.T, kind string) (policy *admissionv1.ValidatingAdmissi
 	return policy, conditions
 }
 
-func judgeReserved(t *testing.T, kind string, operation admissionapi.Operation, may rights, old, object string) bool {
+func judgeReserved(t *testing.T, kind string, operation admissionapi.Operation, allowed rights, old, object string) bool {
 	t.Helper()
 	policy, conditions := reserving(t, kind)
 	request := &admissionapi.AdmissionRequest{Operation: operation, Namespace: "x", UserInfo: authenticationv1.UserInfo{Username: "eve"}}
 	live := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "x"}}
-	return !judgeAs(t, conditions, live, request, authorizer.AuthorizerFunc(may.authorize), old, object) || judgeAs(t, policy, live, request, authorizer.AuthorizerFunc(may.authorize), old, object)
+	return !judgeAs(t, conditions, live, request, authorizer.AuthorizerFunc(allowed.authorize), old, object) || judgeAs(t, policy, live, request, authorizer.AuthorizerFunc(allowed.authorize), old, object)
 }
 
 // TestReservedNamespaces: who has no right of an administrator creates, changes and deletes

@@ -36,8 +36,8 @@ func TestNormalise(t *testing.T) {
 			if diff := cmp.Diff(strings.Join(c.want, "\n"), got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			if again := normalise(got); again != got {
-				t.Errorf("normalised twice it is another text: %q", again)
+			if second := normalise(got); second != got {
+				t.Errorf("normalised twice it is another text: %q", second)
 			}
 		})
 	}

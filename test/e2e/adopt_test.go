@@ -118,7 +118,7 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("the binding of others has the subjects %s", got)
 		}
 		contains(t, admin.jsonpath("{.spec.template.spec.containers[0].command}", "deployment", "tiller-deploy", "--namespace", "hand-tiller"), "--listen=localhost:44134", "--storage=configmap")
-		if _, still := admin.unmanaged()["hand-tiller"]; still {
+		if _, remaining := admin.unmanaged()["hand-tiller"]; remaining {
 			t.Error("it is still listed as unmanaged")
 		}
 		contains(t, admin.tenant("tenants", "-o", "name"), "tenant/hand\n")

@@ -186,7 +186,7 @@ func applyFile(t *testing.T, w *world, log string) {
 	})
 	t.Run("dry run", func(t *testing.T) {
 		var s said
-		made := writesOf(func() {
+		created := writesOf(func() {
 			s = admin.in(t).try("helm", "tenant", "apply", "-f", file, "--create-namespaces", "--dry-run", "--detailed-exitcode")
 		})
 		// As a plugin, helm 2 gives the code on.
@@ -194,8 +194,8 @@ func applyFile(t *testing.T, w *world, log string) {
 			t.Errorf("exit code %d: %s", s.code, s.stderr)
 		}
 		contains(t, s.stdout, "tenant red: create", "  + Namespace red-1", "  + Deployment tiller-deploy in namespace green-tiller", "tenant blue: create")
-		if len(made) > 0 {
-			t.Errorf("a dry run wrote: %s", made)
+		if len(created) > 0 {
+			t.Errorf("a dry run wrote: %s", created)
 		}
 	})
 	t.Run("created", func(t *testing.T) {
@@ -205,12 +205,12 @@ func applyFile(t *testing.T, w *world, log string) {
 	})
 	t.Run("a second time writes nothing", func(t *testing.T) {
 		var s said
-		made := writesOf(func() { s = admin.in(t).try("helm", "tenant", "apply", "-f", file, "--detailed-exitcode") })
+		created := writesOf(func() { s = admin.in(t).try("helm", "tenant", "apply", "-f", file, "--detailed-exitcode") })
 		if s.code != 0 || s.stdout != "3 tenants unchanged\n" {
 			t.Errorf("exit code %d: %s%s", s.code, s.stdout, s.stderr)
 		}
-		if len(made) > 0 {
-			t.Errorf("it wrote: %s", made)
+		if len(created) > 0 {
+			t.Errorf("it wrote: %s", created)
 		}
 	})
 
@@ -218,9 +218,9 @@ func applyFile(t *testing.T, w *world, log string) {
 	t.Run("the difference", func(t *testing.T) {
 		admin := admin.in(t)
 		var s said
-		made := writesOf(func() { s = admin.tryWith(less, "helm", "tenant", "apply", "-f", "-", "--dry-run") })
-		if s.code != 0 || len(made) > 0 {
-			t.Errorf("exit code %d, writes %s\n%s", s.code, made, s.stderr)
+		created := writesOf(func() { s = admin.tryWith(less, "helm", "tenant", "apply", "-f", "-", "--dry-run") })
+		if s.code != 0 || len(created) > 0 {
+			t.Errorf("exit code %d, writes %s\n%s", s.code, created, s.stderr)
 		}
 		contains(t, s.stdout, "tenant red: change",
 			"  - RoleBinding helm-tenant.red.admin in namespace red-2",
@@ -306,9 +306,9 @@ func applyFile(t *testing.T, w *world, log string) {
 			"--replicas", "2", "--resources", "limits.cpu=1500m", "--node-selector", "disk=ssd", "--image-pull-secret", "pull", "--wait=false")
 		text := admin.tenant("export")
 		var s said
-		made := writesOf(func() { s = admin.tryWith(text, "helm", "tenant", "apply", "-f", "-", "--detailed-exitcode") })
-		if s.code != 0 || s.stdout != "5 tenants unchanged\n" || len(made) > 0 {
-			t.Errorf("exit code %d, writes %s\n%s%s\nof:\n%s", s.code, made, s.stdout, s.stderr, text)
+		created := writesOf(func() { s = admin.tryWith(text, "helm", "tenant", "apply", "-f", "-", "--detailed-exitcode") })
+		if s.code != 0 || s.stdout != "5 tenants unchanged\n" || len(created) > 0 {
+			t.Errorf("exit code %d, writes %s\n%s%s\nof:\n%s", s.code, created, s.stdout, s.stderr, text)
 		}
 		if again := admin.tenant("export"); again != text {
 			t.Errorf("a second export differs:\n%s\nfirst:\n%s", again, text)

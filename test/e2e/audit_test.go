@@ -103,7 +103,7 @@ func TestWhoDidIt(t *testing.T) {
 			release := fmt.Sprintf("web%d", major)
 			alice.run("helm", "tenant", "install", release, tested(t))
 			wanted := []string{"secrets/sh.helm.release.v1." + release + ".v1", "configmaps/" + release}
-			made := map[string]bool{}
+			created := map[string]bool{}
 			var found []event
 			var lines []string
 			// The log is written a little after the answer.
@@ -112,10 +112,10 @@ func TestWhoDidIt(t *testing.T) {
 				found, lines = append(found, more...), append(lines, text...)
 				for _, e := range more {
 					if (e.Verb == "create" || e.Verb == "patch") && e.ResponseStatus.Code == 201 {
-						made[e.ObjectRef.Resource+"/"+e.ObjectRef.Name] = true
+						created[e.ObjectRef.Resource+"/"+e.ObjectRef.Name] = true
 					}
 				}
-				return made[wanted[0]] && made[wanted[1]], nil
+				return created[wanted[0]] && created[wanted[1]], nil
 			}); err != nil {
 				t.Errorf("%v: %v", err, found)
 			}

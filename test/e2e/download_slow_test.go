@@ -21,17 +21,17 @@ func TestDownloadFromSlowServer(t *testing.T) {
 		for _, server := range []struct {
 			name string
 			// serve sends a file until the client has gone.
-			serve func(w io.Writer, gone <-chan struct{})
+			serve func(w io.Writer, removed <-chan struct{})
 		}{
-			{"silent", func(_ io.Writer, gone <-chan struct{}) { <-gone }},
-			{"silent after some bytes", func(w io.Writer, gone <-chan struct{}) {
+			{"silent", func(_ io.Writer, removed <-chan struct{}) { <-removed }},
+			{"silent after some bytes", func(w io.Writer, removed <-chan struct{}) {
 				_, _ = io.WriteString(w, "0123") // the client has gone if it fails
-				<-gone
+				<-removed
 			}},
-			{"slow", func(w io.Writer, gone <-chan struct{}) {
+			{"slow", func(w io.Writer, removed <-chan struct{}) {
 				for {
 					select {
-					case <-gone:
+					case <-removed:
 						return
 					case <-time.After(50 * time.Millisecond):
 						_, _ = io.WriteString(w, "0")

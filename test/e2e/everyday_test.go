@@ -135,10 +135,10 @@ func TestRevoked(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			team, engine, member := fmt.Sprintf("revoked%d", major), "impersonation", (*person)(nil)
-			gone, none := "you may not impersonate", "you may not impersonate"
+			removed, none := "you may not impersonate", "you may not impersonate"
 			if major == 2 {
 				engine, member = "tiller", w.user("rita")
-				gone, none = "you are no member of it, or there is no such tenant", "you are no member of it, or there is no such tenant"
+				removed, none = "you are no member of it, or there is no such tenant", "you are no member of it, or there is no such tenant"
 			} else {
 				member = w.userOf(major, "rita")
 			}
@@ -146,7 +146,7 @@ func TestRevoked(t *testing.T) {
 			member.run("helm", "tenant", "use", team)
 			member.run("helm", "tenant", "whoami")
 			w.admin.run("helm", "tenant", "revoke", team, "--user", "rita")
-			member.fails(1, gone, "helm", "tenant", "whoami")
+			member.fails(1, removed, "helm", "tenant", "whoami")
 			member.fails(1, none, "helm", "tenant", "--tenant", team+"x", "whoami")
 		})
 	}

@@ -264,22 +264,22 @@ func TestHelmApply(t *testing.T) {
 	// Again, by an admin with each helm: the file says which engine, and not helm.
 	for major, p := range map[int]*person{2: w.person(c.Admin()), 3: admin, 4: w.personOf(4, c.Admin())} {
 		var s said
-		made := writesOf(func() {
+		created := writesOf(func() {
 			s = p.tryWith(mixedTenants, "helm", "tenant", "apply", "-f", "-", "--detailed-exitcode")
 		})
-		if s.code != 0 || s.stdout != "3 tenants unchanged\n" || len(made) > 0 {
-			t.Errorf("with helm %d: exit code %d, writes %s\n%s%s", major, s.code, made, s.stdout, s.stderr)
+		if s.code != 0 || s.stdout != "3 tenants unchanged\n" || len(created) > 0 {
+			t.Errorf("with helm %d: exit code %d, writes %s\n%s%s", major, s.code, created, s.stdout, s.stderr)
 		}
 		text := p.tenant("export")
-		made = writesOf(func() { s = p.tryWith(text, "helm", "tenant", "apply", "-f", "-", "--detailed-exitcode") })
-		if s.code != 0 || len(made) > 0 {
-			t.Errorf("with helm %d, of its export: exit code %d, writes %s\n%s%s\nof:\n%s", major, s.code, made, s.stdout, s.stderr, text)
+		created = writesOf(func() { s = p.tryWith(text, "helm", "tenant", "apply", "-f", "-", "--detailed-exitcode") })
+		if s.code != 0 || len(created) > 0 {
+			t.Errorf("with helm %d, of its export: exit code %d, writes %s\n%s%s\nof:\n%s", major, s.code, created, s.stdout, s.stderr, text)
 		}
 		// init of an existing tenant keeps its engine, too.
 		for _, name := range []string{"old", "new", "between"} {
-			made = writesOf(func() { s = p.try("helm", "tenant", "init", name, "--wait=false") })
-			if s.code != 0 || len(made) > 0 && (major != 2 || name == "new") {
-				t.Errorf("with helm %d, init %s: exit code %d, writes %s\n%s", major, name, s.code, made, s.stderr)
+			created = writesOf(func() { s = p.try("helm", "tenant", "init", name, "--wait=false") })
+			if s.code != 0 || len(created) > 0 && (major != 2 || name == "new") {
+				t.Errorf("with helm %d, init %s: exit code %d, writes %s\n%s", major, name, s.code, created, s.stderr)
 			}
 		}
 	}

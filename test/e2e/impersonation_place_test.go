@@ -151,12 +151,12 @@ func TestHelmContext(t *testing.T) {
 			w := newWorld(t)
 			other := &world{t: t, cluster: c, plugin: w.plugin}
 			team := fmt.Sprintf("ctx%d", major)
-			here, there := w.personOf(major, w.cluster.Admin()), other.personOf(major, c.Admin())
+			local, existing := w.personOf(major, w.cluster.Admin()), other.personOf(major, c.Admin())
 			// The same tenant in both clusters, and another in the first.
-			for _, p := range []*person{here, there} {
+			for _, p := range []*person{local, existing} {
 				p.tenant("init", team, "--namespaces", team, "--create-namespaces", "--user", "carol")
 			}
-			here.tenant("init", team+"-too", "--namespaces", team+"-too", "--create-namespaces", "--user", "carol")
+			local.tenant("init", team+"-too", "--namespaces", team+"-too", "--create-namespaces", "--user", "carol")
 			carol := w.personOf(major, twoClusters(t, w.cluster, c, "carol"))
 			for name, tenant := range map[string]string{"first": team, "second": team, "first-too": team + "-too"} {
 				carol.run("helm", "tenant", "--context", name, "use", tenant)
@@ -194,7 +194,7 @@ func TestHelmContext(t *testing.T) {
 			carol.fails(1, "two contexts are named", "helm", "--kube-context", "first", "tenant", "--context", "second", "ls")
 			contains(t, carol.run("helm", "--kube-context", "first-too", "tenant", "whoami"), team+"-too")
 			// The record of the release is where it should be, and nowhere else.
-			if got := there.jsonpath("{.items[*].metadata.name}", "secrets", "-n", team, "-l", "owner=helm"); got != "sh.helm.release.v1.in-second.v1" {
+			if got := existing.jsonpath("{.items[*].metadata.name}", "secrets", "-n", team, "-l", "owner=helm"); got != "sh.helm.release.v1.in-second.v1" {
 				t.Errorf("the second cluster has the records %q", got)
 			}
 		})

@@ -192,10 +192,10 @@ func TestDestroy(t *testing.T) {
 	t.Run("delete releases", func(t *testing.T) {
 		admin := admin.in(t)
 		// A backup without a given name goes into the admin's working folder.
-		here := t.TempDir()
-		out := admin.run("sh", "-c", `cd "$0" && helm tenant destroy dst --delete-releases --yes`, here)
+		local := t.TempDir()
+		out := admin.run("sh", "-c", `cd "$0" && helm tenant destroy dst --delete-releases --yes`, local)
 		contains(t, out, "release records of tenant dst backed up in helm-tenant-dst-", "tenant dst is gone")
-		files, err := filepath.Glob(filepath.Join(here, "helm-tenant-dst-2*.yaml"))
+		files, err := filepath.Glob(filepath.Join(local, "helm-tenant-dst-2*.yaml"))
 		if err != nil || len(files) != 1 {
 			t.Errorf("backups: %v, %v", files, err)
 		}

@@ -112,12 +112,12 @@ func TestMigrate(t *testing.T) {
 	cluster := admin2.everything("mig-a", "mig-b")
 	home := admin2.everything("mig-tiller")
 	tenantBefore := admin2.snapshot("mig")
-	here := t.TempDir()
+	local := t.TempDir()
 
 	t.Run("dry run", func(t *testing.T) {
 		// Under Helm 2, too.
 		for _, admin := range []*person{admin2.in(t), admin3.in(t)} {
-			out := admin.must(admin.tenantIn(here, "migrate", "mig", "--dry-run")).stdout
+			out := admin.must(admin.tenantIn(local, "migrate", "mig", "--dry-run")).stdout
 			contains(t, out, "RELEASE", "NOTES")
 			for name, s := range before {
 				if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` +` + s.Namespace + ` +` + strconv.Itoa(len(s.Statuses)) + ` `).MatchString(out) {
@@ -126,7 +126,7 @@ func TestMigrate(t *testing.T) {
 			}
 			contains(t, out, "Helm 3 has no crd-install hook greetings.shapes.example.com: what it made stays, and helm leaves it alone")
 		}
-		if files, err := os.ReadDir(here); err != nil || len(files) > 0 {
+		if files, err := os.ReadDir(local); err != nil || len(files) > 0 {
 			t.Errorf("it wrote %v, %v", files, err)
 		}
 		if got := admin2.in(t).snapshot("mig"); got != tenantBefore {
@@ -158,7 +158,7 @@ func TestMigrate(t *testing.T) {
 	}
 	migrate := func(t *testing.T, admin *person) said {
 		t.Helper()
-		s := admin.in(t).tenantIn(here, "migrate", "mig")
+		s := admin.in(t).tenantIn(local, "migrate", "mig")
 		if s.code != 0 {
 			t.Fatalf("exit code %d\n%s%s", s.code, s.stdout, s.stderr)
 		}
@@ -172,7 +172,7 @@ func TestMigrate(t *testing.T) {
 		if got := strings.Count(s.stderr, "verified release "); got != len(before) {
 			t.Errorf("%d releases are verified:\n%s", got, s.stderr)
 		}
-		files, err := filepath.Glob(filepath.Join(here, "helm-tenant-mig-2*.yaml"))
+		files, err := filepath.Glob(filepath.Join(local, "helm-tenant-mig-2*.yaml"))
 		if err != nil || len(files) != 1 {
 			t.Fatalf("backups: %v, %v", files, err)
 		}
@@ -223,13 +223,13 @@ func TestMigrate(t *testing.T) {
 		contains(t, mia3.in(t).tenant("describe", "mig"), "Migration:", "its Tiller is stopped, and kept until an admin finishes the migration")
 		contains(t, admin2.tenant("grant", "mig", "--user", "max"), "user max can now use tenant mig")
 		contains(t, admin2.tenant("revoke", "mig", "--user", "max"), "user max can no longer use tenant mig")
-		if again := migrate(t, admin3); strings.Contains(again.stderr, "created") || strings.Contains(again.stderr, "updated") {
-			t.Errorf("a second time it writes:\n%s", again.stderr)
+		if second := migrate(t, admin3); strings.Contains(second.stderr, "created") || strings.Contains(second.stderr, "updated") {
+			t.Errorf("a second time it writes:\n%s", second.stderr)
 		}
 	})
 	t.Run("abort", func(t *testing.T) {
 		admin2, admin3, mia2 := admin2.in(t), admin3.in(t), mia2.in(t)
-		s := admin3.must(admin3.tenantIn(here, "migrate", "mig", "--abort"))
+		s := admin3.must(admin3.tenantIn(local, "migrate", "mig", "--abort"))
 		contains(t, s.stdout, "tenant mig is back with its Tiller")
 		if got := mia2.run("helm", "tenant", "list", "--all", "--output", "json"); got != listed {
 			t.Errorf("-before +after:\n%s", cmp.Diff(listed, got))
@@ -315,7 +315,7 @@ func TestMigrate(t *testing.T) {
 		records := admin2.records3("mig-a", "mig-b")
 		contains(t, admin3.fails(1, "no terminal to confirm it on", "helm", "tenant", "migrate", "mig", "--finish").stderr, "--yes")
 		contains(t, admin3.tenant("migrate", "mig", "--finish", "--dry-run"), "would be deleted: Deployment tiller-deploy in namespace mig-tiller", "would be deleted: Secret plain.v1 in namespace mig-tiller")
-		s := admin3.must(admin3.tenantIn(here, "migrate", "mig", "--finish", "--yes"))
+		s := admin3.must(admin3.tenantIn(local, "migrate", "mig", "--finish", "--yes"))
 		contains(t, s.stdout, "tenant mig is for Helm 3 and 4: its Tiller is gone")
 		admin2.gone("pods,deployments,replicasets,networkpolicies,secrets", "--namespace", "mig-tiller")
 		if got := strings.Fields(admin2.run("kubectl", "get", "configmaps,serviceaccounts,roles,rolebindings", "--namespace", "mig-tiller", "-o", "name")); !slices.Equal(got, []string{
@@ -374,8 +374,8 @@ func TestMigrateWhileMembersInstall(t *testing.T) {
 	for deadline := time.Now().Add(harness.Patience); count.Load() < 6 && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
 	}
-	here := t.TempDir()
-	s := admin3.tenantIn(here, "migrate", "mio")
+	local := t.TempDir()
+	s := admin3.tenantIn(local, "migrate", "mio")
 	stop.Store(true)
 	members.Wait()
 	if count.Load() < 6 {
@@ -385,7 +385,7 @@ func TestMigrateWhileMembersInstall(t *testing.T) {
 		// One was under way. Tiller may be stopped by then.
 		contains(t, s.stderr, "is PENDING_INSTALL")
 		if strings.Contains(s.stderr, "--abort") {
-			admin3.must(admin3.tenantIn(here, "migrate", "mio", "--abort"))
+			admin3.must(admin3.tenantIn(local, "migrate", "mio", "--abort"))
 		}
 		for name, r := range mona2.allOf2() {
 			if _, found := installed.Load(name); found && r.Statuses[1] != "deployed" {
@@ -394,7 +394,7 @@ func TestMigrateWhileMembersInstall(t *testing.T) {
 				mona2.run("helm", "tenant", "delete", "--purge", name)
 			}
 		}
-		admin3.must(admin3.tenantIn(here, "migrate", "mio"))
+		admin3.must(admin3.tenantIn(local, "migrate", "mio"))
 	}
 	t.Logf("%d releases were installed; the first migrate ended with %d", count.Load(), s.code)
 	mona3.tenant("use", "mio", "--home-namespace", "mio-tiller")

@@ -45,7 +45,7 @@ func TestSplitOnward(t *testing.T) {
 		admin2.run(append(old, "upgrade", name, charts[name], "--set", "greeting=second")...)
 	}
 
-	here, file := t.TempDir(), filepath.Join(t.TempDir(), "tenants.yaml")
+	local, file := t.TempDir(), filepath.Join(t.TempDir(), "tenants.yaml")
 	text := `apiVersion: helm-tenant/v1
 tenants:
 - {name: onward-one, namespaces: [onward-a, onward-b], engine: impersonation, members: {users: [ona]}}
@@ -56,13 +56,13 @@ tenants:
 		t.Fatal(err)
 	}
 	split := []string{"split", "-f", file, "--from", "onward-old", "--leave", "rest,restwide", "--accept-risk", "cluster-wide", "--backup", "all.yaml"}
-	contains(t, admin2.must(admin2.tenantIn(here, append(split, "--dry-run")...)).stdout, "onward-ops", "Helm 3")
+	contains(t, admin2.must(admin2.tenantIn(local, append(split, "--dry-run")...)).stdout, "onward-ops", "Helm 3")
 	contains(t, admin2.try(append([]string{"helm", "tenant"}, split...)...).stderr, "HELM_BIN") // under Helm 2 nothing can verify
-	s := admin3.must(admin3.tenantIn(here, split...))
+	s := admin3.must(admin3.tenantIn(local, split...))
 	contains(t, s.stdout, "gave 4 releases, 7 revisions, to tenants", "moved to Helm 3 and 4: onward-one, onward-ops")
 
 	for _, name := range []string{"all.yaml", "all-onward-one.yaml", "all-onward-ops.yaml"} {
-		if _, err := os.Stat(filepath.Join(here, name)); err != nil {
+		if _, err := os.Stat(filepath.Join(local, name)); err != nil {
 			t.Errorf("a backup is missing: %v", err)
 		}
 	}
@@ -78,13 +78,13 @@ tenants:
 	contains(t, admin2.run("helm", "tenant", "--tenant", "onward-two", "list"), "kept")
 
 	finish := []string{"split", "--finish", "--narrow", "onward-rest", "--yes", "--from", "onward-old"}
-	refused := admin3.tenantIn(here, finish...)
+	refused := admin3.tenantIn(local, finish...)
 	contains(t, refused.stderr, "ClusterRole restwide-onward-rest of release restwide", "--accept-risk=cluster-objects")
 	if refused.code != 1 {
 		t.Fatalf("exit code %d", refused.code)
 	}
 	contains(t, admin2.jsonpath("{.data}", "configmap", "helm-tenant-split", "--namespace", "onward-old"), "verified")
-	s = admin3.must(admin3.tenantIn(here, append(finish, "--accept-risk", "cluster-objects")...))
+	s = admin3.must(admin3.tenantIn(local, append(finish, "--accept-risk", "cluster-objects")...))
 	contains(t, s.stderr, "It is tenant onward-rest now", "its Tiller can't manage these objects of its releases: ClusterRole restwide-onward-rest")
 	admin2.gone("clusterrolebinding", "onward-old")
 	admin2.gone("deployments", "--namespace", "onward-one-tiller")
@@ -139,5 +139,5 @@ tenants:
 		admin2.gone("configmap", r.name, "--namespace", r.namespace)
 	}
 	admin2.tenant("revoke", "onward-two", "--user", "ona")
-	contains(t, admin3.must(admin3.tenantIn(here, "apply", "-f", file, "--accept-risk", "cluster-wide", "--dry-run")).stdout, "unchanged")
+	contains(t, admin3.must(admin3.tenantIn(local, "apply", "-f", file, "--accept-risk", "cluster-wide", "--dry-run")).stdout, "unchanged")
 }

@@ -50,14 +50,14 @@ func (w *world) hasMembers(t *testing.T, name string, want []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var have []string
+	var current []string
 	for _, s := range binding.Subjects {
-		have = append(have, s.Name)
+		current = append(current, s.Name)
 	}
-	slices.Sort(have)
+	slices.Sort(current)
 	slices.Sort(want)
-	if !slices.Equal(have, want) {
-		t.Errorf("members of %s:\n%q\nwant:\n%q", name, have, want)
+	if !slices.Equal(current, want) {
+		t.Errorf("members of %s:\n%q\nwant:\n%q", name, current, want)
 	}
 }
 
@@ -78,12 +78,12 @@ func TestManyAdmins(t *testing.T) {
 		w.hasMembers(t, name, want)
 	}
 	own := func(letter string, i int) string { return fmt.Sprintf("%s%02d", letter, i) }
-	const again = "init crowd --namespaces crowd-a --create-namespaces --wait=false --user "
+	const second = "init crowd --namespaces crowd-a --create-namespaces --wait=false --user "
 
 	for i := range admins() {
 		members[own("u", i)] = true
 	}
-	w.at(t, "init of a tenant that is not there", func(i int) (string, string) { return again + own("u", i), "" })
+	w.at(t, "init of a tenant that is not there", func(i int) (string, string) { return second + own("u", i), "" })
 	check()
 
 	for i := range admins() {
@@ -113,12 +113,12 @@ func TestManyAdmins(t *testing.T) {
 		case 1:
 			return "grant crowd --user " + own("x", i), ""
 		}
-		return again + own("x", i), ""
+		return second + own("x", i), ""
 	})
 	check()
 
 	// The result differs only in the members from that of a single admin.
-	args := strings.Fields(strings.ReplaceAll(again, name, calm))
+	args := strings.Fields(strings.ReplaceAll(second, name, calm))
 	args = args[:len(args)-1]
 	for user, in := range members {
 		if in {
@@ -168,7 +168,7 @@ func TestManyAdminsApply(t *testing.T) {
 // isLike checks that two names have the same objects.
 func (w *world) isLike(t *testing.T, name, other string) {
 	t.Helper()
-	have, err := w.states(context.Background(), name, len(name))
+	current, err := w.states(context.Background(), name, len(name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func (w *world) isLike(t *testing.T, name, other string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := have[name].differs(want[other]); err != nil {
+	if err := current[name].differs(want[other]); err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
 }

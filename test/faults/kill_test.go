@@ -122,7 +122,7 @@ func (s *scenario) run(t *testing.T, w *world) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	made, err := s.undisturbed(ctx, w, undisturbed, 0)
+	created, err := s.undisturbed(ctx, w, undisturbed, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -135,8 +135,8 @@ func (s *scenario) run(t *testing.T, w *world) (int, error) {
 			return 0, fmt.Errorf("in the end: %v", q)
 		}
 	}
-	t.Logf("writes:\n%s", strings.Join(made, "\n"))
-	kills := s.sample(len(made))
+	t.Logf("writes:\n%s", strings.Join(created, "\n"))
+	kills := s.sample(len(created))
 	var names []string
 	for i := range kills {
 		kills[i].name = s.one(i + 1)
@@ -162,12 +162,12 @@ func (s *scenario) run(t *testing.T, w *world) (int, error) {
 	if t.Failed() {
 		return 0, nil
 	}
-	have, err := w.settledStates(ctx, s.prefix, len(undisturbed))
+	current, err := w.settledStates(ctx, s.prefix, len(undisturbed))
 	if err != nil {
 		return 0, err
 	}
 	for _, k := range kills {
-		if err := have[k.name].differs(have[undisturbed]); err != nil {
+		if err := current[k.name].differs(current[undisturbed]); err != nil {
 			t.Errorf("%s, %v: %v", k.name, k, err)
 		}
 	}
@@ -349,8 +349,8 @@ func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question,
 	if err != nil {
 		return err
 	}
-	again := newGate()
-	counting, err := w.through(w.folder(), again.handle)
+	second := newGate()
+	counting, err := w.through(w.folder(), second.handle)
 	if err != nil {
 		return err
 	}
@@ -359,8 +359,8 @@ func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question,
 	if err == nil && r.code != 0 && !goneAlready(r) {
 		err = fmt.Errorf("the third run fails: %v", r)
 	}
-	if err == nil && again.begun > 0 && !s.renews {
-		err = fmt.Errorf("the third run writes %q", again.made)
+	if err == nil && second.begun > 0 && !s.renews {
+		err = fmt.Errorf("the third run writes %q", second.made)
 	}
 	return err
 }

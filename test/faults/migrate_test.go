@@ -55,8 +55,8 @@ func addHistory(ctx context.Context, w *world, name string) error {
 	}
 	// What the releases made, which the end of the migration has name its release.
 	for _, r := range history[1:] {
-		made := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: r.Name, Labels: map[string]string{"app.kubernetes.io/managed-by": "Tiller"}}}
-		if _, err := w.root.CoreV1().ConfigMaps(strings.ReplaceAll(r.Namespace, "NAME", name)).Create(ctx, made, metav1.CreateOptions{}); err != nil {
+		created := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: r.Name, Labels: map[string]string{"app.kubernetes.io/managed-by": "Tiller"}}}
+		if _, err := w.root.CoreV1().ConfigMaps(strings.ReplaceAll(r.Namespace, "NAME", name)).Create(ctx, created, metav1.CreateOptions{}); err != nil {
 			return err
 		}
 	}
@@ -122,7 +122,7 @@ func TestAbortAfterEveryWrite(t *testing.T) {
 	if err := s.setUp(ctx, w, whole); err != nil {
 		t.Fatal(err)
 	}
-	made, err := s.undisturbed(ctx, w, whole, 0)
+	created, err := s.undisturbed(ctx, w, whole, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestAbortAfterEveryWrite(t *testing.T) {
 	}
 	var names []string
 	var writes []int // before the kill, by name
-	for n := 0; n < len(made); n += step {
+	for n := 0; n < len(created); n += step {
 		names, writes = append(names, s.one(n+1)), append(writes, n+1)
 	}
 	if err := s.setUp(ctx, w, names...); err != nil {
@@ -147,7 +147,7 @@ func TestAbortAfterEveryWrite(t *testing.T) {
 		if err := w.killedAndBack(names[i], writes[i]); err != nil {
 			mu.Lock()
 			defer mu.Unlock()
-			t.Errorf("killed after write %d, %q: %v", writes[i], made[writes[i]-1], err)
+			t.Errorf("killed after write %d, %q: %v", writes[i], created[writes[i]-1], err)
 		}
 	})
 	after, err := w.settledStates(ctx, s.prefix, len(whole))
@@ -156,7 +156,7 @@ func TestAbortAfterEveryWrite(t *testing.T) {
 	}
 	for i, name := range names {
 		if err := after[name].differs(before[name]); err != nil {
-			t.Errorf("killed after write %d, %q, and gone back: %v", writes[i], made[writes[i]-1], err)
+			t.Errorf("killed after write %d, %q, and gone back: %v", writes[i], created[writes[i]-1], err)
 		}
 	}
 	t.Logf("%d kill points", len(names))
@@ -363,8 +363,8 @@ func TestKilledAndBackedUpAgain(t *testing.T) {
 			t.Errorf("%s: %v, %v", test.name, err, r)
 			continue
 		}
-		again, err := os.ReadFile(filepath.Join(folder, "backup.yaml"))
-		if err != nil || !bytes.Equal(first, again) {
+		second, err := os.ReadFile(filepath.Join(folder, "backup.yaml"))
+		if err != nil || !bytes.Equal(first, second) {
 			t.Errorf("%s: the first backup is not as it was: %v", test.name, err)
 		}
 		var backup corev1.SecretList

@@ -420,8 +420,8 @@ func backedUp(ctx context.Context, w *world, name, folder string) error {
 		return fmt.Errorf("%d records, and %d in the backup", len(records.Items), len(saved))
 	}
 	for _, record := range records.Items {
-		have := saved[record.Name]
-		if !bytes.Equal(have.Data["release"], record.Data["release"]) || have.Labels["NAME"] != record.Labels["NAME"] || have.Namespace != record.Namespace {
+		current := saved[record.Name]
+		if !bytes.Equal(current.Data["release"], record.Data["release"]) || current.Labels["NAME"] != record.Labels["NAME"] || current.Namespace != record.Namespace {
 			return fmt.Errorf("the backup of %s is not what is stored", record.Name)
 		}
 	}

@@ -94,8 +94,8 @@ func sharedTiller(ctx context.Context, w *world, name string) error {
 		if r.Status != "DEPLOYED" {
 			continue
 		}
-		made := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: r.Name}, Data: map[string]string{"greeting": fmt.Sprint(r.Revision)}}
-		if _, err := w.root.CoreV1().ConfigMaps(r.Namespace).Create(ctx, made, metav1.CreateOptions{}); err != nil {
+		created := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: r.Name}, Data: map[string]string{"greeting": fmt.Sprint(r.Revision)}}
+		if _, err := w.root.CoreV1().ConfigMaps(r.Namespace).Create(ctx, created, metav1.CreateOptions{}); err != nil {
 			return err
 		}
 	}
@@ -188,14 +188,14 @@ func TestSplitAbortAfterEveryWrite(t *testing.T) {
 	if err := s.setUp(ctx, w, whole); err != nil {
 		t.Fatal(err)
 	}
-	made, err := s.undisturbed(ctx, w, whole, 0)
+	created, err := s.undisturbed(ctx, w, whole, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
 	var writes []int // before the kill, by name
-	for n := 1; n <= len(made); n++ {
-		if harness.Soak() || n == 1 || n%12 == 0 || n > len(made)-14 && n%2 == 0 || n == len(made) {
+	for n := 1; n <= len(created); n++ {
+		if harness.Soak() || n == 1 || n%12 == 0 || n > len(created)-14 && n%2 == 0 || n == len(created) {
 			names, writes = append(names, s.one(n)), append(writes, n)
 		}
 	}
@@ -211,7 +211,7 @@ func TestSplitAbortAfterEveryWrite(t *testing.T) {
 		if err := s.killedAndBack(w, names[i], writes[i]); err != nil {
 			mu.Lock()
 			defer mu.Unlock()
-			t.Errorf("killed after write %d, %q: %v", writes[i], made[writes[i]-1], err)
+			t.Errorf("killed after write %d, %q: %v", writes[i], created[writes[i]-1], err)
 		}
 	})
 	after, err := w.settledStates(ctx, s.prefix, len(whole))
@@ -222,7 +222,7 @@ func TestSplitAbortAfterEveryWrite(t *testing.T) {
 		was, _ := onlyRecords(before[name])
 		is, left := onlyRecords(after[name])
 		if err := is.differs(was); err != nil || len(left) > 0 || len(was) != len(splitHistory)+2 {
-			t.Errorf("killed after write %d, %q, and gone back: %v; left is %q", writes[i], made[writes[i]-1], err, left)
+			t.Errorf("killed after write %d, %q, and gone back: %v; left is %q", writes[i], created[writes[i]-1], err, left)
 		}
 	}
 	t.Logf("%d kill points", len(names))
@@ -303,13 +303,13 @@ func TestSplitWhileServerFails(t *testing.T) {
 			}
 		}
 	})
-	have, err := w.settledStates(ctx, s.prefix, len(finished))
+	current, err := w.settledStates(ctx, s.prefix, len(finished))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, trial := range all {
-		want := have[[]string{finished, aborted}[i%2]]
-		if err := have[trial.name()].differs(want); err != nil {
+		want := current[[]string{finished, aborted}[i%2]]
+		if err := current[trial.name()].differs(want); err != nil {
 			t.Errorf("%v: %v", trial, err)
 		}
 	}

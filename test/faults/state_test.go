@@ -168,17 +168,17 @@ func normal(o *unstructured.Unstructured, name string) (key, text string, err er
 }
 
 // differs says in what a state is not the wanted one.
-func (have state) differs(want state) error {
+func (current state) differs(want state) error {
 	var lines []string
 	for _, key := range slices.Sorted(maps.Keys(want)) {
-		switch text, found := have[key]; {
+		switch text, found := current[key]; {
 		case !found:
 			lines = append(lines, "lacks "+key)
 		case text != want[key]:
 			lines = append(lines, fmt.Sprintf("%s is\n    %s\n  and should be\n    %s", key, text, want[key]))
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(have)) {
+	for _, key := range slices.Sorted(maps.Keys(current)) {
 		if _, found := want[key]; !found {
 			lines = append(lines, "has "+key+", which should not be there")
 		}

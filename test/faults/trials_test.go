@@ -243,7 +243,7 @@ func TestChaos(t *testing.T) {
 	for _, what := range slices.Sorted(maps.Keys(counts)) {
 		t.Logf("%4d %s", counts[what], what)
 	}
-	have, err := w.settledStates(ctx, "c", len("c000"))
+	current, err := w.settledStates(ctx, "c", len("c000"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func TestChaos(t *testing.T) {
 			t.Fatal(err)
 		}
 		maps.Copy(left, want[trial.like()])
-		if err := have[trial.name()].differs(left); err != nil {
+		if err := current[trial.name()].differs(left); err != nil {
 			t.Errorf("%v: %v", trial, err)
 		}
 	}
@@ -288,9 +288,9 @@ func (t *trial) run(w *world) (outcome string, err error) {
 	if err := t.complains(r); err != nil {
 		return "unclear error", err
 	}
-	again, err := w.run(w.direct, folder, input, args...)
-	if err == nil && again.code != 0 && !goneAlready(again) {
-		err = fmt.Errorf("the same command again, without faults, does not finish: %v\nfirst: %v", again, r)
+	second, err := w.run(w.direct, folder, input, args...)
+	if err == nil && second.code != 0 && !goneAlready(second) {
+		err = fmt.Errorf("the same command again, without faults, does not finish: %v\nfirst: %v", second, r)
 	}
 	return t.verb + ": an error, and done by the same command again", err
 }

@@ -38,11 +38,11 @@ func TestMatrix(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			s := startServer(t, version)
 			admin, alice := s.person(t, "helm3", "root", "system:masters"), s.person(t, "helm3", "alice")
-			said := admin.must(t, append([]string{"init", "new", "--engine", "impersonation", "--namespaces", "n1,n2", "--create-namespaces", "--user", "alice,carol"}, allRails...)...)
+			output := admin.must(t, append([]string{"init", "new", "--engine", "impersonation", "--namespaces", "n1,n2", "--create-namespaces", "--user", "alice,carol"}, allRails...)...)
 			f := s.facts(t, "n1")
 			s.checkFacts(t, f)
 			for words, absent := range map[string]bool{noGuard: f.policies, noPodSecurity: f.podSecurity} {
-				for verb, text := range map[string]string{"init": said, "describe": admin.must(t, "describe", "new")} {
+				for verb, text := range map[string]string{"init": output, "describe": admin.must(t, "describe", "new")} {
 					if strings.Contains(text, words) == absent {
 						t.Errorf("%s: %q is said: %t\n%s", verb, words, !absent, text)
 					}
@@ -52,9 +52,9 @@ func TestMatrix(t *testing.T) {
 			s.useReleases(t, admin, alice)
 			s.lookAround(t, admin, f)
 			s.moveRecords(t, admin)
-			said = admin.must(t, "revoke", "new", "--user", "alice", "--disconnect")
-			if !strings.Contains(said, "a watch as the deployer") || !strings.Contains(said, "delete --namespace=n1 serviceaccount") {
-				t.Errorf("revoke --disconnect says:\n%s", said)
+			output = admin.must(t, "revoke", "new", "--user", "alice", "--disconnect")
+			if !strings.Contains(output, "a watch as the deployer") || !strings.Contains(output, "delete --namespace=n1 serviceaccount") {
+				t.Errorf("revoke --disconnect says:\n%s", output)
 			}
 			s.await(t, "alice to be out", func(_ context.Context) (bool, error) {
 				_, _, code := alice.try(t, "list")

@@ -39,8 +39,8 @@ func TestWritesNothing(t *testing.T) {
 	if diff := cmp.Diff(before, w.everything(t)); diff != "" {
 		t.Errorf("objects before (-) and after (+):\n%s", diff)
 	}
-	if most := prove.TenantRequests + 2*prove.NamespaceRequests; count == 0 || count > most {
-		t.Errorf("%d requests for a tenant of 2 namespaces, want 1 to %d", count, most)
+	if limit := prove.TenantRequests + 2*prove.NamespaceRequests; count == 0 || count > limit {
+		t.Errorf("%d requests for a tenant of 2 namespaces, want 1 to %d", count, limit)
 	}
 	t.Logf("%d requests, %d rows", count, len(rows))
 	for _, row := range rows {

@@ -107,7 +107,7 @@ func newNetPod(t *testing.T, c *Cluster, admin *kubernetes.Clientset, name strin
 // endpoints take effect a moment after they are written.
 func (p *netPod) becomes(t *testing.T, words string, args ...string) {
 	t.Helper()
-	said := ""
+	output := ""
 	const patience = 5 * time.Minute // only says that something hangs
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -115,9 +115,9 @@ func (p *netPod) becomes(t *testing.T, words string, args ...string) {
 			"--namespace", p.namespace, "exec", p.name, "--", "/pause"}, args...)...)
 		out, _ := cmd.CombinedOutput()
 		cancel()
-		if said = string(out); strings.Contains(said, words) {
+		if output = string(out); strings.Contains(output, words) {
 			return
 		}
 	}
-	t.Errorf("in pod %s, %v never says %q, but %q", p.name, args, words, said)
+	t.Errorf("in pod %s, %v never says %q, but %q", p.name, args, words, output)
 }
