@@ -5,76 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-
 	"helm-tenant/command"
-	"helm-tenant/rbac"
-	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
-
-// listener is a webhook that is sent objects of homes.
-type listener struct {
-	Webhook
-	// objects describes what it is sent.
-	objects string
-	homes   []string
-}
-
-// configuration returns "KIND NAME".
-func (w Webhook) configuration() string { return w.Kind + " " + w.Configuration }
-
-// isElsewhere reports whether a Service of the cluster answers for the webhook, outside
-// kube-system: who can run pods there reaches every deployer anyway.
-func (w Webhook) isElsewhere() bool {
-	return w.Service != (ObjectRef{}) && w.Service.Namespace != systemNamespace
-}
-
-// sent returns how the webhook gets the objects, as text: its matchConditions are not evaluated.
-func (w listener) sent() string {
-	switch {
-	case w.Kind == MutatingPolicy:
-		return "can change" // if its mutations do
-	case w.Conditional:
-		return "may be sent"
-	}
-	return "is sent"
-}
-
-// listeners returns the webhooks that are sent objects of homes. Those without conditions, which
-// are certain, come first.
-func (a *auditor) listeners() []listener {
-	if a.heard == nil {
-		found := a.findListeners()
-		a.heard = &found
-	}
-	return *a.heard
-}
-
-func (a *auditor) findListeners() []listener {
-	if a.unseen("namespaces") {
-		return nil
-	}
-	var certain, conditional []listener
-	for _, w := range a.snapshot.Webhooks {
-		homes := a.homesOf(w.NamespaceSelector)
-		found := listener{w, w.sees(a.kept(homes)), homes}
-		if w.Kind == MutatingPolicy { // it sends nothing
-			found.objects, _, _ = strings.Cut(found.objects, ", to change")
-		}
-		switch {
-		case found.objects == "" || len(found.homes) == 0:
-		case w.Conditional:
-			conditional = append(conditional, found)
-		default:
-			certain = append(certain, found)
-		}
-	}
-	return append(certain, conditional...)
-}
 
 // checkWebhooks finds webhooks that get the objects of homes, and subjects that can answer in
 // the place of one. The matchConditions of a webhook are not evaluated: a webhook that has some
@@ -91,16 +24,21 @@ func (a *auditor) checkWebhooks() {
 			continue
 		}
 		reported[key] = true
-		f := Finding{Subject: key, Text: fmt.Sprintf("%s %s %s of %s", w.Server, w.sent(), w.objects, shortened(w.homes)), Chains: [][]string{{"namespace " + w.homes[0], key, w.Server}}}
+		f := Finding{Subject: key, Text: fmt.Sprintf("%s %s %s", w.Server, w.sent(), w.what()), Chains: [][]string{w.chain(w.Server)}}
 		if w.Conditional {
 			f.Text += ": its matchConditions, which are not evaluated, may leave some out"
 		}
 		part := "webhooks"
 		if w.Kind == MutatingPolicy {
-			part, f.Chains[0] = "matchConstraints", f.Chains[0][:2]
+			part, f.Chains[0] = "matchConstraints", w.chain()
 		}
-		f.Fix = command.Run(command.Kubectl("edit", "", strings.ToLower(w.Kind), w.Configuration)).
-			With("give its " + part + " a namespaceSelector that leaves out namespaces with the label " + tenant.LabelHome)
+		f.Fix = command.Run(command.Kubectl("edit", "", strings.ToLower(w.Kind), w.Configuration))
+		if w.objects != "" {
+			f.Fix = f.Fix.With("give its " + part + " a namespaceSelector that leaves out namespaces with the label " + tenant.LabelHome)
+		}
+		if w.wide != "" {
+			f.Fix = f.Fix.With("take " + clusterRoles + " and " + clusterBindings + " out of its rules, for which no namespaceSelector counts")
+		}
 		a.add(idWebhook, "", f)
 	}
 }
@@ -118,8 +56,8 @@ func (a *auditor) checkAnswers(w listener) {
 		if !open {
 			return
 		}
-		f := Finding{Subject: s.String(), Object: w.Service.String(), Text: fmt.Sprintf("%s can answer in the place of %s, which %s %s of %s", s, w.Service, w.sent(), w.objects, shortened(w.homes))}
-		f.Chains = append(chainsOf(s, []opened{{path, steps}}), []string{"namespace " + w.homes[0], w.configuration(), w.Service.String()})
+		f := Finding{Subject: s.String(), Object: w.Service.String(), Text: fmt.Sprintf("%s can answer in the place of %s, which %s %s", s, w.Service, w.sent(), w.what())}
+		f.Chains = append(chainsOf(s, []opened{{path, steps}}), w.chain(w.Service.String()))
 		f.Fix = a.takeAwayAll([]opened{{path, steps}}).With("or leave homes out of the webhook, as for " + idWebhook)
 		severity := everybodyIs(s)
 		if severity == "" && (w.Conditional || s.Namespace == systemNamespace) {
@@ -178,7 +116,7 @@ const answerPath = "answer-webhook"
 // home, if it is open to somebody.
 func (a *auditor) answerPathTo(one *somebody, d *deployer) (opened, bool) {
 	for _, w := range a.listeners() {
-		if !w.isElsewhere() || !slices.Contains(w.homes, d.target.Home) {
+		if !w.isElsewhere() || !w.reaches(d.target.Home) {
 			continue
 		}
 		if o, open := a.opensTo(one, a.answer(w.Service)); open {
@@ -186,135 +124,4 @@ func (a *auditor) answerPathTo(one *somebody, d *deployer) (opened, bool) {
 		}
 	}
 	return opened{}, false
-}
-
-// kept is what homes hold, as far as webhooks choose by it: labels of objects that carry their
-// tenant's, labels of the homes themselves, and whether a Tiller's releases are in ConfigMaps.
-type kept struct {
-	ours, homes  []labels.Set
-	inConfigMaps bool
-}
-
-func (a *auditor) kept(homes []string) kept {
-	var k kept
-	for _, home := range homes {
-		k.homes = append(k.homes, a.namespaces[home].Labels)
-		for _, d := range a.homes[home] {
-			k.inConfigMaps = k.inConfigMaps || d.target.InConfigMaps
-			if d.isTenants() {
-				k.ours = append(k.ours, rbac.Labels(d.tenant()))
-			}
-		}
-	}
-	return k
-}
-
-// takes reports whether one of the webhook's rules has the request.
-func (w Webhook) takes(verb, group, resource string) bool {
-	operation := admissionv1.OperationType(strings.ToUpper(verb))
-	_, sub, isSub := strings.Cut(resource, "/")
-	return slices.ContainsFunc(w.Rules, func(rule admissionv1.RuleWithOperations) bool {
-		return (slices.Contains(rule.Operations, operation) || slices.Contains(rule.Operations, admissionv1.OperationAll)) &&
-			(slices.Contains(rule.APIGroups, group) || slices.Contains(rule.APIGroups, "*")) &&
-			(rule.Scope == nil || *rule.Scope == admissionv1.AllScopes || (*rule.Scope == admissionv1.ClusterScope) == (resource == "namespaces")) &&
-			slices.ContainsFunc(rule.Resources, func(r string) bool {
-				return r == resource || r == "*/*" || r == "*" && !isSub || isSub && (r == "*/"+sub || r == strings.TrimSuffix(resource, sub)+"*")
-			})
-	})
-}
-
-// sees describes the objects of a home that the webhook gets; empty if none of them
-// matters. A deletion is sent with what the object was.
-func (w Webhook) sees(k kept) string {
-	chosen := func(objects ...labels.Set) bool {
-		selector, err := metav1.LabelSelectorAsSelector(w.ObjectSelector)
-		return w.ObjectSelector == nil || err == nil && slices.ContainsFunc(objects, func(l labels.Set) bool { return selector.Matches(l) })
-	}
-	verbs := []string{"create", "update", "delete"}
-	if w.Kind == MutatingPolicy { // it is sent nothing, and changes nothing that is deleted
-		verbs = verbs[:2]
-	}
-	written := func(resource string) bool {
-		return slices.ContainsFunc(verbs, func(verb string) bool { return w.takes(verb, "", resource) })
-	}
-	plain, record := labels.Set{}, releaseLabels(w.ObjectSelector)
-	changes := w.Kind == "MutatingWebhookConfiguration" || w.Kind == MutatingPolicy
-	switch {
-	case written("secrets") && chosen(plain, record):
-		return "the Secrets"
-	case k.inConfigMaps && written("configmaps") && chosen(record):
-		return "the releases in ConfigMaps"
-	case w.Kind != MutatingPolicy && w.takes("create", "", "serviceaccounts/token") && chosen(plain):
-		return "the requests for tokens"
-	case !changes:
-		return ""
-	case chosen(tillerLabels(k.ours)...) && slices.ContainsFunc(podWrites, func(write act) bool { return w.takes(write.verb, write.group, write.resource) }):
-		return "the pods, to change them"
-	}
-	for _, write := range trustedWrites {
-		objects := k.ours
-		switch {
-		case write.resource == "namespaces":
-			objects = k.homes
-		case write.group == rbacv1.GroupName: // whoever wrote a binding, it gives rights
-			objects = append([]labels.Set{plain}, k.ours...)
-		}
-		if (w.takes("create", write.group, write.resource) || w.takes("update", write.group, write.resource)) && chosen(objects...) {
-			return write.objects
-		}
-	}
-	return ""
-}
-
-// tillerLabels returns the labels of Tillers' pods and ReplicaSets, and of their Deployments in
-// those of tenants.
-func tillerLabels(ours []labels.Set) []labels.Set {
-	pod := labels.Set(recognise.Labels())
-	all := []labels.Set{pod, labels.Merge(pod, labels.Set{"pod-template-hash": "x"})}
-	for _, tenants := range ours {
-		all = append(all, labels.Merge(pod, tenants))
-	}
-	return all
-}
-
-// trustedWrites are the objects at home that decide who reaches the deployer and what
-// helm-tenant believes of the tenant. An administrator writes them, so RBAC's check of
-// escalation accepts what a webhook adds.
-var trustedWrites = []struct{ group, resource, objects string }{
-	{rbacv1.GroupName, "rolebindings", "the RoleBindings, to change them"},
-	{rbacv1.GroupName, "roles", "the Roles, to change them"},
-	{"", "configmaps", "the tenants' records, to change them"},
-	{"", "namespaces", "the namespaces themselves, to change their labels"},
-}
-
-// podWrites are the requests that create or change a Tiller's pod.
-var podWrites = []act{
-	{"create", "", "pods"}, {"update", "", "pods"}, {"update", "", "pods/ephemeralcontainers"},
-	{"create", "apps", "deployments"}, {"update", "apps", "deployments"}, {"create", "apps", "replicasets"}, {"update", "apps", "replicasets"},
-}
-
-// releaseLabels returns the labels of a release record, with the selector's values for labels
-// whose values differ between records (k8s.io/helm/pkg/storage/driver).
-func releaseLabels(selector *metav1.LabelSelector) map[string]string {
-	record := map[string]string{"OWNER": "TILLER", "NAME": "x", "STATUS": "DEPLOYED", "VERSION": "1", "CREATED_AT": "1", "MODIFIED_AT": "1"}
-	requested := func(key, value string) {
-		if _, differs := record[key]; differs && key != "OWNER" {
-			record[key] = value
-		}
-	}
-	if selector == nil {
-		return record
-	}
-	for key, value := range selector.MatchLabels {
-		requested(key, value)
-	}
-	for _, requirement := range selector.MatchExpressions {
-		switch {
-		case requirement.Operator == metav1.LabelSelectorOpIn && len(requirement.Values) > 0:
-			requested(requirement.Key, requirement.Values[0])
-		case requirement.Operator == metav1.LabelSelectorOpNotIn && slices.Contains(requirement.Values, record[requirement.Key]):
-			requested(requirement.Key, strings.Join(requirement.Values, "-")+"-") // another value
-		}
-	}
-	return record
 }

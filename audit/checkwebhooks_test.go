@@ -67,6 +67,18 @@ func TestAnswers(t *testing.T) {
 		{"perhaps", hook(func(w *Webhook) { w.Conditional = true }), give("hooks", zoe, pods), []string{"HT085 medium user zoe"}, true},
 		{"no homes", hook(func(w *Webhook) { w.NamespaceSelector = withoutHomes }), give("hooks", zoe, pods), nil, false},
 		{"a validating one, of pods", hook(func(w *Webhook) { w.Kind = "ValidatingWebhookConfiguration" }), give("hooks", zoe, pods), nil, false},
+		{"ClusterRoleBindings, no homes", hook(func(w *Webhook) {
+			w.NamespaceSelector, w.Rules[0].APIGroups, w.Rules[0].Resources = withoutHomes, []string{rbacGroup}, []string{"clusterrolebindings"}
+		}), give("hooks", zoe, pods), []string{high}, true},
+		{"everything, no homes", hook(func(w *Webhook) {
+			w.NamespaceSelector, w.Rules[0].APIGroups, w.Rules[0].Resources = withoutHomes, []string{"*"}, []string{"*"}
+		}), give("hooks", zoe, pods), []string{high}, true},
+		{"everything in namespaces, no homes", hook(func(w *Webhook) {
+			w.NamespaceSelector, w.Rules[0].APIGroups, w.Rules[0].Resources, w.Rules[0].Scope = withoutHomes, []string{"*"}, []string{"*"}, new(admissionv1.NamespacedScope)
+		}), give("hooks", zoe, pods), nil, false},
+		{"a validating one, of ClusterRoles", hook(func(w *Webhook) {
+			w.Kind, w.NamespaceSelector, w.Rules[0].APIGroups, w.Rules[0].Resources = "ValidatingWebhookConfiguration", withoutHomes, []string{rbacGroup}, []string{"*"}
+		}), give("hooks", zoe, pods), nil, false},
 		{"a host elsewhere", hook(func(w *Webhook) { w.Server, w.Service = "https://hook.example/", ObjectRef{} }), give("hooks", zoe, pods), nil, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -139,6 +151,12 @@ func TestListeners(t *testing.T) {
 		{"no record", mutating, "UPDATE", "", "configmaps", without(tenant.LabelTenant), false, ""},
 		{"homes", mutating, "UPDATE", "", "namespaces", has(tenant.LabelHome, "tiller"), false, "the namespaces themselves, to change their labels"},
 		{"no homes", mutating, "UPDATE", "", "namespaces", without(tenant.LabelHome), false, ""},
+		{"ClusterRoles", mutating, "CREATE", rbacGroup, "clusterroles", nil, false, "the ClusterRoles, to change them"},
+		{"a policy of ClusterRoleBindings", MutatingPolicy, "UPDATE", rbacGroup, "clusterrolebindings", nil, false, "the ClusterRoleBindings, to change them"},
+		{"every kind of RBAC", mutating, "*", rbacGroup, "*", nil, false, "the RoleBindings, to change them of a-tiller, b-helm, and the ClusterRoleBindings and the ClusterRoles, to change them"},
+		{"deleted ClusterRoles", mutating, "DELETE", rbacGroup, "clusterroles", nil, false, ""},
+		{"ClusterRoles of a validating one", validating, "UPDATE", rbacGroup, "clusterroles", nil, false, ""},
+		{"other ClusterRoles", mutating, "UPDATE", rbacGroup, "clusterroles", has("app", "x"), false, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			first := team("a", tenant.EngineTiller)
@@ -151,7 +169,7 @@ func TestListeners(t *testing.T) {
 			a := newAuditor(s)
 			var got string
 			for _, w := range a.findListeners() {
-				got = w.objects
+				got = strings.TrimSuffix(w.what(), " of "+shortened(w.homes))
 			}
 			want := test.want
 			if test.kind == MutatingPolicy {

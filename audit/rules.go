@@ -155,7 +155,7 @@ var rules = []Rule{
 	{idLender, "deployer can use a controller's rights", High, "The controller acts for whoever wrote the object, by its own rights, which are the whole cluster's."},
 	{idWritesNamespaces, "deployer can write its namespaces", High, "Their labels hold its pods to PodSecurity and to admission policies."},
 	{idMakesHomes, "outsider can make namespaces", Low, "Who makes the home of a tenant before init does can have prepared accounts and tokens in it."},
-	{idWebhook, "webhook or policy that gets what homes hold", Medium, "Whoever runs it sees the tokens and releases that are written, or changes the Tiller's pods, its members or its record."},
+	{idWebhook, "webhook or policy that gets what homes hold", Medium, "Whoever runs it sees the tokens and releases that are written, or changes the Tiller's pods, its members, its record or rights in the whole cluster."},
 	{idApplyFile, "outsider can write what an unattended apply reads", High, "The apply writes whatever tenant stands there, of all namespaces too, with an administrator's rights."},
 	{idWideMember, "member rights wider than needed", Medium, "A member needs one way in; each further one outlives guards, and a revoke."},
 	{idOpenGroup, "everybody is a member", Critical, "It stands for everybody, for every pod, for nodes, or for whoever holds a token to join them."},
@@ -201,7 +201,7 @@ var rules = []Rule{
 	{idTakesNode, "privileged pods beside the tenants", Medium, "Such a pod takes its node, and the token of every pod there, a Tiller's as well."},
 	{idKubelet, "outsider can answer in a kubelet's place", Medium, "Members' port-forwards go to the address in the node's status, with what they install: values and passwords."},
 	{idUnended, "disconnect that was not finished", Medium, "Who was revoked may still use the Tiller by a connection that was open: nothing has restarted it."},
-	{idAnswers, "outsider can answer for a webhook", High, "It is sent what is written into homes, tokens and releases among it, or changes it: a Tiller's pods, or who is a member."},
+	{idAnswers, "outsider can answer for a webhook", High, "It is sent what is written into homes, tokens and releases among it, or changes it: a Tiller's pods, who is a member, or rights in the whole cluster."},
 }
 
 func ruleOf(id string) Rule {

@@ -1,0 +1,270 @@
+package audit
+
+import (
+	"slices"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"helm-tenant/rbac"
+	"helm-tenant/recognise"
+)
+
+// listener is a webhook that is sent objects of homes, or changes rights in the whole cluster.
+type listener struct {
+	Webhook
+	// objects describes what of homes it is sent; empty for nothing.
+	objects string
+	homes   []string
+	// wide describes what it changes outside namespaces, where no namespaceSelector counts;
+	// empty for nothing.
+	wide string
+}
+
+// what describes all that it is sent.
+func (w listener) what() string {
+	switch {
+	case w.objects == "":
+		return w.wide
+	case w.wide == "":
+		return w.objects + " of " + shortened(w.homes)
+	}
+	return w.objects + " of " + shortened(w.homes) + ", and " + w.wide
+}
+
+// chain returns how its objects lead to the webhook.
+func (w listener) chain(rest ...string) []string {
+	if w.objects == "" {
+		return append([]string{w.configuration()}, rest...)
+	}
+	return append([]string{"namespace " + w.homes[0], w.configuration()}, rest...)
+}
+
+// reaches reports whether who answers for it reaches the deployer of a home.
+func (w listener) reaches(home string) bool {
+	return w.wide != "" || w.objects != "" && slices.Contains(w.homes, home)
+}
+
+// configuration returns "KIND NAME".
+func (w Webhook) configuration() string { return w.Kind + " " + w.Configuration }
+
+// isElsewhere reports whether a Service of the cluster answers for the webhook, outside
+// kube-system: who can run pods there reaches every deployer anyway.
+func (w Webhook) isElsewhere() bool {
+	return w.Service != (ObjectRef{}) && w.Service.Namespace != systemNamespace
+}
+
+// sent returns how the webhook gets the objects, as text: its matchConditions are not evaluated.
+func (w listener) sent() string {
+	switch {
+	case w.Kind == MutatingPolicy:
+		return "can change" // if its mutations do
+	case w.Conditional:
+		return "may be sent"
+	}
+	return "is sent"
+}
+
+// listeners returns the webhooks that are sent objects of homes, or ClusterRoles and
+// ClusterRoleBindings to change them. Those without conditions, which
+// are certain, come first.
+func (a *auditor) listeners() []listener {
+	if a.heard == nil {
+		found := a.findListeners()
+		a.heard = &found
+	}
+	return *a.heard
+}
+
+func (a *auditor) findListeners() []listener {
+	if a.unseen("namespaces") {
+		return nil
+	}
+	var certain, conditional []listener
+	for _, w := range a.snapshot.Webhooks {
+		homes := a.homesOf(w.NamespaceSelector)
+		found := listener{Webhook: w, homes: homes}
+		if len(homes) > 0 {
+			found.objects = w.sees(a.kept(homes))
+		}
+		if all := a.homesOf(nil); len(all) > 0 {
+			found.wide = w.seesClusterRights(a.kept(all))
+		}
+		if w.Kind == MutatingPolicy { // it sends nothing
+			found.objects, _, _ = strings.Cut(found.objects, ", to change")
+			found.wide, _, _ = strings.Cut(found.wide, ", to change")
+		}
+		switch {
+		case found.objects == "" && found.wide == "":
+		case w.Conditional:
+			conditional = append(conditional, found)
+		default:
+			certain = append(certain, found)
+		}
+	}
+	return append(certain, conditional...)
+}
+
+// kept is what homes hold, as far as webhooks choose by it: labels of objects that carry their
+// tenant's, labels of the homes themselves, and whether a Tiller's releases are in ConfigMaps.
+type kept struct {
+	ours, homes  []labels.Set
+	inConfigMaps bool
+}
+
+func (a *auditor) kept(homes []string) kept {
+	var k kept
+	for _, home := range homes {
+		k.homes = append(k.homes, a.namespaces[home].Labels)
+		for _, d := range a.homes[home] {
+			k.inConfigMaps = k.inConfigMaps || d.target.InConfigMaps
+			if d.isTenants() {
+				k.ours = append(k.ours, rbac.Labels(d.tenant()))
+			}
+		}
+	}
+	return k
+}
+
+// takes reports whether one of the webhook's rules has the request.
+func (w Webhook) takes(verb, group, resource string) bool {
+	operation := admissionv1.OperationType(strings.ToUpper(verb))
+	_, sub, isSub := strings.Cut(resource, "/")
+	return slices.ContainsFunc(w.Rules, func(rule admissionv1.RuleWithOperations) bool {
+		return (slices.Contains(rule.Operations, operation) || slices.Contains(rule.Operations, admissionv1.OperationAll)) &&
+			(slices.Contains(rule.APIGroups, group) || slices.Contains(rule.APIGroups, "*")) &&
+			(rule.Scope == nil || *rule.Scope == admissionv1.AllScopes || (*rule.Scope == admissionv1.ClusterScope) == slices.Contains(clusterScoped, resource)) &&
+			slices.ContainsFunc(rule.Resources, func(r string) bool {
+				return r == resource || r == "*/*" || r == "*" && !isSub || isSub && (r == "*/"+sub || r == strings.TrimSuffix(resource, sub)+"*")
+			})
+	})
+}
+
+const (
+	clusterRoles    = "clusterroles"
+	clusterBindings = "clusterrolebindings"
+)
+
+// clusterScoped are those of the resources about which takes is asked that are in no namespace.
+var clusterScoped = []string{"namespaces", clusterRoles, clusterBindings}
+
+// seesClusterRights describes the objects outside namespaces that the webhook changes, and by
+// which anybody gets rights in every home; empty for none. An administrator writes them, as for
+// trustedWrites.
+func (w Webhook) seesClusterRights(k kept) string {
+	if w.Kind != "MutatingWebhookConfiguration" && w.Kind != MutatingPolicy {
+		return ""
+	}
+	var seen []string
+	for _, write := range []struct{ resource, objects string }{{clusterBindings, "the ClusterRoleBindings"}, {clusterRoles, "the ClusterRoles"}} {
+		if (w.takes("create", rbacv1.GroupName, write.resource) || w.takes("update", rbacv1.GroupName, write.resource)) && w.chooses(append([]labels.Set{{}}, k.ours...)...) {
+			seen = append(seen, write.objects)
+		}
+	}
+	if seen == nil {
+		return ""
+	}
+	return strings.Join(seen, " and ") + ", to change them"
+}
+
+// chooses reports whether the webhook's objectSelector matches one of the objects' labels.
+func (w Webhook) chooses(objects ...labels.Set) bool {
+	selector, err := metav1.LabelSelectorAsSelector(w.ObjectSelector)
+	return w.ObjectSelector == nil || err == nil && slices.ContainsFunc(objects, func(l labels.Set) bool { return selector.Matches(l) })
+}
+
+// sees describes the objects of a home that the webhook gets; empty if none of them
+// matters. A deletion is sent with what the object was.
+func (w Webhook) sees(k kept) string {
+	chosen := w.chooses
+	verbs := []string{"create", "update", "delete"}
+	if w.Kind == MutatingPolicy { // it is sent nothing, and changes nothing that is deleted
+		verbs = verbs[:2]
+	}
+	written := func(resource string) bool {
+		return slices.ContainsFunc(verbs, func(verb string) bool { return w.takes(verb, "", resource) })
+	}
+	plain, record := labels.Set{}, releaseLabels(w.ObjectSelector)
+	changes := w.Kind == "MutatingWebhookConfiguration" || w.Kind == MutatingPolicy
+	switch {
+	case written("secrets") && chosen(plain, record):
+		return "the Secrets"
+	case k.inConfigMaps && written("configmaps") && chosen(record):
+		return "the releases in ConfigMaps"
+	case w.Kind != MutatingPolicy && w.takes("create", "", "serviceaccounts/token") && chosen(plain):
+		return "the requests for tokens"
+	case !changes:
+		return ""
+	case chosen(tillerLabels(k.ours)...) && slices.ContainsFunc(podWrites, func(write act) bool { return w.takes(write.verb, write.group, write.resource) }):
+		return "the pods, to change them"
+	}
+	for _, write := range trustedWrites {
+		objects := k.ours
+		switch {
+		case write.resource == "namespaces":
+			objects = k.homes
+		case write.group == rbacv1.GroupName: // whoever wrote a binding, it gives rights
+			objects = append([]labels.Set{plain}, k.ours...)
+		}
+		if (w.takes("create", write.group, write.resource) || w.takes("update", write.group, write.resource)) && chosen(objects...) {
+			return write.objects
+		}
+	}
+	return ""
+}
+
+// tillerLabels returns the labels of Tillers' pods and ReplicaSets, and of their Deployments in
+// those of tenants.
+func tillerLabels(ours []labels.Set) []labels.Set {
+	pod := labels.Set(recognise.Labels())
+	all := []labels.Set{pod, labels.Merge(pod, labels.Set{"pod-template-hash": "x"})}
+	for _, tenants := range ours {
+		all = append(all, labels.Merge(pod, tenants))
+	}
+	return all
+}
+
+// trustedWrites are the objects at home that decide who reaches the deployer and what
+// helm-tenant believes of the tenant. An administrator writes them, so RBAC's check of
+// escalation accepts what a webhook adds.
+var trustedWrites = []struct{ group, resource, objects string }{
+	{rbacv1.GroupName, "rolebindings", "the RoleBindings, to change them"},
+	{rbacv1.GroupName, "roles", "the Roles, to change them"},
+	{"", "configmaps", "the tenants' records, to change them"},
+	{"", "namespaces", "the namespaces themselves, to change their labels"},
+}
+
+// podWrites are the requests that create or change a Tiller's pod.
+var podWrites = []act{
+	{"create", "", "pods"}, {"update", "", "pods"}, {"update", "", "pods/ephemeralcontainers"},
+	{"create", "apps", "deployments"}, {"update", "apps", "deployments"}, {"create", "apps", "replicasets"}, {"update", "apps", "replicasets"},
+}
+
+// releaseLabels returns the labels of a release record, with the selector's values for labels
+// whose values differ between records (k8s.io/helm/pkg/storage/driver).
+func releaseLabels(selector *metav1.LabelSelector) map[string]string {
+	record := map[string]string{"OWNER": "TILLER", "NAME": "x", "STATUS": "DEPLOYED", "VERSION": "1", "CREATED_AT": "1", "MODIFIED_AT": "1"}
+	requested := func(key, value string) {
+		if _, differs := record[key]; differs && key != "OWNER" {
+			record[key] = value
+		}
+	}
+	if selector == nil {
+		return record
+	}
+	for key, value := range selector.MatchLabels {
+		requested(key, value)
+	}
+	for _, requirement := range selector.MatchExpressions {
+		switch {
+		case requirement.Operator == metav1.LabelSelectorOpIn && len(requirement.Values) > 0:
+			requested(requirement.Key, requirement.Values[0])
+		case requirement.Operator == metav1.LabelSelectorOpNotIn && slices.Contains(requirement.Values, record[requirement.Key]):
+			requested(requirement.Key, strings.Join(requirement.Values, "-")+"-") // another value
+		}
+	}
+	return record
+}
