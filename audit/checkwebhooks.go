@@ -58,7 +58,11 @@ func (a *auditor) checkAnswers(w listener) {
 		}
 		f := Finding{Subject: s.String(), Object: w.Service.String(), Text: fmt.Sprintf("%s can answer in the place of %s, which %s %s", s, w.Service, w.sent(), w.what())}
 		f.Chains = append(chainsOf(s, []opened{{path, steps}}), w.chain(w.Service.String()))
-		f.Fix = a.takeAwayAll([]opened{{path, steps}}).With("or leave homes out of the webhook, as for " + idWebhook)
+		left := "homes"
+		if w.objects == "" {
+			left = "these"
+		}
+		f.Fix = a.takeAwayAll([]opened{{path, steps}}).With("or leave " + left + " out of the webhook, as for " + idWebhook)
 		severity := everybodyIs(s)
 		if severity == "" && (w.Conditional || s.Namespace == systemNamespace) {
 			severity = Medium

@@ -113,6 +113,8 @@ func TestWebhooks(t *testing.T) {
 		{"Secrets, by a policy", []Webhook{hook(MutatingPolicy, "", "secrets", "CREATE", nil, false)}, "MutatingAdmissionPolicy p can change the Secrets of"},
 		{"RoleBindings, by a policy", []Webhook{hook(MutatingPolicy, "rbac.authorization.k8s.io", "*", "UPDATE", labelled("helm-tenant/tenant", "a"), false)}, "MutatingAdmissionPolicy p can change the RoleBindings of"},
 		{"another tenant's RoleBindings, by a policy", []Webhook{hook(MutatingPolicy, "*", "*", "UPDATE", &metav1.LabelSelector{MatchLabels: map[string]string{"helm-tenant/tenant": "b", "app.kubernetes.io/managed-by": "helm-tenant"}}, false)}, ""},
+		{"requests for tokens", []Webhook{hook(validating, "", "serviceaccounts/token", "CREATE", nil, false)}, ""},
+		{"requests for tokens, to be changed", []Webhook{hook(mutating, "", "serviceaccounts/*", "*", nil, false)}, ""},
 		{"requests for tokens, by a policy", []Webhook{hook(MutatingPolicy, "", "serviceaccounts/token", "CREATE", nil, false)}, ""},
 		{"Ingresses, by a policy", []Webhook{hook(MutatingPolicy, "networking.k8s.io", "ingresses", "CREATE", nil, false)}, ""},
 		{"other pods", []Webhook{hook(mutating, "", "pods", "CREATE", labelled("app", "web"), false)}, ""},

@@ -177,7 +177,8 @@ func (w Webhook) chooses(objects ...labels.Set) bool {
 }
 
 // sees describes the objects of a home that the webhook gets; empty if none of them
-// matters. A deletion is sent with what the object was.
+// matters. A deletion is sent with what the object was. A request for a token is sent before there
+// is a token (k8s.io/kubernetes/pkg/registry/core/serviceaccount/storage).
 func (w Webhook) sees(k kept) string {
 	chosen := w.chooses
 	verbs := []string{"create", "update", "delete"}
@@ -194,8 +195,6 @@ func (w Webhook) sees(k kept) string {
 		return "the Secrets"
 	case k.inConfigMaps && written("configmaps") && chosen(record):
 		return "the releases in ConfigMaps"
-	case w.Kind != MutatingPolicy && w.takes("create", "", "serviceaccounts/token") && chosen(plain):
-		return "the requests for tokens"
 	case !changes:
 		return ""
 	case chosen(tillerLabels(k.ours)...) && slices.ContainsFunc(podWrites, func(write act) bool { return w.takes(write.verb, write.group, write.resource) }):
