@@ -81,7 +81,7 @@ func helmAnswer(out, typed string) string {
 		switch {
 		case i == len(lines)-1 && strings.HasPrefix(line, ":"), strings.HasPrefix(line, activeHelp):
 			word, described = line, false
-		case !flag && !command.Typeable(word):
+		case !flag && !command.Typeable(word), visible.Instructs(word):
 			continue
 		}
 		answer.WriteString(visible.Text(word))

@@ -179,7 +179,7 @@ func TestHostileNames(t *testing.T) {
 		for _, word := range shelltest.Hostile() {
 			out := hostileLines(t, write, word)
 			for _, line := range out {
-				if !visible.Plain(line) {
+				if !visible.Plain(line) || visible.Instructs(line) {
 					t.Errorf("%s of %q prints %q", name, word, line)
 				}
 				// No line begins like one of ours unless the output for a plain word has it as
@@ -246,8 +246,8 @@ func TestHostileNamesAsData(t *testing.T) {
 			if err := s.printReport(hostileReport(word), &auditOptions{output: format}); err != nil {
 				t.Fatalf("%s of %q: %v", format, word, err)
 			}
-			if bytes.ContainsFunc(stdout.Bytes(), func(r rune) bool { return r != '\n' && r != '\t' && visible.Hidden(r) }) {
-				t.Errorf("%s of %q holds hidden characters", format, word)
+			if bytes.ContainsFunc(stdout.Bytes(), func(r rune) bool { return r != '\n' && r != '\t' && visible.Hidden(r) }) || visible.Instructs(stdout.String()) {
+				t.Errorf("%s of %q holds hidden characters or a runner's command", format, word)
 			}
 		}
 		for _, format := range []string{"json", "yaml"} {
@@ -256,8 +256,8 @@ func TestHostileNamesAsData(t *testing.T) {
 			if err := errors.Join(s.printDiff(format, outcomes, hostilePlan(word), nil), s.printApplied(format, outcomes)); err != nil {
 				t.Fatalf("%s of %q: %v", format, word, err)
 			}
-			if bytes.ContainsFunc(stdout.Bytes(), func(r rune) bool { return r != '\n' && visible.Hidden(r) }) {
-				t.Errorf("%s of %q holds hidden characters", format, word)
+			if bytes.ContainsFunc(stdout.Bytes(), func(r rune) bool { return r != '\n' && visible.Hidden(r) }) || visible.Instructs(stdout.String()) {
+				t.Errorf("%s of %q holds hidden characters or a runner's command", format, word)
 			}
 		}
 	}

@@ -95,7 +95,7 @@ func printObject(w io.Writer, format string, value any) error {
 // printYAML writes a YAML document in which hidden characters of values are escaped,
 // which does not change the values. Only double-quoted values can have escapes.
 func printYAML(w io.Writer, text []byte) error {
-	if !bytes.ContainsFunc(text, hiddenInYAML) {
+	if !bytes.ContainsFunc(text, hiddenInYAML) && !visible.Instructs(string(text)) {
 		_, err := w.Write(text)
 		return err
 	}
@@ -104,21 +104,24 @@ func printYAML(w io.Writer, text []byte) error {
 		return err
 	}
 	quoteHidden(&document)
-	encoder := yamlv3.NewEncoder(visible.Writer{W: w, As: visible.YAML})
+	var whole bytes.Buffer // the encoder writes in pieces, which end anywhere
+	encoder := yamlv3.NewEncoder(&whole)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(&document); err != nil {
+	if err := errors.Join(encoder.Encode(&document), encoder.Close()); err != nil {
 		return err
 	}
-	return encoder.Close()
+	_, err := visible.Writer{W: w, As: visible.YAML}.Write(whole.Bytes())
+	return err
 }
 
 // hiddenInYAML reports whether a character needs an escape; line breaks and tabs may be
 // part of the layout.
 func hiddenInYAML(r rune) bool { return r != '\n' && r != '\t' && visible.Hidden(r) }
 
-// quoteHidden sets double quotes for the values with hidden characters.
+// quoteHidden sets double quotes for the values with hidden characters, and those with commands
+// of CI runners.
 func quoteHidden(node *yamlv3.Node) {
-	if node.Kind == yamlv3.ScalarNode && strings.ContainsFunc(node.Value, hiddenInYAML) {
+	if node.Kind == yamlv3.ScalarNode && (strings.ContainsFunc(node.Value, hiddenInYAML) || visible.Instructs(node.Value)) {
 		node.Style = yamlv3.DoubleQuotedStyle
 	}
 	for _, inner := range node.Content {
@@ -129,9 +132,9 @@ func quoteHidden(node *yamlv3.Node) {
 // shown returns sentences with the hidden characters in them escaped.
 func shown(sentences []string) []string {
 	for i, sentence := range sentences {
-		if !visible.Plain(sentence) {
+		if text := visible.Text(sentence); text != sentence {
 			sentences = slices.Clone(sentences)
-			sentences[i] = visible.Text(sentence)
+			sentences[i] = text
 		}
 	}
 	return sentences

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,9 +25,17 @@ func (e *helmError) Error() string { return e.said }
 // sayHelmFailed prints helm's own message. It may quote the chart, so it is escaped and
 // can't look like a line of preflight's report.
 func (s *session) sayHelmFailed(failed *helmError) error {
-	text := strings.ReplaceAll(strings.TrimRight(failed.said, "\n"), "\n", "\n  ") + "\n"
-	if _, err := (visible.Writer{W: s.Env.Stderr}).Write([]byte(text)); err != nil {
-		return err
+	for i, line := range strings.Split(strings.TrimRight(failed.said, "\n"), "\n") {
+		cells := strings.Split(line, "\t")
+		for j, cell := range cells {
+			cells[j] = visible.Text(cell)
+		}
+		if i > 0 {
+			cells[0] = "  " + cells[0]
+		}
+		if _, err := io.WriteString(s.Env.Stderr, strings.Join(cells, "\t")+"\n"); err != nil {
+			return err
+		}
 	}
 	return &codeError{code: failed.code}
 }

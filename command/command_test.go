@@ -27,6 +27,9 @@ func TestQuote(t *testing.T) {
 		{"a,b", "a,b", "'a,b'"},
 		{"@x", "@x", "'@x'"},
 		{"%self", "'%self'", "'%self'"},
+		{"##vso[a]b", `'#'\#'vso[a]b'`, "'##vso[a]b'"},
+		{"a###", `'a#'\#\#`, "'a###'"},
+		{"#'##", `'#'\''#'\#`, "'#''##'"},
 	} {
 		if got := Common.Quote(test.word); got != test.common {
 			t.Errorf("%q is quoted as %s, not %s", test.word, got, test.common)
@@ -35,7 +38,7 @@ func TestQuote(t *testing.T) {
 			t.Errorf("%q is quoted for PowerShell as %s, not %s", test.word, got, test.powerShell)
 		}
 	}
-	for _, word := range []string{`a"b`, `a\`} {
+	for _, word := range []string{`a"b`, `a\`, "##vso[a]b"} {
 		if line, ok := PowerShell.Line(Command{"kubectl", word}); ok {
 			t.Errorf("PowerShell would not hand %s on: %s", word, line)
 		}

@@ -70,25 +70,27 @@ func (s Shell) Literal(word string) string {
 // character literally. fish does so except for \' and \\, so backslashes and single
 // quotes are put outside the quotes, where one backslash escapes the next character in
 // all of them. No two quotes of one kind are adjacent: zsh's option RC_QUOTES reads two
-// quotes inside quotes as one.
+// quotes inside quotes as one. No two "#" are adjacent either: a CI runner takes what follows
+// them in a printed line for a command (package visible).
 func quoteCommon(word string) string {
 	if word == "" {
 		return "''"
 	}
 	var quoted strings.Builder
-	for rest := word; rest != ""; {
-		position := strings.IndexAny(rest, `'\`)
-		switch {
-		case position < 0:
-			quoted.WriteString("'" + rest + "'")
-			return quoted.String()
-		case position == 0:
-			quoted.WriteString(`\` + rest[:1])
-			rest = rest[1:]
-		default:
-			quoted.WriteString("'" + rest[:position] + "'")
-			rest = rest[position:]
+	within := false
+	for i := range len(word) {
+		escaped := word[i] == '\'' || word[i] == '\\' || word[i] == '#' && i > 0 && word[i-1] == '#'
+		if escaped == within {
+			quoted.WriteByte('\'')
+			within = !within
 		}
+		if escaped {
+			quoted.WriteByte('\\')
+		}
+		quoted.WriteByte(word[i])
+	}
+	if within {
+		quoted.WriteByte('\'')
 	}
 	return quoted.String()
 }
@@ -96,11 +98,11 @@ func quoteCommon(word string) string {
 // Line returns a command as it is typed; ok is false if the shell would not pass its
 // arguments unchanged: PowerShell up to 7.2 puts a double quote, and a backslash at the
 // end of an argument, into the program's command line unescaped, which ends the argument
-// early.
+// early; and it has no quotes that keep two "#" apart, by which CI runners know commands.
 func (s Shell) Line(c Command) (line string, ok bool) {
 	var words []string
 	for _, word := range c {
-		if s == PowerShell && (strings.Contains(word, `"`) || strings.HasSuffix(word, `\`)) {
+		if s == PowerShell && (strings.Contains(word, `"`) || strings.HasSuffix(word, `\`) || strings.Contains(word, "##")) {
 			return "", false
 		}
 		words = append(words, s.Quote(word))

@@ -33,13 +33,20 @@ func Plain(word string) bool {
 	return utf8.ValidString(word) && !strings.ContainsFunc(word, Hidden)
 }
 
-// Text returns a text on one line with its hidden characters escaped: \n, \x1b, \u202e.
-// Bytes that are not UTF-8 become \xff.
+// Text returns a text on one line with its hidden characters escaped: \n, \x1b, \u202e, and what
+// begins a command of a CI runner. Bytes that are not UTF-8 become \xff.
 func Text(text string) string {
-	if Plain(text) {
+	if !Plain(text) {
+		text = escape(text, inText, nil)
+	}
+	if !Instructs(text) {
 		return text
 	}
-	return escape(text, inText, nil)
+	text = strings.ReplaceAll(text, runnersMark, `#\x23`)
+	if blanks := len(text) - len(strings.TrimLeft(text, " ")); beginsCommand(text) {
+		text = text[:blanks] + `\x3a` + text[blanks+1:]
+	}
+	return text
 }
 
 // escape replaces the hidden characters of a text, except for those that are kept, by the
@@ -109,8 +116,8 @@ func Chain(names []string) string {
 }
 
 // Writer escapes the hidden characters of what is written, except for the line breaks and
-// tabs of the layout. It expects whole characters in each Write, as fmt and encoding/json
-// write them.
+// tabs of the layout; with As, which is for text in quotes, it also divides runnersMark. It
+// expects whole characters and marks in each Write, as fmt and encoding/json write them.
 type Writer struct {
 	W io.Writer
 	// As returns the escape of a character; nil for that of Text.
@@ -138,14 +145,18 @@ func YAML(r rune) string {
 // Write writes p; the count that it returns is that of p, not of the escaped text.
 func (v Writer) Write(p []byte) (int, error) {
 	layout := func(r rune) bool { return r == '\n' || r == '\t' }
-	if utf8.Valid(p) && !bytes.ContainsFunc(p, func(r rune) bool { return Hidden(r) && !layout(r) }) {
+	text := string(p)
+	if v.As != nil {
+		text = strings.ReplaceAll(text, runnersMark, "#"+v.As('#'))
+	}
+	if text == string(p) && utf8.Valid(p) && !bytes.ContainsFunc(p, func(r rune) bool { return Hidden(r) && !layout(r) }) {
 		return v.W.Write(p)
 	}
 	as := v.As
 	if as == nil {
 		as = inText
 	}
-	if _, err := io.WriteString(v.W, escape(string(p), as, layout)); err != nil {
+	if _, err := io.WriteString(v.W, escape(text, as, layout)); err != nil {
 		return 0, err
 	}
 	return len(p), nil

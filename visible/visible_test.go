@@ -67,3 +67,39 @@ func TestWriter(t *testing.T) {
 		t.Errorf("written is %q, not %q", out.String(), want)
 	}
 }
+
+// TestRunners: no text is a command of a CI runner, in the middle of a line or at its beginning.
+func TestRunners(t *testing.T) {
+	for text, want := range map[string]string{
+		"##vso[task.setvariable variable=a]b": `#\x23vso[task.setvariable variable=a]b`,
+		"a ###[error]b":                       `a #\x23#[error]b`,
+		"::set-output name=a::b":              `\x3a:set-output name=a::b`,
+		"  ::error::a":                        `  \x3a:error::a`,
+		"::add-mask":                          `\x3a:add-mask`,
+		"a ::error::b":                        "a ::error::b",
+		"# a # b":                             "# a # b",
+		"::/0":                                "::/0",
+		"::":                                  "::",
+		"::1 a::b":                            "::1 a::b",
+		"::ffff:10.0.0.0/104":                 "::ffff:10.0.0.0/104",
+		"ci:deployer":                         "ci:deployer",
+	} {
+		got := Text(text)
+		if got != want {
+			t.Errorf("%q is shown as %s, not %s", text, got, want)
+		}
+		if Instructs(got) || Instructs(text) != (text != want) {
+			t.Errorf("%q: a command is %t, and in %q %t", text, Instructs(text), got, Instructs(got))
+		}
+	}
+	for as, format := range map[string]func(r rune) string{"JSON": JSON, "YAML": YAML} {
+		var out bytes.Buffer
+		text := `{"a": "##vso[x]###"}`
+		if n, err := (Writer{W: &out, As: format}).Write([]byte(text)); err != nil || n != len(text) {
+			t.Errorf("%s: %d, %v", as, n, err)
+		}
+		if got := out.String(); got != `{"a": "#\u0023vso[x]#\u0023#"}` {
+			t.Errorf("%s: %s", as, got)
+		}
+	}
+}

@@ -50,7 +50,7 @@ func ProofSARIF(r *prove.Report, version string) SARIFLog {
 		}
 		subject := strings.Trim(row.Tenant+"/"+row.Namespace+"/"+string(row.As), "/")
 		run.Results = append(run.Results, sarifResult{
-			RuleID: row.Attempt, RuleIndex: rule(row.Attempt, row.What, row.Why, row.Benchmarks), Level: level, Message: sarifText{proofText(row)},
+			RuleID: row.Attempt, RuleIndex: rule(row.Attempt, row.What, row.Why, row.Benchmarks), Level: level, Message: sarifText{plainMessage(proofText(row))},
 			Locations: []sarifLocation{{
 				Physical: &sarifPhysical{sarifArtifact{"tenants.yaml"}, sarifRegion{1}},
 				Logical:  []sarifLogical{{subject, "resource"}},

@@ -146,9 +146,14 @@ func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 		if way := f.Chain(); way != "" {
 			text += "\nWay: " + visible.Text(way)
 		}
-		text += "\nFix: " + f.Fix.String()
+		// With a backslash in it, a command would name another object.
+		if fix := f.Fix.String(); plainMessage(fix) == fix {
+			text += "\nFix: " + fix
+		} else {
+			text += "\nFix: see properties.fixes of this result; a name in it looks like a link"
+		}
 		run.Results = append(run.Results, sarifResult{
-			RuleID: f.ID, RuleIndex: index[f.ID], Level: level, Message: sarifText{text},
+			RuleID: f.ID, RuleIndex: index[f.ID], Level: level, Message: sarifText{plainMessage(text)},
 			Locations: []sarifLocation{{
 				Physical: &sarifPhysical{sarifArtifact{uriOf(cmp.Or(f.File, anywhere))}, sarifRegion{max(1, f.Line)}},
 				Logical:  []sarifLogical{{f.Title() + "/" + f.Subject, "resource"}},
@@ -167,10 +172,14 @@ func SARIF(r *audit.Report, version string, files []string) SARIFLog {
 		add(f, []sarifSuppression{{"external", f.Reason}})
 	}
 	for _, u := range r.Unseen {
-		run.Invocations[0].Notifications = append(run.Invocations[0].Notifications, sarifNotification{"error", sarifText{u.What + " can't be read, so it is not known " + u.Matters + ": " + u.Why}})
+		run.Invocations[0].Notifications = append(run.Invocations[0].Notifications, sarifNotification{"error", sarifText{plainMessage(u.What + " can't be read, so it is not known " + u.Matters + ": " + u.Why)}})
 	}
 	return SARIFLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
 }
+
+// plainMessage returns the text of a message in which no name or answer of others is a link:
+// viewers of SARIF make one of [text](target) (SARIF 2.1.0, 3.11.6).
+func plainMessage(text string) string { return strings.ReplaceAll(text, "](", `]\(`) }
 
 // uriOf returns a file's name in SARIF's form: relative to the repository's root, or
 // absolute.

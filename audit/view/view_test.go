@@ -15,6 +15,7 @@ import (
 
 	"helm-tenant/audit"
 	"helm-tenant/command"
+	"helm-tenant/prove"
 	"helm-tenant/visible"
 )
 
@@ -226,5 +227,27 @@ func TestHTMLPolicy(t *testing.T) {
 		if strings.Contains(text, loads) {
 			t.Errorf("%s stands in the page", loads)
 		}
+	}
+}
+
+// TestSARIFLinks: no name or answer of others is a link in a message, and no command of one is
+// shown with another name.
+func TestSARIFLinks(t *testing.T) {
+	const link = "[click](https://evil.example)"
+	f := finding("HT040", audit.High)
+	f.Text, f.Chains, f.Fix = "user "+link+" can", [][]string{{"user " + link, "x](y)"}}, command.Run(command.Kubectl("delete", "a", "rolebinding", link))
+	run := SARIF(&audit.Report{Findings: []audit.Finding{f}, Unseen: []audit.Unseen{{What: "pods", Why: link, Matters: link}}}, "", nil).Runs[0]
+	result := run.Results[0]
+	for _, text := range []string{result.Message.Text, run.Invocations[0].Notifications[0].Message.Text} {
+		if strings.Contains(text, "](") || !strings.Contains(text, `[click]\(https://evil.example)`) {
+			t.Errorf("a message has a link: %s", text)
+		}
+	}
+	if !strings.Contains(result.Message.Text, "properties.fixes") || strings.Contains(result.Message.Text, "kubectl") || result.Properties.Fixes[0].Commands[0][5] != link {
+		t.Errorf("the fix is %+v, and in the message: %s", result.Properties.Fixes, result.Message.Text)
+	}
+	proof := ProofSARIF(&prove.Report{Rows: []prove.Row{{Tenant: "a", Attempt: "x", Result: prove.Untried, Answer: link}}}, "").Runs[0].Results[0]
+	if strings.Contains(proof.Message.Text, "](") {
+		t.Errorf("a proof's message has a link: %s", proof.Message.Text)
 	}
 }

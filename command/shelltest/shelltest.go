@@ -163,6 +163,7 @@ var Words = []string{
 	"a\r\nb", "\x1b]8;;http://evil.example\x1b\\a\x1b]8;;\x1b\\", "\x1b[200~touch pwned\x1b[201~", "\x85", "a\u0085b", "a\u200d\u200cb", "a\ufe0fb", "\U000f0000", "a\u0300\u0300\u0300",
 	"\u2013x", "\u2014\u2014all", "\u2015user=eve", "\uff04(touch pwned)", "\u02bc; touch pwned; \u02bc", "$'\\x41'", `$"a"`, "{{ .Values.a }}", "{{", "${{ a }}", "%[1]s", "%!s(int=1)", "%%", "\\u001b[2J", "a<!--b", "]]>", "&lt;", "<script>alert(1)</script>", "# HELP x", `a"} 1`,
 	"!$", "~+", "%?x", "=(ls)", "<(ls)", "?(a)", "- a: b", "a: {b: c}", "&a", "*a", "!!binary x", "|", ">-", "null", "true", "0x10", "1e3", "---", "...", "-0", "-e", "+x", "/x", "C:\\x", "$env:PATH", "`n", "$$", "@file", "@-", "--%", "-%",
+	"##vso[task.setvariable variable=PATH]pwned", "a##[error]b", "##", "###", "####'##", "::set-output name=a::b", " ::error::a", "::stop-commands::x", "\n::notice::a", "[click](https://evil.example)", "x](y", "'](",
 }
 
 // Hostile returns Words, or with -short every fourth of them.
