@@ -1,7 +1,6 @@
 package tenant
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // what kubectl knows: oidc, and what to do instead of gcp and azure
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -146,52 +144,6 @@ func (k *Kubeconfig) files() []string {
 
 // ErrNoKubeconfig reports that there is no kubeconfig with a context.
 var ErrNoKubeconfig = errors.New("no kubeconfig")
-
-// noKubeconfig is ErrNoKubeconfig with a text of its own.
-type noKubeconfig string
-
-func (e noKubeconfig) Error() string   { return string(e) }
-func (e noKubeconfig) Is(t error) bool { return t == ErrNoKubeconfig }
-
-// plainLoadError returns client-go's error as one line. Its error for two entries of one name
-// prints the list with both, tokens and passwords included (k8s.io/client-go/tools/clientcmd/api/v1,
-// conversion.go).
-func plainLoadError(err error) string {
-	text := strings.TrimPrefix(oneLine(err), "yaml: ")
-	before, _, lists := strings.Cut(text, " in list: ")
-	if !lists {
-		return text
-	}
-	_, name, _ := strings.Cut(before, "duplicate name ")
-	for list, entries := range map[string]string{"[]NamedCluster ": "clusters", "[]NamedAuthInfo ": "users", "[]NamedContext ": "contexts", "[]NamedExtension ": "extensions"} {
-		if strings.Contains(before, list) {
-			return fmt.Sprintf("two %s are called %s", entries, name)
-		}
-	}
-	return "two entries are called " + name
-}
-
-// explainLoad names the first file that client-go could not load, with the reason:
-// client-go's own error is one text about all files, with names of Go types.
-func explainLoad(files []string, err error) error {
-	for _, file := range files {
-		_, why := clientcmd.LoadFromFile(file)
-		var atPath *fs.PathError
-		var kind *json.UnmarshalTypeError
-		switch {
-		case why == nil, errors.Is(why, fs.ErrNotExist):
-			continue
-		case errors.As(why, &atPath):
-			return fmt.Errorf("kubeconfig %s can't be read: %w", file, atPath.Err)
-		case runtime.IsNotRegisteredError(why), strings.HasPrefix(why.Error(), "couldn't get version/kind"):
-			return fmt.Errorf("kubeconfig %s is not one: it does not hold a Config of apiVersion v1", file)
-		case errors.As(why, &kind):
-			return fmt.Errorf("kubeconfig %s can't be understood: %s can't be a %s", file, kind.Field, kind.Value)
-		}
-		return fmt.Errorf("kubeconfig %s can't be understood: %s", file, plainLoadError(why))
-	}
-	return fmt.Errorf("kubeconfig %s can't be understood: %s", strings.Join(files, ", "), plainLoadError(err))
-}
 
 // RESTConfig returns client-go's configuration for this context, whatever the current
 // context is, with k.TLS.
@@ -338,18 +290,4 @@ func contextNames(config *clientcmdapi.Config) string {
 		names = append(names[:mostNames], fmt.Sprintf("and %d more", len(names)-mostNames))
 	}
 	return strings.Join(names, ", ")
-}
-
-// reason returns the system's message without the call and the path.
-func reason(err error) error {
-	if atPath, ok := errors.AsType[*fs.PathError](err); ok {
-		return atPath.Err
-	}
-	return err
-}
-
-// oneLine returns the error's text without line breaks: client-go reports several errors
-// as a list.
-func oneLine(err error) string {
-	return strings.Join(strings.Fields(err.Error()), " ")
 }
