@@ -111,6 +111,10 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 		t.Problem = "it has no pod"
 		if _, err := client.Record(ctx, resolved.Home); apierrors.IsNotFound(err) {
 			t.Problem = fmt.Sprintf("there is no such tenant: namespace %q has no record of one", resolved.Home)
+		} else if tillers, err := admin.Tillers(ctx, client, resolved.Home); err == nil && len(tillers) > 0 && tillers[0].Rollout != "" {
+			t.Problem += ": " + tillers[0].Rollout // members may not read it
+		} else if err != nil {
+			t.Problem += "; an admin sees the reason with: helm tenant describe " + tenantWord(resolved.Name)
 		}
 		return t
 	}
@@ -128,6 +132,9 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 	t.Answers = err == nil
 	if err != nil {
 		t.Problem = err.Error()
+		if why := install.Trouble(pods); why != "" {
+			t.Problem = strings.Join(strings.Fields(why), " ") // helm only says that no pod is ready
+		}
 	}
 	return t
 }

@@ -3,7 +3,6 @@ package install
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -42,19 +41,10 @@ func Readiness(d *appsv1.Deployment, pods []corev1.Pod, sets ...metav1.PartialOb
 	pods = slices.DeleteFunc(current(d, pods, sets), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 	staying := int32(len(pods))
 	pods = slices.DeleteFunc(pods, PodReady)
-	for _, pod := range pods {
-		if why := trouble(pod); why != "" {
-			return why, false
-		}
-	}
-	for _, pod := range pods {
-		if pod.Status.Phase == corev1.PodRunning {
-			return fmt.Sprintf("pod %s runs, and is not ready yet", pod.Name), false
-		}
+	if sentence, found := unready(pods); found {
+		return sentence, false
 	}
 	switch {
-	case len(pods) > 0:
-		return fmt.Sprintf("pod %s is starting", pods[0].Name), false
 	case staying >= want && d.Status.UpdatedReplicas >= want && d.Status.AvailableReplicas < want:
 		return "waiting for the pod to count as available", false
 	case d.Status.UpdatedReplicas >= want && d.Status.AvailableReplicas >= want:
@@ -88,38 +78,4 @@ func current(d *appsv1.Deployment, pods []corev1.Pod, sets []metav1.PartialObjec
 // older pods are assumed to be ready, as they are while a rollout is stuck.
 func Updated(d *appsv1.Deployment) int32 {
 	return max(0, d.Status.ReadyReplicas-(d.Status.Replicas-d.Status.UpdatedReplicas))
-}
-
-// trouble returns the reason why a pod does not run, empty if it runs or is starting.
-func trouble(pod corev1.Pod) string {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			return fmt.Sprintf("pod %s finds no node: %s", pod.Name, condition.Message)
-		}
-	}
-	for _, status := range pod.Status.ContainerStatuses {
-		waiting := status.State.Waiting
-		switch {
-		case waiting == nil:
-		case waiting.Reason == "ContainerCreating" || waiting.Reason == "PodInitializing":
-		case strings.Contains(waiting.Reason, "Image"):
-			return fmt.Sprintf("pod %s can't get the image %s: %s: %s", pod.Name, status.Image, waiting.Reason, waiting.Message)
-		case waiting.Reason == "CrashLoopBackOff" && status.LastTerminationState.Terminated != nil:
-			last := status.LastTerminationState.Terminated
-			return fmt.Sprintf("pod %s keeps ending: %s, exit code %d", pod.Name, last.Reason, last.ExitCode)
-		default:
-			return fmt.Sprintf("pod %s does not start: %s: %s", pod.Name, waiting.Reason, waiting.Message)
-		}
-	}
-	return ""
-}
-
-// PodReady reports whether a pod's Ready condition is true.
-func PodReady(pod corev1.Pod) bool {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodReady {
-			return condition.Status == corev1.ConditionTrue
-		}
-	}
-	return false
 }

@@ -71,6 +71,53 @@ func TestReadiness(t *testing.T) {
 		{"no node", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
 			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/3 nodes are available: 3 Insufficient memory."}}
 		}), "pod tiller-deploy-x finds no node: 0/3 nodes are available: 3 Insufficient memory.", false},
+		{"a scheduler's reason of its own", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "SchedulerError", Message: "no quorum"}}
+		}), "pod tiller-deploy-x finds no node: SchedulerError: no quorum", false},
+		{"scheduling gates", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "example.com/quota"}}
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonSchedulingGated, Message: "gated"}}
+		}), "pod tiller-deploy-x is held back from the scheduler by its scheduling gates: example.com/quota", false},
+		{"no scheduler", rollout(1, 0, 1), pod(func(*corev1.Pod) {}), "pod tiller-deploy-x waits for scheduler default-scheduler", false},
+		{"no scheduler of that name", rollout(1, 0, 1), pod(func(p *corev1.Pod) { p.Spec.SchedulerName = "batch" }), "pod tiller-deploy-x waits for scheduler batch", false},
+		{"a kubelet that is silent from the start", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			p.Spec.NodeName = "n1"
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}}
+		}), "pod tiller-deploy-x waits for the kubelet of node n1", false},
+		{"started by its kubelet", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			p.Spec.NodeName, p.Status.StartTime = "n1", &metav1.Time{Time: time.Unix(1, 0)}
+		}), "pod tiller-deploy-x is starting", false},
+		{"a node that is gone", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			p.Spec.NodeName, p.Status.Phase = "n1", corev1.PodRunning
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}, {Type: corev1.ContainersReady, Status: corev1.ConditionTrue}}
+		}), "pod tiller-deploy-x is not ready although its containers were: node n1 is gone, or does not report", false},
+		{"readiness gates of others", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			p.Spec.ReadinessGates, p.Status.Phase = []corev1.PodReadinessGate{{ConditionType: "x"}}, corev1.PodRunning
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}, {Type: corev1.ContainersReady, Status: corev1.ConditionTrue}}
+		}), "pod tiller-deploy-x runs, and is not ready yet", false},
+		{"evicted", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "The node was low on resource: memory."
+		}), "pod tiller-deploy-x has failed: Evicted: The node was low on resource: memory.", false},
+		{"an evicted pod and the next one", rollout(1, 0, 2), append(pod(func(p *corev1.Pod) { p.Status.Phase, p.Status.Reason = corev1.PodFailed, "Evicted" }),
+			pod(func(p *corev1.Pod) { p.Name, p.Status.Phase = "tiller-deploy-y", corev1.PodRunning })...), "pod tiller-deploy-y runs, and is not ready yet", false},
+		{"killed a moment ago", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			p.Status.Phase = corev1.PodRunning
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "OOMKilled", ExitCode: 137}}}}
+		}), "pod tiller-deploy-x ended: OOMKilled, exit code 137", false},
+		{"started again", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			p.Status.Phase = corev1.PodRunning
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{RestartCount: 2, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+				LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}}}
+		}), "pod tiller-deploy-x runs again, and is not ready yet; it ended before: exit code 1", false},
+		{"an init container of a webhook", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			waiting("PodInitializing", "")(p)
+			p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Image: "mesh:1", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "Back-off"}}}}
+		}), "pod tiller-deploy-x can't get the image mesh:1: ImagePullBackOff: Back-off", false},
+		{"an init container that is done", rollout(1, 0, 1), pod(func(p *corev1.Pod) {
+			waiting("PodInitializing", "")(p)
+			p.Status.InitContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed"}}}}
+		}), "pod tiller-deploy-x is starting", false},
+		{"a message that is empty", rollout(1, 0, 1), pod(waiting("RunContainerError", "")), "pod tiller-deploy-x does not start: RunContainerError", false},
 		{"being pulled", rollout(1, 0, 1), pod(waiting("ContainerCreating", "")), "pod tiller-deploy-x is starting", false},
 		{"no such image", rollout(1, 0, 1), pod(waiting("ErrImagePull", "not found")), "pod tiller-deploy-x can't get the image ghcr.io/helm/tiller:v9: ErrImagePull: not found", false},
 		{"no such image, again", rollout(1, 0, 1), pod(waiting("ImagePullBackOff", "Back-off")), "pod tiller-deploy-x can't get the image ghcr.io/helm/tiller:v9: ImagePullBackOff: Back-off", false},
@@ -126,11 +173,11 @@ func TestReadinessOfCurrentSet(t *testing.T) {
 	}
 	old, now := pod("a-old", "1", 2, "ErrImagePull"), pod("b-new", "2", 1, "CreateContainerConfigError")
 	sets := []metav1.PartialObjectMetadata{set("1", "1"), set("2", "2")}
-	if got, done := Readiness(d, []corev1.Pod{old, now}, sets...); done || got != "pod b-new does not start: CreateContainerConfigError: " {
+	if got, done := Readiness(d, []corev1.Pod{old, now}, sets...); done || got != "pod b-new does not start: CreateContainerConfigError" {
 		t.Errorf("got %q", got)
 	}
 	now.CreationTimestamp = metav1.Unix(3, 0)
-	if got, _ := Readiness(d, []corev1.Pod{old, now}); got != "pod b-new does not start: CreateContainerConfigError: " {
+	if got, _ := Readiness(d, []corev1.Pod{old, now}); got != "pod b-new does not start: CreateContainerConfigError" {
 		t.Errorf("without ReplicaSets: got %q", got)
 	}
 	d.Status.UpdatedReplicas = 0
@@ -141,6 +188,27 @@ func TestReadinessOfCurrentSet(t *testing.T) {
 		d.Status = appsv1.DeploymentStatus{Replicas: test.replicas, UpdatedReplicas: test.updated, ReadyReplicas: test.ready}
 		if got := Updated(d); got != test.want {
 			t.Errorf("%+v: got %d", test, got)
+		}
+	}
+}
+
+// Trouble is what a member can see, who may read the pods and not the Deployment.
+func TestTrouble(t *testing.T) {
+	ready := corev1.Pod{Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}}
+	unscheduled := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/1 nodes are available."}}}}
+	going := *unscheduled.DeepCopy()
+	going.DeletionTimestamp = &metav1.Time{}
+	for _, test := range []struct {
+		pods []corev1.Pod
+		want string
+	}{
+		{nil, ""},
+		{[]corev1.Pod{unscheduled, ready}, ""},
+		{[]corev1.Pod{going}, ""},
+		{[]corev1.Pod{unscheduled}, "pod p finds no node: 0/1 nodes are available."},
+	} {
+		if got := Trouble(test.pods); got != test.want {
+			t.Errorf("%d pods: %q, want %q", len(test.pods), got, test.want)
 		}
 	}
 }

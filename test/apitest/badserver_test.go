@@ -291,7 +291,7 @@ func TestInterruptedWhileItWaits(t *testing.T) {
 		p := admin.launch(t, "init", team.name, "--namespaces", team.a, "--create-namespaces")
 		p.says(t, "Tiller: ")
 		w.tillerPod(t, team)
-		p.says(t, "is starting")
+		p.says(t, "waits for scheduler")
 		r := p.interrupt(t, signal)
 		r.complains(t, 1, team.home, "not ready", "interrupted", "tenant is written", "same command again")
 	}

@@ -296,7 +296,7 @@ func TestWhoami(t *testing.T) {
 		return nil
 	})
 	tiller = whoami(1)["tiller"].(map[string]any)
-	same(t, "a Tiller without a pod", map[string]any{"pods": 0.0, "ready": 0.0, "answers": false, "problem": "it has no pod", "ignoredSettings": []any{}}, tiller)
+	same(t, "a Tiller without a pod", map[string]any{"pods": 0.0, "ready": 0.0, "answers": false, "problem": "it has no pod; an admin sees the reason with: helm tenant describe " + team.name, "ignoredSettings": []any{}}, tiller)
 }
 
 // tillerPod returns the pod that the controllers made; nothing runs it.
