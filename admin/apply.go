@@ -125,8 +125,8 @@ func writeShared(ctx context.Context, c *cluster.Client, first Request, shared *
 }
 
 func applyOne(ctx context.Context, c *cluster.Client, r Request, prepared *Prepared) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if len(prepared.Plan.Changes) == 0 {
 		return nil

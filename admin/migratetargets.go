@@ -18,6 +18,7 @@ import (
 	"helm-tenant/rbac"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // LostRecordError reports that objects carry a tenant's label while the tenant's record
@@ -42,9 +43,15 @@ type LostRecordError struct {
 	// Role is bound to the tenant's deployer in all Namespaces; empty if there is no such
 	// role, or more than one.
 	Role string
+	// Going are the tenant's namespaces, its home among them, that are being deleted. They are not
+	// in Home and Namespaces.
+	Going []string
 }
 
 func (e *LostRecordError) Error() string {
+	if len(e.Going) > 0 {
+		return fmt.Sprintf("tenant %q has no record any more, and is being deleted: namespaces that go are %s", e.Name, visible.List(e.Going))
+	}
 	if e.Home == "" {
 		return fmt.Sprintf("tenant %q has no home namespace any more, and so no record of what it is", e.Name)
 	}
@@ -109,8 +116,12 @@ func lostTenant(live *cluster.Live, name string) *LostRecordError {
 	keys := live.OfTenant(name)
 	lost := &LostRecordError{Name: name}
 	homes := map[string]bool{}
+	onlyHome := true // a home that is being deleted is what a destroy leaves behind
 	for _, key := range keys {
 		switch {
+		case key.Kind == "Namespace" && live.Get(key).GetDeletionTimestamp() != nil:
+			lost.Going = append(lost.Going, key.Name)
+			onlyHome = onlyHome && live.HomeOf(key.Name) == name
 		case key.Kind == "Namespace" && live.HomeOf(key.Name) == name:
 			lost.Home = key.Name
 			lost.Engine = tenant.Engine(live.Get(key).GetLabels()[tenant.LabelHome])
@@ -124,7 +135,7 @@ func lostTenant(live *cluster.Live, name string) *LostRecordError {
 			lost.Stopped = lost.Stopped || given && replicas == 0
 		}
 	}
-	if len(lost.Namespaces) == 0 && !lost.AllNamespaces { // anybody can label objects of other kinds
+	if len(lost.Namespaces) == 0 && onlyHome && !lost.AllNamespaces { // anybody can label objects of other kinds
 		return nil
 	}
 	if former := slices.Collect(maps.Keys(homes)); lost.Home == "" && len(former) == 1 {

@@ -44,6 +44,7 @@ func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool
 		return result, err
 	}
 	now := c.Now() // the same in each round
+	var tried tenant.Terms
 	prepare := func(ctx context.Context) (*Prepared, error) {
 		t, live := p.tenant, cluster.NewLive()
 		p.unseen, p.notes = nil, nil
@@ -64,7 +65,7 @@ func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool
 		for as, subjects := range changed {
 			result.Changed[as] = result.Changed[as].With(subjects)
 		}
-		result.Was = current.terms.With(result.Was)
+		result.Was, tried = termsBefore(result.Was, tried, current.terms), next.terms
 		wanted, err := p.wanted(ctx, c, live, t)
 		if err != nil {
 			return nil, err
@@ -93,6 +94,29 @@ func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool
 		_, err = Write(ctx, c, prepare, func(cluster.Change) {})
 	}
 	return result, err
+}
+
+// termsBefore returns the terms before a change that is made in several rounds, because others
+// write the same binding: those that this round reads, except what a write of an earlier round
+// made although its answer was lost. was are the terms before the earlier rounds, tried are those
+// that the last one wrote.
+func termsBefore(was, tried, current tenant.Terms) tenant.Terms {
+	var before tenant.Terms
+	for _, term := range current {
+		ours, wrote := tried.Of(term.As, term.Subject)
+		if earlier, known := was.Of(term.As, term.Subject); !wrote || ours != term {
+			before = append(before, term)
+		} else if known {
+			before = append(before, earlier)
+		}
+	}
+	for _, term := range was {
+		_, there := current.Of(term.As, term.Subject)
+		if _, wrote := tried.Of(term.As, term.Subject); !there && !wrote {
+			before = append(before, term) // taken away, as this change wants it
+		}
+	}
+	return before
 }
 
 // mayMark reports whether open connections to a Tiller are to be ended, and whether the caller

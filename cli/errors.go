@@ -89,11 +89,26 @@ func detailsOf(err error) []string {
 	return nil
 }
 
+// misplacedTenant returns the tenant of a --tenant that does not stand before the command, empty
+// if there is none.
+func misplacedTenant(args []string) string {
+	for i, arg := range args {
+		name, joined := strings.CutPrefix(arg, "--tenant=")
+		if !joined && arg == "--tenant" && i+1 < len(args) {
+			name, joined = args[i+1], true
+		}
+		if joined && tenant.CheckName(name) == nil {
+			return name
+		}
+	}
+	return ""
+}
+
 // errorText returns an error with its details as one text, empty for nil.
 func errorText(err error) string {
 	var texts []string
 	for _, reason := range admin.ReasonsOf(err) {
-		texts = append(texts, strings.TrimSuffix(reason.Error()+" "+strings.Join(detailsOf(reason), "; "), " "))
+		texts = append(texts, strings.TrimSuffix(plainText(reason.Error())+" "+strings.Join(detailsOf(reason), "; "), " "))
 	}
 	return visible.Text(strings.Join(texts, "; "))
 }
@@ -129,7 +144,7 @@ func report(w io.Writer, err error) int {
 		}
 	}
 	for _, line := range lines {
-		visible.Fprintf(w, "Error: %v\n", line)
+		visible.Fprintf(w, "Error: %s\n", plainText(fmt.Sprint(line)))
 		for _, detail := range detailsOf(line) {
 			visible.Fprintf(w, "  %s\n", detail)
 		}
@@ -144,12 +159,13 @@ func report(w io.Writer, err error) int {
 		return exitUsage
 	}
 	var unresolved *tenant.UnresolvedError
-	switch {
-	case !errors.As(err, &unresolved):
-	case unresolved.InPod:
-		visible.Fprintf(w, "  name it in the pod: HELM_TENANT=TENANT in its environment\n  or for one command: helm tenant --tenant TENANT COMMAND\n")
-	default:
-		visible.Fprintf(w, "  name it once:       helm tenant use TENANT\n  or for one command: helm tenant --tenant TENANT COMMAND\n")
+	if errors.As(err, &unresolved) {
+		name := tenantWord(unresolved.Typed)
+		once := "name it once:       helm tenant use " + name
+		if unresolved.InPod {
+			once = "name it in the pod: HELM_TENANT=" + name + " in its environment"
+		}
+		visible.Fprintf(w, "  %s\n  or for one command: helm tenant --tenant %s COMMAND\n", once, name)
 	}
 	return exitFailed
 }

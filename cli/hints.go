@@ -245,13 +245,23 @@ func storageHints(e *admin.StorageError, a asking) []hint {
 // lostHints says how to make a tenant again whose record was deleted.
 func lostHints(e *admin.LostRecordError) []hint {
 	var hints []hint
+	if len(e.Going) > 0 {
+		hints = append(hints, "wait until they are deleted; the status of a namespace says what it still waits for")
+		if len(e.Namespaces) == 0 && !e.AllNamespaces {
+			return hints
+		}
+	}
+	waits := len(hints)
 	for _, t := range e.Ways() {
 		before := "make it again, for Helm 2 and with its Tiller, with"
 		if t.Engine == tenant.EngineImpersonation {
 			before = "or, where its releases are Helm 3's by now, with"
 		}
-		if len(hints) == 0 && t.Engine != tenant.EngineTiller {
+		if len(hints) == waits && t.Engine != tenant.EngineTiller {
 			before = "make it again with"
+		}
+		if waits > 0 && len(hints) == waits {
+			before = "then " + before
 		}
 		hints = append(hints, typed(before, initCommand(t)))
 	}

@@ -75,6 +75,10 @@ func Run(ctx context.Context, env Environment) int {
 		if errors.As(err, &usage) && slices.ContainsFunc(env.Args, asksForExitCode) {
 			err = &codeError{exitFailed, err} // 2 would mean a difference to callers of apply and of helm diff
 		}
+		var unresolved *tenant.UnresolvedError
+		if errors.As(err, &unresolved) {
+			unresolved.Typed = misplacedTenant(env.Args)
+		}
 		return report(env.Stderr, err)
 	}
 	return code
@@ -193,7 +197,7 @@ Before the command, and only there:
 		switch {
 		case !errors.As(err, &unknown):
 		case unknown.GetSpecifiedName() == "tenant" && slices.Contains(aboutCaller, cmd.Name()):
-			err = fmt.Errorf("--tenant goes before the command: helm tenant --tenant TENANT %s", cmd.Name())
+			err = fmt.Errorf("--tenant goes before the command: helm tenant --tenant %s %s", tenantWord(misplacedTenant(s.Call.Line.Args)), cmd.Name())
 		case unknown.GetSpecifiedName() == "tenant":
 			err = noTenantFlag(cmd)
 		case cmd.Name() == "init" && slices.Contains(helmInitFlags, unknown.GetSpecifiedName()):
@@ -300,7 +304,13 @@ func isDeployer(user string) bool {
 
 // say prints a message to stderr.
 func (s *session) say(format string, args ...any) {
-	visible.Fprintf(s.Env.Stderr, format+"\n", args...)
+	var text strings.Builder
+	visible.Fprintf(&text, format+"\n", args...)
+	said := text.String()
+	if strings.HasPrefix(said, "Note: ") || strings.HasPrefix(said, "Warning: ") {
+		said = plainText(said)
+	}
+	_, _ = io.WriteString(s.Env.Stderr, said)
 }
 
 // next prints to stderr what to type next.

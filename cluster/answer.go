@@ -39,6 +39,9 @@ func checkAnswer(r *http.Request, response *http.Response) error {
 	mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	isPage := mediaType == "text/html" || mediaType == "application/xhtml+xml"
 	core := strings.Contains(r.URL.Path, "/api/v1/")
+	if r.URL.Scheme == "http" && response.StatusCode == http.StatusBadRequest {
+		return checkTLSWanted(response)
+	}
 	switch {
 	case response.StatusCode >= http.StatusInternalServerError, response.StatusCode == http.StatusTooManyRequests, response.StatusCode == http.StatusUnauthorized:
 		return nil
@@ -59,6 +62,24 @@ func checkAnswer(r *http.Request, response *http.Response) error {
 	_ = response.Body.Close()
 	address := url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host}
 	return &foreignError{response.Status, content, address.String()}
+}
+
+// errWantsTLS reports an https server that was asked by http (net/http, Server).
+var errWantsTLS = errors.New("it expects TLS, and the kubeconfig's server is an http address")
+
+// checkTLSWanted returns errWantsTLS for the answer of an https server to a request by http.
+func checkTLSWanted(response *http.Response) error {
+	const words = "Client sent an HTTP request to an HTTPS server"
+	text, err := io.ReadAll(io.LimitReader(response.Body, int64(len(words))))
+	switch {
+	case err != nil:
+		return err
+	case string(text) == words:
+		_ = response.Body.Close()
+		return errWantsTLS
+	}
+	response.Body = readCloser{io.MultiReader(bytes.NewReader(text), response.Body), response.Body}
+	return nil
 }
 
 // hasStatus reports whether the text is a Status, as JSON or as protobuf

@@ -242,7 +242,10 @@ func (c *Client) explain(operation string, err error) error {
 		if request, ok := errors.AsType[*url.Error](err); ok {
 			err = request.Err
 		}
-		unreachable := &UnreachableError{before: fmt.Sprintf("the API server of %s can't be reached%s: ", c.where, throughProxy(c.config)), err: err}
+		unreachable := &UnreachableError{before: fmt.Sprintf("the API server of %s can't be reached%s: ", c.where, throughProxy(c.config)), request: request{operation: operation}, err: err}
+		if c.config != nil {
+			unreachable.request.timeout = c.config.Timeout
+		}
 		var timeout interface{ Timeout() bool }
 		switch {
 		case errors.Is(err, context.Canceled):

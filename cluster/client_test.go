@@ -27,8 +27,8 @@ func TestExplain(t *testing.T) {
 	}{
 		{"nothing", nil, ""},
 		{"no answer", refused, `the API server of context "prod" can't be reached: dial tcp 10.0.0.1:6443: connect: connection refused`},
-		{"no answer in time", &url.Error{Op: "Get", URL: "https://x", Err: context.DeadlineExceeded}, `the API server of context "prod" did not answer in time: context deadline exceeded`},
-		{"interrupted", &url.Error{Op: "Get", URL: "https://x", Err: context.Canceled}, `interrupted while the API server of context "prod" was to answer: context canceled`},
+		{"no answer in time", &url.Error{Op: "Get", URL: "https://x", Err: context.DeadlineExceeded}, `the API server of context "prod" did not answer in time: reading it was not finished`},
+		{"interrupted", &url.Error{Op: "Get", URL: "https://x", Err: context.Canceled}, `interrupted while the API server of context "prod" was to answer: reading it was not finished`},
 		{"a credential plugin that reports in lines", errors.New("getting credentials: exec: executable aws not found\n\nIt looks like you are trying to use a plugin.\n"),
 			`the API server of context "prod" can't be reached: getting credentials: exec: executable aws not found It looks like you are trying to use a plugin.`},
 		{"bad credentials", apierrors.NewUnauthorized("Unauthorized"), `reading it: the credentials of context "prod" are not accepted: Unauthorized`},

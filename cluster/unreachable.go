@@ -15,12 +15,11 @@ type UnreachableError struct {
 	// TimedOut reports whether the timeout of a request (Connect) passed.
 	TimedOut bool
 	before   string
+	request  request
 	err      error
 }
 
-func (e *UnreachableError) Error() string {
-	return e.before + strings.Join(strings.Fields(e.err.Error()), " ")
-}
+func (e *UnreachableError) Error() string { return e.before + e.request.reason(e.err) }
 func (e *UnreachableError) Unwrap() error { return e.err }
 
 // throughProxy describes the proxy of requests to the API server and the setting that

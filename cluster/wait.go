@@ -152,6 +152,14 @@ func (c *Client) watchStatus(ctx context.Context, home string, say func(string),
 	}
 }
 
+// DeletingError reports that a namespace was not deleted in time.
+type DeletingError struct{ Namespace string }
+
+func (e *DeletingError) Error() string {
+	return fmt.Sprintf("namespace %q is still being deleted; what it waits for is in the status of the namespace", e.Namespace)
+}
+func (e *DeletingError) Unwrap() error { return context.DeadlineExceeded }
+
 // WaitForDeletion watches a namespace until it is deleted.
 func (c *Client) WaitForDeletion(ctx context.Context, namespace string) error {
 	ctx, stop := context.WithCancel(ctx)
@@ -164,7 +172,10 @@ func (c *Client) WaitForDeletion(ctx context.Context, namespace string) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("namespace %q is still being deleted: %w", namespace, ctx.Err())
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return fmt.Errorf("namespace %q was still being deleted when the wait was interrupted: %w", namespace, context.Cause(ctx))
+			}
+			return &DeletingError{namespace}
 		case event := <-events:
 			if event.Type == watch.Deleted {
 				return nil

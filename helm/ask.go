@@ -23,13 +23,16 @@ func Capture(ctx context.Context, inv Invocation, timeout time.Duration) (string
 // CaptureWithWarnings is Capture that also returns what helm wrote to standard error
 // although it succeeded, without surrounding white space.
 func CaptureWithWarnings(ctx context.Context, inv Invocation, timeout time.Duration) (answer, warnings string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("helm has not answered for %s", timeout))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, inv.Path, inv.Args...)
 	cmd.Env = withoutDebug(inv.Env)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
+	if err != nil && ctx.Err() != nil { // it was killed
+		return "", "", context.Cause(ctx)
+	}
 	if err != nil {
 		message := strings.TrimPrefix(strings.Join(strings.Fields(stderr.String()), " "), "Error: ")
 		if message == "" {

@@ -62,6 +62,9 @@ type UnresolvedError struct {
 	Why error
 	// InPod reports whether the caller is a pod's service account without a kubeconfig.
 	InPod bool
+	// Typed is a tenant that the command line names in a place where it does not count; empty if
+	// there is none.
+	Typed string
 }
 
 func (e *UnresolvedError) Error() string {
@@ -79,7 +82,13 @@ func (e *UnresolvedError) Unwrap() error { return e.Why }
 // and so is a call to which no rule applies.
 func (k *Kubeconfig) Resolve(ctx context.Context, asked Asked, labelsOf LabelsOf) (Resolved, error) {
 	if k.Broken != nil {
-		return Resolved{}, fmt.Errorf("%w; write it again with: helm tenant use TENANT", k.Broken)
+		name := "TENANT"
+		for _, known := range []string{asked.Environment, asked.Flag} {
+			if CheckName(known) == nil {
+				name = known
+			}
+		}
+		return Resolved{}, fmt.Errorf("%w; write it again with: helm tenant use %s", k.Broken, name)
 	}
 	for _, source := range []struct {
 		name string

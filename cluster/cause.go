@@ -1,0 +1,124 @@
+package cluster
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+)
+
+// request is what an error that no API server answered with is about.
+type request struct {
+	// operation is a phrase such as `reading namespace "a"`.
+	operation string
+	// timeout bounds it; 0 if nothing does.
+	timeout time.Duration
+}
+
+// reason describes why there is no answer that can be read, with what to do where that is known.
+// Go's own texts name its functions and types ("net/http: request canceled", "EOF"), and leave out
+// what was asked, and for how long.
+func (r request) reason(err error) string {
+	if text := certificateReason(err); text != "" {
+		return text
+	}
+	text := oneLine(err)
+	dial, isNetwork := errors.AsType[*net.OpError](err)
+	timeout, limited := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return r.operation + " was not finished"
+	case strings.Contains(text, "TLS handshake timeout"):
+		return "it accepts connections, and does not answer the TLS handshake"
+	case isNetwork && dial.Op == "dial" && dial.Timeout() && dial.Addr != nil:
+		return fmt.Sprintf("no connection to %s%s; look at the address in the kubeconfig, and at the network's way there", dial.Addr, r.within())
+	case limited && timeout.Timeout():
+		if r.timeout == 0 { // the limit is the whole run's
+			return r.operation + " was not finished"
+		}
+		return fmt.Sprintf("%s took longer than %s", r.operation, r.timeout)
+	case errors.Is(err, syscall.ECONNREFUSED), isNetwork && dial.Op == "dial":
+		return text
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), utilnet.IsProbableEOF(err), utilnet.IsConnectionReset(err), utilnet.IsHTTP2ConnectionLost(err):
+		return fmt.Sprintf("the connection was closed before the answer was complete (%s); try again", r.operation)
+	case errors.Is(err, http.ErrSchemeMismatch), strings.Contains(text, "server gave HTTP response to HTTPS client"):
+		return "it answers with HTTP, and the kubeconfig's server is an https address"
+	case strings.Contains(text, "first record does not look like a TLS handshake"):
+		return "it does not answer with TLS, and the kubeconfig's server is an https address"
+	case strings.Contains(text, "remote error: tls: "):
+		return "it refused the TLS connection (" + text[strings.Index(text, "remote error: tls: ")+len("remote error: tls: "):] + "): look at the client certificate in the kubeconfig"
+	case strings.Contains(text, "malformed HTTP response"):
+		return "it does not answer with HTTP: look at the server's address in the kubeconfig"
+	}
+	return unreadableReason(err, text)
+}
+
+// certificateReason describes why the server's certificate is not accepted, empty if it is.
+func certificateReason(err error) string {
+	const authority = "certificate-authority or certificate-authority-data of the kubeconfig's cluster"
+	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		issuer := "an authority"
+		if unknown.Cert != nil && unknown.Cert.Issuer.CommonName != "" {
+			issuer = fmt.Sprintf("%q", unknown.Cert.Issuer.CommonName)
+		}
+		return fmt.Sprintf("its certificate is signed by %s, which is not in %s", issuer, authority)
+	}
+	if host, ok := errors.AsType[x509.HostnameError](err); ok {
+		names := append([]string{}, host.Certificate.DNSNames...)
+		for _, address := range host.Certificate.IPAddresses {
+			names = append(names, address.String())
+		}
+		valid := "for no name"
+		if len(names) > 0 {
+			valid = "for " + strings.Join(names[:min(len(names), 5)], ", ")
+		}
+		return fmt.Sprintf("its certificate is %s, and not for %s: correct server or tls-server-name of the kubeconfig's cluster", valid, host.Host)
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
+		if invalid.Reason != x509.Expired || invalid.Cert == nil {
+			return "its certificate is not valid: " + strings.TrimPrefix(oneLine(invalid), "x509: ")
+		}
+		return fmt.Sprintf("its certificate is valid from %s to %s, and this machine's clock says %s", invalid.Cert.NotBefore.UTC().Format(time.RFC3339),
+			invalid.Cert.NotAfter.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
+	}
+	if text := oneLine(err); strings.Contains(text, "x509: ") {
+		return "its certificate is not accepted: " + text[strings.LastIndex(text, "x509: ")+len("x509: "):]
+	}
+	return ""
+}
+
+// unreadableReason describes an answer that can't be decoded; another error is text.
+func unreadableReason(err error, text string) string {
+	_, broken := errors.AsType[*json.SyntaxError](err)
+	switch {
+	case strings.Contains(text, "unexpected end of JSON input"):
+		return "it ends too early; try again"
+	case broken, strings.Contains(text, "json parse error"):
+		return "it is no JSON; is something else between here and the API server?"
+	case strings.Contains(text, "0-length response"):
+		return "it is empty; try again"
+	}
+	return text
+}
+
+func (r request) within() string {
+	if r.timeout == 0 {
+		return ""
+	}
+	return " within " + r.timeout.String()
+}
+
+// oneLine returns an error's text on one line: credential plugins report in several.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
