@@ -103,16 +103,16 @@ func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool
 func termsBefore(was, tried, current tenant.Terms) tenant.Terms {
 	var before tenant.Terms
 	for _, term := range current {
-		ours, wrote := tried.Of(term.As, term.Subject)
-		if earlier, known := was.Of(term.As, term.Subject); !wrote || ours != term {
+		attempt, attempted := tried.Of(term.As, term.Subject)
+		if earlier, known := was.Of(term.As, term.Subject); !attempted || attempt != term {
 			before = append(before, term)
 		} else if known {
 			before = append(before, earlier)
 		}
 	}
 	for _, term := range was {
-		_, there := current.Of(term.As, term.Subject)
-		if _, wrote := tried.Of(term.As, term.Subject); !there && !wrote {
+		_, found := current.Of(term.As, term.Subject)
+		if _, attempted := tried.Of(term.As, term.Subject); !found && !attempted {
 			before = append(before, term) // taken away, as this change wants it
 		}
 	}

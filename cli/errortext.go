@@ -28,7 +28,7 @@ func plainText(text string) string {
 	text = goTexts.Replace(text)
 	parts := strings.Split(text, ": ")
 	for i := len(parts) - 2; i >= 0; i-- {
-		if rest, again := strings.CutPrefix(parts[i+1], parts[i]); again && (rest == "" || rest[0] == ' ' || rest[0] == ',') && strings.ContainsAny(parts[i], ` "`) {
+		if rest, repeated := strings.CutPrefix(parts[i+1], parts[i]); repeated && (rest == "" || rest[0] == ' ' || rest[0] == ',') && strings.ContainsAny(parts[i], ` "`) {
 			parts = slices.Delete(parts, i, i+1)
 		}
 	}

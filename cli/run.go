@@ -306,11 +306,11 @@ func isDeployer(user string) bool {
 func (s *session) say(format string, args ...any) {
 	var text strings.Builder
 	visible.Fprintf(&text, format+"\n", args...)
-	said := text.String()
-	if strings.HasPrefix(said, "Note: ") || strings.HasPrefix(said, "Warning: ") {
-		said = plainText(said)
+	line := text.String()
+	if strings.HasPrefix(line, "Note: ") || strings.HasPrefix(line, "Warning: ") {
+		line = plainText(line)
 	}
-	_, _ = io.WriteString(s.Env.Stderr, said)
+	_, _ = io.WriteString(s.Env.Stderr, line)
 }
 
 // next prints to stderr what to type next.
