@@ -31,9 +31,9 @@ type Stored struct {
 // eachStored calls do for the release records of an engine, as Secrets or ConfigMaps, in a
 // namespace, or in all namespaces if it is empty. Only metadata is read.
 func (c *Client) eachStored(ctx context.Context, engine tenant.Engine, kindName, namespace string, do func(Stored)) error {
-	options, read := metav1.ListOptions{LabelSelector: release.OfTiller}, release.TillerRevision
+	options, read := metav1.ListOptions{LabelSelector: release.OfTiller}, tillerRecord
 	if engine == tenant.EngineImpersonation {
-		options, read = metav1.ListOptions{LabelSelector: release.OfHelm}, release.HelmRevision
+		options, read = metav1.ListOptions{LabelSelector: release.OfHelm}, release.HelmRecord
 		if kindName == "Secret" {
 			options.FieldSelector = "type=" + release.HelmSecretType
 		}
@@ -47,13 +47,18 @@ func (c *Client) eachStored(ctx context.Context, engine tenant.Engine, kindName,
 		return s
 	}
 	return c.EachMeta(ctx, kindName, namespace, options, func(m *metav1.PartialObjectMetadata) {
-		if engine == tenant.EngineImpersonation && !release.IsHelms(m, "") {
+		r, isRecord := read(m)
+		if !isRecord {
 			return
 		}
-		r := read(m.Labels)
 		r.Release, r.Status = intern(r.Release), intern(r.Status)
 		do(Stored{Key{kindName, intern(m.Namespace), m.Name}, r, release.Updated(m), m.UID, m.ResourceVersion})
 	})
+}
+
+// tillerRecord reads the labels of an object with Tiller's label.
+func tillerRecord(object metav1.Object) (release.Revision, bool) {
+	return release.TillerRevision(object.GetLabels()), true
 }
 
 // StoredReleases returns the release records of an engine with all revisions, in a namespace,

@@ -49,6 +49,26 @@ func IsHelms(object metav1.Object, kind string) bool {
 	return (kind == "" || kind == HelmSecretType) && r.Version > 0 && object.GetName() == SecretName(r.Release, r.Version)
 }
 
+// HelmRecord returns the revision that an object with Helm 3's or 4's label keeps; isRecord is false
+// for an object that only has the label, or is named after another release than its labels. helm
+// lists and uses records by their content and their name: labels that are missing, or no number,
+// do not hide a release.
+func HelmRecord(object metav1.Object) (r Revision, isRecord bool) {
+	r = HelmRevision(object.GetLabels())
+	rest, ofHelm := strings.CutPrefix(object.GetName(), storageType+".")
+	position := strings.LastIndex(rest, ".v")
+	if !ofHelm || position <= 0 {
+		return r, false
+	}
+	name := rest[:position]
+	version, err := strconv.Atoi(rest[position+len(".v"):])
+	if err != nil || object.GetName() != SecretName(name, version) || version <= 0 || r.Release != "" && r.Release != name {
+		return r, false
+	}
+	r.Release, r.Version = name, version
+	return r, true
+}
+
 // Keeps reports whether a Secret is the one in which Helm 3 keeps that release.
 func Keeps(secret corev1.Secret, r *release3.Release) bool {
 	return secret.Type == HelmSecretType && secret.Name == SecretName(r.Name, r.Version) && secret.Labels[labelName] == r.Name
