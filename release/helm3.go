@@ -50,7 +50,7 @@ func IsHelms(object metav1.Object, kind string) bool {
 }
 
 // HelmRecord returns the revision that an object with Helm 3's or 4's label keeps; isRecord is false
-// for an object that only has the label, or is named after another release than its labels. helm
+// for an object that only has the label, or is named after another revision than its labels. helm
 // lists and uses records by their content and their name: labels that are missing, or no number,
 // do not hide a release.
 func HelmRecord(object metav1.Object) (r Revision, isRecord bool) {
@@ -62,8 +62,11 @@ func HelmRecord(object metav1.Object) (r Revision, isRecord bool) {
 	}
 	name := rest[:position]
 	version, err := strconv.Atoi(rest[position+len(".v"):])
-	if err != nil || object.GetName() != SecretName(name, version) || version <= 0 || r.Release != "" && r.Release != name {
+	switch {
+	case err != nil, version <= 0, object.GetName() != SecretName(name, version):
 		return r, false
+	case r.Release != "" && r.Release != name, r.Version > 0 && r.Version != version:
+		return r, false // it was made to look like one
 	}
 	r.Release, r.Version = name, version
 	return r, true

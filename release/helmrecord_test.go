@@ -18,7 +18,7 @@ func TestHelmRecord(t *testing.T) {
 		{"sh.helm.release.v1.web.v3", map[string]string{"name": "web", "version": "3", "status": "deployed"}, Revision{"web", 3, "DEPLOYED"}, true},
 		{"sh.helm.release.v1.web.v3", map[string]string{"name": "web", "status": "deployed"}, Revision{"web", 3, "DEPLOYED"}, true},
 		{"sh.helm.release.v1.web.v3", map[string]string{"name": "web", "version": "three", "status": "deployed"}, Revision{"web", 3, "DEPLOYED"}, true},
-		{"sh.helm.release.v1.web.v3", map[string]string{"name": "web", "version": "7", "status": "deployed"}, Revision{"web", 3, "DEPLOYED"}, true},
+		{"sh.helm.release.v1.web.v3", map[string]string{"name": "web", "version": "7", "status": "deployed"}, Revision{}, false},
 		{"sh.helm.release.v1.web.v3", map[string]string{"version": "3"}, Revision{"web", 3, ""}, true},
 		{"sh.helm.release.v1.a.v2.v1", nil, Revision{"a.v2", 1, ""}, true},
 		{"sh.helm.release.v1.web.v3", map[string]string{"name": "other", "version": "3"}, Revision{}, false},
