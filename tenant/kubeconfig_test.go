@@ -79,6 +79,16 @@ func TestLoadKubeconfigRefuses(t *testing.T) {
 	}
 }
 
+// firstOf returns the first text that is not empty.
+func firstOf(texts ...string) string {
+	for _, text := range texts {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
 // A broken extension must keep nobody from `use`, which writes it again, and
 // must never be taken for none.
 func TestBrokenExtension(t *testing.T) {
@@ -90,8 +100,9 @@ func TestBrokenExtension(t *testing.T) {
 		t.Errorf("Broken, -want +got:\n%s", diff)
 	}
 	for _, asked := range []Asked{{}, {Flag: "team-b"}, {Environment: "team-b"}, {TypedTillerNamespace: "x"}} {
+		name := firstOf(asked.Flag, asked.Environment, "TENANT")
 		_, err := k.Resolve(t.Context(), asked, nil)
-		if diff := cmp.Diff(want+"; write it again with: helm tenant use TENANT", errorText(err)); diff != "" {
+		if diff := cmp.Diff(want+"; write it again with: helm tenant use "+name, errorText(err)); diff != "" {
 			t.Errorf("%+v, -want +got:\n%s", asked, diff)
 		}
 	}
