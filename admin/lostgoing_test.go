@@ -25,7 +25,8 @@ func TestLostWhileItGoes(t *testing.T) {
 		w.objects = slices.DeleteFunc(slices.Clone(w.objects), func(o runtime.Object) bool { return cluster.KeyOf(o).Name == tenant.RecordName })
 		for _, object := range w.objects {
 			if key := cluster.KeyOf(object); key.Kind == "Namespace" && slices.Contains(test.going, key.Name) {
-				object.(metav1.Object).SetDeletionTimestamp(&metav1.Time{})
+				deleted := metav1.Unix(1, 0) // a zero time is none
+				object.(metav1.Object).SetDeletionTimestamp(&deleted)
 			}
 		}
 		lost := lostTenant(w.facts(t, Request{Tenant: tenant.Tenant{Name: "t"}}).live, "t")
