@@ -69,6 +69,7 @@ func run(ctx context.Context, config *options.KubeRouterConfig, kubeconfig, heal
 	if err != nil {
 		return err
 	}
+	remember(iptables)
 	controller, err := netpol.NewNetworkPolicyController(client, config, pods, policies, namespaces,
 		new(sync.Mutex), iptables, ipsets)
 	if err != nil {
