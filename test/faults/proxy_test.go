@@ -96,6 +96,7 @@ type gate struct {
 	first func() error
 
 	mu      sync.Mutex
+	changed *sync.Cond // of mu: what a write waits for may be so
 	waiting []*write
 	busy    bool
 	arrived time.Time
@@ -108,7 +109,11 @@ type gate struct {
 
 type write struct{ name string }
 
-func newGate() *gate { return &gate{reached: make(chan struct{})} }
+func newGate() *gate {
+	g := &gate{reached: make(chan struct{})}
+	g.changed = sync.NewCond(&g.mu)
+	return g
+}
 
 // gathering is how long the gate waits for more writes before it chooses one.
 const gathering = 15 * time.Millisecond
@@ -164,6 +169,8 @@ func (g *gate) wait(r *http.Request, mine *write) bool {
 	defer g.mu.Unlock()
 	g.waiting = append(g.waiting, mine)
 	g.arrived = time.Now()
+	gathered := time.AfterFunc(gathering, g.wake)
+	defer gathered.Stop()
 	for {
 		if g.stopped {
 			g.mu.Unlock()
@@ -171,12 +178,10 @@ func (g *gate) wait(r *http.Request, mine *write) bool {
 			g.mu.Lock()
 			return false
 		}
-		if !g.busy && time.Since(g.arrived) > gathering && g.next() == mine {
+		if !g.busy && time.Since(g.arrived) >= gathering && g.next() == mine {
 			break
 		}
-		g.mu.Unlock()
-		time.Sleep(3 * time.Millisecond)
-		g.mu.Lock()
+		g.changed.Wait()
 	}
 	g.busy = true
 	g.begun++
@@ -185,6 +190,13 @@ func (g *gate) wait(r *http.Request, mine *write) bool {
 		g.err = g.first()
 	}
 	return true
+}
+
+// wake has the writes that wait look whether it is their turn.
+func (g *gate) wake() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.changed.Broadcast()
 }
 
 func (g *gate) next() *write {
@@ -199,6 +211,7 @@ func (g *gate) next() *write {
 func (g *gate) done(mine *write, code int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	defer g.changed.Broadcast()
 	g.busy = false
 	if code < 300 {
 		g.made = append(g.made, mine.name)
