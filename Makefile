@@ -33,7 +33,7 @@ endif
 # waited for the two cores of a slow machine, and waits ran out.
 PACKAGES ?= 3
 # The compiler and the tests take a fifth less processor time with it.
-test race race-api: export GOGC ?= 400
+check windows fuzz test race race-api: export GOGC ?= 400
 TESTS := go run ./cmd/runtests -count=1 -p $(PACKAGES)
 # The packages that take longest or wait most begin first, so that none of them ends alone.
 ALL_TESTS := ./e2e ./faults ./attack ./audit ./preflight ./everyday ./apitest ./...
