@@ -194,10 +194,18 @@ func side(width, n int, do func(i int)) {
 
 // settledStates returns the states when no namespace is being deleted any more.
 func (w *world) settledStates(ctx context.Context, prefix string, length int) (map[string]state, error) {
+	if err := w.awaitDeleted(ctx, prefix); err != nil {
+		return nil, err
+	}
+	return w.states(ctx, prefix, length)
+}
+
+// awaitDeleted waits until no namespace of that prefix is being deleted any more.
+func (w *world) awaitDeleted(ctx context.Context, prefix string) error {
 	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(200 * time.Millisecond) {
 		all, err := w.root.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		leaving := ""
 		for _, ns := range all.Items {
@@ -206,10 +214,10 @@ func (w *world) settledStates(ctx context.Context, prefix string, length int) (m
 			}
 		}
 		if leaving == "" {
-			return w.states(ctx, prefix, length)
+			return nil
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("namespace %s is not deleted in time", leaving)
+			return fmt.Errorf("namespace %s is not deleted in time", leaving)
 		}
 	}
 }
@@ -241,7 +249,7 @@ func (s *scenario) command(w *world, name string) (args []string, input string, 
 	args = append(args, "--request-timeout=2m") // on a busy machine an answer has taken the usual 30 s
 	if s.alone {
 		// Those whose home is about to go can't be written any more.
-		if _, err = w.settledStates(context.Background(), "", len(name)); err == nil {
+		if err = w.awaitDeleted(context.Background(), ""); err == nil {
 			input, err = w.allBut(name)
 		}
 	}
