@@ -1,6 +1,7 @@
 package clustertest
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -10,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,9 +27,17 @@ import (
 )
 
 func answer(w http.ResponseWriter, code int, object any) {
+	text, err := json.Marshal(object)
+	if err != nil {
+		code, text = http.StatusInternalServerError, nil
+	}
+	answerText(w, code, text)
+}
+
+func answerText(w http.ResponseWriter, code int, text []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(object) // the client may have closed the connection
+	_, _ = w.Write(text) // the client may have closed the connection
 }
 
 func fail(w http.ResponseWriter, err *apierrors.StatusError) {
@@ -159,7 +167,7 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 		s.remove(key)
 		answer(w, 200, map[string]string{"kind": "Status", "apiVersion": "v1", "status": "Success"})
 	case asked.Verb == "get":
-		answer(w, 200, existing.Object)
+		answerText(w, 200, s.text(existing))
 	default:
 		body.SetKind(asked.Kind)
 		body.SetAPIVersion(gvr.GroupVersion().String())
@@ -190,16 +198,39 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, gvr schema.GroupVe
 	if metaOnly {
 		list["kind"], list["apiVersion"] = "PartialObjectMetadataList", "meta.k8s.io/v1"
 	}
-	items := []any{}
+	var items [][]byte
 	for _, key := range keys {
-		object := s.objects[key].Object
+		object := s.objects[key]
+		text := s.text(object)
 		if metaOnly {
-			object = map[string]any{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]}
+			text, err = json.Marshal(map[string]any{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object.Object["metadata"]})
+			if err != nil {
+				break
+			}
 		}
-		items = append(items, object)
+		items = append(items, text)
 	}
-	list["items"] = items
-	answer(w, 200, list)
+	text, wrong := json.Marshal(list)
+	if err := errors.Join(err, wrong); err != nil {
+		fail(w, apierrors.NewInternalError(err))
+		return
+	}
+	text = append(text[:len(text)-1], `,"items":[`...)
+	text = append(text, bytes.Join(items, []byte{','})...)
+	answerText(w, 200, append(text, "]}"...))
+}
+
+// text returns a stored object as JSON. Most are read many times for each time that they change.
+func (s *Server) text(object *unstructured.Unstructured) []byte {
+	text, known := s.texts[object]
+	if !known {
+		var err error
+		if text, err = json.Marshal(object.Object); err != nil {
+			panic(err) // it came as JSON
+		}
+		s.texts[object] = text
+	}
+	return text
 }
 
 // selector returns a function that reports whether an object matches a request's
@@ -232,11 +263,9 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, asked Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.(http.Flusher).Flush()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
 	for next := 0; ; {
 		s.mutex.Lock()
-		events := s.events[next:]
+		events, more := s.events[next:], s.more
 		next = len(s.events)
 		s.mutex.Unlock()
 		for _, e := range events {
@@ -251,7 +280,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, asked Request) {
 		select {
 		case <-r.Context().Done():
 			return
-		case <-tick.C:
+		case <-more:
 		}
 	}
 }

@@ -44,10 +44,12 @@ type Server struct {
 	url     string
 	kinds   map[schema.GroupVersionResource]cluster.Resource
 	mutex   sync.Mutex
-	objects map[cluster.Key]*unstructured.Unstructured
+	objects map[cluster.Key]*unstructured.Unstructured // none is changed: another takes its place
+	texts   map[*unstructured.Unstructured][]byte      // as JSON, of those that were read
 	version int
 	log     []Request
 	events  []event
+	more    chan struct{} // closed at the next event
 }
 
 // event is a change of an object, as a watch reports it.
@@ -60,7 +62,7 @@ type event struct {
 // Start starts a server that holds these objects.
 func Start(t testing.TB, objects ...runtime.Object) *Server {
 	t.Helper()
-	s := &Server{t: t, kinds: cluster.Resources(), objects: map[cluster.Key]*unstructured.Unstructured{}, Allowed: func(string) bool { return true }}
+	s := &Server{t: t, kinds: cluster.Resources(), objects: map[cluster.Key]*unstructured.Unstructured{}, texts: map[*unstructured.Unstructured][]byte{}, more: make(chan struct{}), Allowed: func(string) bool { return true }}
 	s.Put(objects...)
 	server := httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(func() {
@@ -191,6 +193,7 @@ func (s *Server) store(object *unstructured.Unstructured) {
 	if object.GetUID() == "" {
 		object.SetUID(types.UID("uid-" + strconv.Itoa(s.version)))
 	}
+	delete(s.texts, s.objects[key])
 	s.objects[key] = object
 	s.tell(kind, object)
 }
@@ -201,6 +204,7 @@ func (s *Server) remove(key cluster.Key) {
 		return
 	}
 	delete(s.objects, key)
+	delete(s.texts, object)
 	s.version++
 	s.tell("DELETED", object)
 	if key.Kind == "Namespace" {
@@ -214,5 +218,7 @@ func (s *Server) remove(key cluster.Key) {
 
 // tell adds an event for all watches.
 func (s *Server) tell(kind string, object *unstructured.Unstructured) {
-	s.events = append(s.events, event{s.version, kind, object.DeepCopy()})
+	s.events = append(s.events, event{s.version, kind, object})
+	close(s.more)
+	s.more = make(chan struct{})
 }
