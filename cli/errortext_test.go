@@ -39,7 +39,14 @@ func TestPlainText(t *testing.T) {
 		{`a: a b`, `a: a b`}, // a word is no subject
 		{`the Tiller in namespace "h" of context "c" does not answer: the API server of context "c" can't be reached`, `the Tiller in namespace "h" does not answer: the API server of context "c" can't be reached`},
 		{`helm list: context deadline exceeded`, `helm list: it took too long`},
+		{`helm list: signal: killed`, `helm list: it was killed`},
 		{``, ``},
+		// What is in quotes is somebody else's.
+		{`user "context canceled" is no member: context canceled`, `user "context canceled" is no member: interrupted`},
+		{`user "a b: a b c" is no member`, `user "a b: a b c" is no member`},
+		{`user "x: i/o timeout" is no member`, `user "x: i/o timeout" is no member`},
+		{`context "a: b": the API server of context "a: b" can't be reached`, `the API server of context "a: b" can't be reached`},
+		{`context "c \"d: e": context "c \"d: e" has no cluster`, `context "c \"d: e" has no cluster`},
 	} {
 		if got := plainText(test[0]); got != test[1] {
 			t.Errorf("%q:\ngot  %q\nwant %q", test[0], got, test[1])

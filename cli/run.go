@@ -305,12 +305,12 @@ func isDeployer(user string) bool {
 // say prints a message to stderr.
 func (s *session) say(format string, args ...any) {
 	var text strings.Builder
-	visible.Fprintf(&text, format+"\n", args...)
+	visible.Fprintf(&text, format, args...)
 	line := text.String()
 	if strings.HasPrefix(line, "Note: ") || strings.HasPrefix(line, "Warning: ") {
 		line = plainText(line)
 	}
-	_, _ = io.WriteString(s.Env.Stderr, line)
+	_, _ = io.WriteString(s.Env.Stderr, line+"\n")
 }
 
 // next prints to stderr what to type next.
