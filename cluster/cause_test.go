@@ -24,20 +24,20 @@ var goWords = []string{"net/http", "Client.Timeout", "context deadline", "contex
 // serverErrors are what requests to servers that fail in some way end with, by that way.
 func serverErrors(t *testing.T) map[string]error {
 	t.Helper()
-	silent := func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-	closing := func(w http.ResponseWriter, r *http.Request) {
+	silent := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	closing := func(w http.ResponseWriter, _ *http.Request) {
 		connection, _, err := w.(http.Hijacker).Hijack()
 		if err == nil {
 			_ = connection.Close()
 		}
 	}
 	cut := func(text string) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
+		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, text)
 		}
 	}
-	short := func(w http.ResponseWriter, r *http.Request) {
+	short := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", "1000")
 		_, _ = io.WriteString(w, `{"kind":`)
