@@ -44,7 +44,7 @@ type Prepared struct {
 type Invalid []error
 
 // Error returns all of it on one line.
-func (e Invalid) Error() string { return oneLine(e) }
+func (e Invalid) Error() string { return joined(e) }
 
 func (e Invalid) Unwrap() []error { return e }
 

@@ -10,7 +10,7 @@ import (
 type Refusals []error
 
 // Error returns all of it on one line.
-func (r Refusals) Error() string { return oneLine(r) }
+func (r Refusals) Error() string { return joined(r) }
 
 func (r Refusals) Unwrap() []error { return r }
 
@@ -45,8 +45,8 @@ func refuse(errs ...error) error {
 	return reasons
 }
 
-// oneLine returns the text of several errors on one line.
-func oneLine(errs []error) string {
+// joined returns the text of several errors on one line.
+func joined(errs []error) string {
 	var texts []string
 	for _, err := range errs {
 		texts = append(texts, err.Error())

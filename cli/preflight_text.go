@@ -129,7 +129,7 @@ func preflightSummary(report *preflight.Report) string {
 func forAdminText(report *preflight.Report, objects []preflight.ForAdmin) ([]byte, error) {
 	var text bytes.Buffer
 	comment := func(format string, args ...any) {
-		line := strings.Join(strings.Fields(visible.Text(fmt.Sprintf(format, args...))), " ")
+		line := visible.OneLine(visible.Text(fmt.Sprintf(format, args...)))
 		text.WriteString("# " + line + "\n")
 	}
 	comment("Objects of the chart %s that the tenant %s can't create itself.", report.Chart, report.Tenant)

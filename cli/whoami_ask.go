@@ -16,6 +16,7 @@ import (
 	"helm-tenant/rbac"
 	"helm-tenant/recognise"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // askDeployer asks the API server, as the tenant's service account, for what every
@@ -133,7 +134,7 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 	if err != nil {
 		t.Problem = err.Error()
 		if why := install.Trouble(pods); why != "" {
-			t.Problem = strings.Join(strings.Fields(why), " ") // helm only says that no pod is ready
+			t.Problem = visible.OneLine(why) // helm only says that no pod is ready
 		}
 	}
 	return t

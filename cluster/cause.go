@@ -14,6 +14,8 @@ import (
 	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+
+	"helm-tenant/visible"
 )
 
 // request is what an error that no API server answered with is about.
@@ -31,7 +33,7 @@ func (r request) reason(err error) string {
 	if text := certificateReason(err); text != "" {
 		return text
 	}
-	text := oneLine(err)
+	text := visible.OneLine(err.Error())
 	dial, isNetwork := errors.AsType[*net.OpError](err)
 	timeout, limited := errors.AsType[interface {
 		error
@@ -88,12 +90,12 @@ func certificateReason(err error) string {
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
 		if invalid.Reason != x509.Expired || invalid.Cert == nil {
-			return "its certificate is not valid: " + strings.TrimPrefix(oneLine(invalid), "x509: ")
+			return "its certificate is not valid: " + strings.TrimPrefix(visible.OneLine(invalid.Error()), "x509: ")
 		}
 		return fmt.Sprintf("its certificate is valid from %s to %s, and this machine's clock says %s", invalid.Cert.NotBefore.UTC().Format(time.RFC3339),
 			invalid.Cert.NotAfter.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339))
 	}
-	if text := oneLine(err); strings.Contains(text, "x509: ") {
+	if text := visible.OneLine(err.Error()); strings.Contains(text, "x509: ") {
 		return "its certificate is not accepted: " + text[strings.LastIndex(text, "x509: ")+len("x509: "):]
 	}
 	return ""
@@ -119,6 +121,3 @@ func (r request) within() string {
 	}
 	return " within " + r.timeout.String()
 }
-
-// oneLine returns an error's text on one line: credential plugins report in several.
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

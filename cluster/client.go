@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -24,6 +23,7 @@ import (
 
 	"helm-tenant/release"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 func init() {
@@ -52,7 +52,7 @@ type Client struct {
 func Connect(k *tenant.Kubeconfig, userAgent string, timeout time.Duration) (*Client, error) {
 	config, err := k.RESTConfig()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s", k.Where(), strings.Join(strings.Fields(err.Error()), " "))
+		return nil, fmt.Errorf("%s: %s", k.Where(), visible.OneLine(err.Error()))
 	}
 	config = rest.CopyConfig(config)
 	config.UserAgent = userAgent

@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"helm-tenant/visible"
 )
 
 // templates are the kinds that create pods, and the path of the pod template in each. A
@@ -132,7 +134,7 @@ func (warningHandler) HandleWarningHeaderWithContext(ctx context.Context, _ int,
 	if w, asked := ctx.Value(warningsKey{}).(*warnings); asked {
 		w.mutex.Lock()
 		defer w.mutex.Unlock()
-		w.texts = append(w.texts, strings.Join(strings.Fields(text), " "))
+		w.texts = append(w.texts, visible.OneLine(text))
 	}
 }
 

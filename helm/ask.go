@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"helm-tenant/envvar"
+	"helm-tenant/visible"
 )
 
 // Capture runs helm and returns its output, without debugging output. The error is helm's
@@ -34,7 +35,7 @@ func CaptureWithWarnings(ctx context.Context, inv Invocation, timeout time.Durat
 		return "", "", context.Cause(ctx)
 	}
 	if err != nil {
-		message := strings.TrimPrefix(strings.Join(strings.Fields(stderr.String()), " "), "Error: ")
+		message := strings.TrimPrefix(visible.OneLine(stderr.String()), "Error: ")
 		if message == "" {
 			message = err.Error()
 		}

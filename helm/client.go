@@ -20,6 +20,7 @@ import (
 
 	"helm-tenant/envvar"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // Client is the helm binary that is wrapped.
@@ -245,7 +246,7 @@ func ask(ctx context.Context, env envvar.Environment, path string) (Client, erro
 		}
 		answer = append(out, stderr.Bytes()...)
 	}
-	return Client{}, fmt.Errorf("%s does not tell its version as helm does; it said: %.200q", path, strings.Join(strings.Fields(string(answer)), " "))
+	return Client{}, fmt.Errorf("%s does not tell its version as helm does; it said: %.200q", path, visible.OneLine(string(answer)))
 }
 
 func majorOf(version string) int {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/refusal"
+	"helm-tenant/visible"
 )
 
 // status returns the API server's answer in an error; nil if it did not answer.
@@ -117,12 +118,12 @@ const noAnswer = "the API server gave no answer"
 func (q Question) Refusal(o Object, verb string, err error) Finding {
 	s := status(err)
 	if s != nil && strings.HasPrefix(s.Message, untypedApply) {
-		return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template", oneLine(s.Message))
+		return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template", visible.Excerpt(s.Message))
 	}
 	if s == nil || s.Code >= 500 || s.Code == http.StatusTooManyRequests || s.Code == http.StatusUnauthorized {
-		return about(o, NotTried, Untried, noAnswer, "try again", oneLine(err.Error()))
+		return about(o, NotTried, Untried, noAnswer, "try again", visible.Excerpt(err.Error()))
 	}
-	message := oneLine(s.Message)
+	message := visible.Excerpt(s.Message)
 	if strings.Contains(message, "does not support dry run") {
 		return about(o, NotTried, Untried, "an admission webhook of the cluster does not take part in dry runs", "only the installation itself shows it", message)
 	}
@@ -208,7 +209,7 @@ func excess(message string) string {
 	if !found {
 		return message
 	}
-	return oneLine(strings.ReplaceAll(strings.TrimSpace(rules), "\n", " "))
+	return visible.Excerpt(strings.ReplaceAll(strings.TrimSpace(rules), "\n", " "))
 }
 
 // afterLevel returns the violations in a message of PodSecurity.
@@ -238,7 +239,7 @@ func (q Question) Warnings(o Object, warnings []string, found []Finding, tried b
 	known := slices.ContainsFunc(found, func(f Finding) bool { return f.ID == PodSecurity })
 	var findings []Finding
 	for _, text := range slices.Compact(slices.Sorted(slices.Values(warnings))) {
-		warning, ofPods := strings.CutPrefix(oneLine(text), violates)
+		warning, ofPods := strings.CutPrefix(visible.Excerpt(text), violates)
 		warning = strings.ReplaceAll(warning, `:latest"`, `"`)
 		switch {
 		case ofPods && known:
@@ -246,9 +247,9 @@ func (q Question) Warnings(o Object, warnings []string, found []Finding, tried b
 			findings = append(findings, about(o, PodSecurity, Warned, "the namespace warns of PodSecurity "+warning, "", ""))
 		case ofPods:
 			findings = append(findings, refused(o, PodSecurity, "its pods may never be created: PodSecurity "+warning,
-				"set the chart's securityContext values so that it holds", oneLine(text)))
+				"set the chart's securityContext values so that it holds", visible.Excerpt(text)))
 		default:
-			findings = append(findings, about(o, Admission, Warned, "the API server warns: "+oneLine(text), "", ""))
+			findings = append(findings, about(o, Admission, Warned, "the API server warns: "+visible.Excerpt(text), "", ""))
 		}
 	}
 	return findings
@@ -296,9 +297,9 @@ func (f Finding) Of(o Object) Finding {
 func (q Question) PodRefusal(o Object, err, wrote error) (f Finding, counts bool) {
 	s := status(err)
 	if s == nil || s.Code >= 500 || s.Code == http.StatusTooManyRequests || strings.Contains(s.Message, "does not support dry run") {
-		return about(o, NotTried, Untried, "its pods could not be tried", "try again", oneLine(err.Error())), true
+		return about(o, NotTried, Untried, "its pods could not be tried", "try again", visible.Excerpt(err.Error())), true
 	}
-	origin, known := refusal.Read(oneLine(s.Message))
+	origin, known := refusal.Read(visible.Excerpt(s.Message))
 	switch {
 	case known && origin.Kind == refusal.RBAC:
 		return Finding{}, false
@@ -315,5 +316,5 @@ func Unread(subject string, err error) (Finding, error) {
 	if s == nil {
 		return Finding{}, err
 	}
-	return Finding{ID: NotTried, Result: Untried, Why: subject + " can't be read", Do: "ask an admin, or somebody who may", Answer: oneLine(s.Message)}, nil
+	return Finding{ID: NotTried, Result: Untried, Why: subject + " can't be read", Do: "ask an admin, or somebody who may", Answer: visible.Excerpt(s.Message)}, nil
 }

@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"helm-tenant/visible"
 )
 
 // Resource returns the resource for an object of a kind that the chart defines.
@@ -54,11 +56,11 @@ func judgeSchema(definition, o Object) []Finding {
 		}
 		var findings []Finding
 		for _, why := range violations(root, body, "") {
-			findings = append(findings, refused(o, Invalid, "it is not what the chart's own CustomResourceDefinition says: "+oneLine(why), "mend the chart's values or its template", ""))
+			findings = append(findings, refused(o, Invalid, "it is not what the chart's own CustomResourceDefinition says: "+visible.Excerpt(why), "mend the chart's values or its template", ""))
 		}
 		if rules := unjudged(root, body, ""); len(rules) > 0 {
 			slices.Sort(rules)
-			findings = append(findings, about(o, NotTried, Untried, "the chart's own CustomResourceDefinition has rules that only the API server judges: "+oneLine(strings.Join(rules, ", ")),
+			findings = append(findings, about(o, NotTried, Untried, "the chart's own CustomResourceDefinition has rules that only the API server judges: "+visible.Excerpt(strings.Join(rules, ", ")),
 				"only the installation itself shows it, or another preflight when the definition is there", ""))
 		}
 		return findings

@@ -175,15 +175,3 @@ func (k Kinds) versionsOf(group, kind string) []string {
 	})
 	return versions
 }
-
-// longest is the length to which an answer is cut.
-const longest = 600
-
-// oneLine cuts text from the cluster or a chart to one short line.
-func oneLine(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > longest {
-		text = strings.ToValidUTF8(text[:longest], "") + "..."
-	}
-	return text
-}

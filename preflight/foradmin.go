@@ -8,6 +8,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/visible"
 )
 
 // ForAdmin is an object of a chart that an admin would have to create.
@@ -119,7 +121,7 @@ var harmlessRoles = []string{"system:auth-delegator", "system:basic-user", "syst
 func givesRules(o Object) (comments []string, refused string) {
 	for label := range o.GetLabels() {
 		if strings.HasPrefix(label, "rbac.authorization.k8s.io/") {
-			return nil, "its label " + oneLine(label) + " would add its rules to a role of everybody"
+			return nil, "its label " + visible.Excerpt(label) + " would add its rules to a role of everybody"
 		}
 	}
 	if name := o.GetName(); o.GetKind() == "ClusterRole" && (strings.HasPrefix(name, "system:") || slices.Contains(ownRoles, name) || strings.HasPrefix(name, "helm-tenant")) {
@@ -156,7 +158,7 @@ func givesRules(o Object) (comments []string, refused string) {
 func ruleText(rule rbacv1.PolicyRule) string {
 	text := strings.Join(rule.Verbs, ", ")
 	if len(rule.NonResourceURLs) > 0 {
-		return oneLine(text + " the paths " + strings.Join(rule.NonResourceURLs, ", "))
+		return visible.Excerpt(text + " the paths " + strings.Join(rule.NonResourceURLs, ", "))
 	}
 	text += " " + strings.Join(rule.Resources, ", ")
 	if groups := strings.Join(rule.APIGroups, ", "); strings.Trim(groups, ", ") != "" {
@@ -165,7 +167,7 @@ func ruleText(rule rbacv1.PolicyRule) string {
 	if len(rule.ResourceNames) > 0 {
 		text += " called " + strings.Join(rule.ResourceNames, ", ")
 	}
-	return oneLine(text)
+	return visible.Excerpt(text)
 }
 
 // givesBinding describes what a binding grants, and to whom.
@@ -178,12 +180,12 @@ func (q Question) givesBinding(o Object) (comments []string, refused string) {
 	if o.GetKind() == "RoleBinding" {
 		where = "in namespace " + o.GetNamespace()
 	}
-	comments = append(comments, oneLine(fmt.Sprintf("Gives what %s %s allows, %s, to:", binding.RoleRef.Kind, binding.RoleRef.Name, where)))
+	comments = append(comments, visible.Excerpt(fmt.Sprintf("Gives what %s %s allows, %s, to:", binding.RoleRef.Kind, binding.RoleRef.Name, where)))
 	if slices.Contains(ownRoles[:3], binding.RoleRef.Name) && o.GetKind() == "ClusterRoleBinding" {
 		return nil, fmt.Sprintf("it binds %s in the whole cluster", binding.RoleRef.Name)
 	}
 	if name := binding.RoleRef.Name; strings.HasPrefix(name, "system:") && !slices.Contains(harmlessRoles, name) {
-		return nil, "it binds " + oneLine(name) + ", a role of Kubernetes' own components"
+		return nil, "it binds " + visible.Excerpt(name) + ", a role of Kubernetes' own components"
 	}
 	for _, s := range binding.Subjects {
 		name := s.Kind + " " + s.Name
@@ -199,9 +201,9 @@ func (q Question) givesBinding(o Object) (comments []string, refused string) {
 		case s.Kind == rbacv1.GroupKind && strings.HasPrefix(s.Name, "system:"):
 			return nil, "it binds the group " + s.Name + ", which is not the tenant's alone"
 		case s.Kind != rbacv1.ServiceAccountKind || !q.Has(s.Namespace):
-			return nil, "it binds somebody who is not of the tenant: " + oneLine(name)
+			return nil, "it binds somebody who is not of the tenant: " + visible.Excerpt(name)
 		}
-		comments = append(comments, "  "+oneLine(name))
+		comments = append(comments, "  "+visible.Excerpt(name))
 	}
 	return comments, ""
 }

@@ -14,6 +14,7 @@ import (
 
 	"helm-tenant/rails"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // JudgeStatically judges the plan of a tenant with a Tiller. Only Tiller can act as its
@@ -72,7 +73,7 @@ func judgeWords(o Object) []Finding {
 	slices.Sort(wrong)
 	var findings []Finding
 	for _, why := range wrong {
-		findings = append(findings, refused(o, Invalid, oneLine(why), "mend the chart's values or its template; a shorter release name may do", ""))
+		findings = append(findings, refused(o, Invalid, visible.Excerpt(why), "mend the chart's values or its template; a shorter release name may do", ""))
 	}
 	return findings
 }
@@ -86,7 +87,7 @@ func (q Question) judgeGuard(p Plan, o Object, t tenant.Tenant) []Finding {
 	const do = "leave it out by the chart's values, or ask an admin"
 	var findings []Finding
 	add := func(format string, args ...any) {
-		findings = append(findings, refused(o, Guard, "a guard rail of the tenant refuses it: "+oneLine(fmt.Sprintf(format, args...)), do, ""))
+		findings = append(findings, refused(o, Guard, "a guard rail of the tenant refuses it: "+visible.Excerpt(fmt.Sprintf(format, args...)), do, ""))
 	}
 	if _, ours := o.GetLabels()[tenant.LabelTenant]; ours || o.GetLabels()[rails.LabelProtected] == "true" {
 		add("its labels are an admin's")
@@ -132,7 +133,7 @@ func (q Question) judgeGuard(p Plan, o Object, t tenant.Tenant) []Finding {
 			add("a pod here can't mount a disk or storage server directly, as volume %s", strings.Join(names, ", "))
 		}
 		if drivers := rails.InlineDrivers(&pod.Spec); len(drivers) > 0 {
-			findings = append(findings, about(o, NotTried, Untried, "whether an admin allowed inline volumes of the CSI driver "+oneLine(strings.Join(drivers, ", "))+" is not known",
+			findings = append(findings, about(o, NotTried, Untried, "whether an admin allowed inline volumes of the CSI driver "+visible.Excerpt(strings.Join(drivers, ", "))+" is not known",
 				"ask an admin, or use a PersistentVolumeClaim", ""))
 		}
 	}
@@ -158,13 +159,13 @@ func (p Plan) judgePods(o Object, t tenant.Tenant) []Finding {
 		return nil
 	}
 	if err != nil {
-		return []Finding{refused(o, Invalid, "its pods can't be read: "+oneLine(err.Error()), "mend the chart's values or its template", "")}
+		return []Finding{refused(o, Invalid, "its pods can't be read: "+visible.Excerpt(err.Error()), "mend the chart's values or its template", "")}
 	}
 	why, err := rails.Violation(t.PodSecurity, &metav1.ObjectMeta{Labels: pod.Labels, Annotations: pod.Annotations}, &pod.Spec)
 	if err != nil || why == "" {
 		return nil
 	}
-	return []Finding{refused(o, PodSecurity, fmt.Sprintf("its pods would never be created: PodSecurity %q: %s", t.PodSecurity, oneLine(why)),
+	return []Finding{refused(o, PodSecurity, fmt.Sprintf("its pods would never be created: PodSecurity %q: %s", t.PodSecurity, visible.Excerpt(why)),
 		"set the chart's securityContext values so that it holds, or ask an admin for another podSecurity level of the tenant", "")}
 }
 

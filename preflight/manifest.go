@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
+
+	"helm-tenant/visible"
 )
 
 const (
@@ -183,7 +185,7 @@ func (r *Rendered) add(document []byte, file string, hooks bool) error {
 		err = unmarshalNumbers(text, &body)
 	}
 	if err != nil {
-		r.broken(file, "", "is no YAML object: "+oneLine(err.Error()))
+		r.broken(file, "", "is no YAML object: "+visible.Excerpt(err.Error()))
 		return nil
 	}
 	object := &unstructured.Unstructured{Object: body}

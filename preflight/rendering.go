@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/version"
+
+	"helm-tenant/visible"
 )
 
 // Attempt is the result of one run of helm.
@@ -81,7 +83,7 @@ func RenderingOfRefused(exact, plain *Attempt) (Rendering, error) {
 	if err != nil {
 		return r, err
 	}
-	message := oneLine(strings.TrimPrefix(strings.TrimSpace(exact.Said), "Error: "))
+	message := visible.Excerpt(strings.TrimPrefix(strings.TrimSpace(exact.Said), "Error: "))
 	r.helmSays = message
 	switch {
 	case strings.Contains(exact.Said, notBuilt):
@@ -143,7 +145,7 @@ func RenderingOfDryRun(exact, crds *Attempt) (Rendering, error) {
 	case crds == nil:
 	case crds.Failed:
 		r.Findings = append(r.Findings, Finding{ID: NotTried, Result: Untried, Why: "whether the chart has a crds folder is not known: helm template fails",
-			Do: "look with: helm show crds", Answer: oneLine(crds.Said)})
+			Do: "look with: helm show crds", Answer: visible.Excerpt(crds.Said)})
 	default:
 		all, err := ParseTemplate(3, crds.Text)
 		if err != nil {
@@ -177,7 +179,7 @@ func (r *Rendering) Validated(validated *Attempt) {
 	if !validated.Failed {
 		return
 	}
-	f := helmRefuses(oneLine(strings.TrimPrefix(strings.TrimSpace(validated.Said), "Error: ")))
+	f := helmRefuses(visible.Excerpt(strings.TrimPrefix(strings.TrimSpace(validated.Said), "Error: ")))
 	if r.Lists {
 		f.Do = "let the template print the items of its lists as documents of their own, or do what helm says"
 	}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/refusal"
+	"helm-tenant/visible"
 )
 
 // verdict is the meaning of an answer.
@@ -29,13 +30,10 @@ func (v verdict) names(a *Attempt) bool {
 	return slices.ContainsFunc(a.named, func(words string) bool { return strings.Contains(v.text, words) })
 }
 
-// longest bounds the part of an answer that is kept.
-const longest = 600
-
 // judge returns the verdict on an answer.
 func judge(r Request, a Answer) verdict {
 	if a.Err != nil {
-		return verdict{result: Untried, text: oneLine(a.Err.Error())}
+		return verdict{result: Untried, text: visible.Excerpt(a.Err.Error())}
 	}
 	if a.Code >= 200 && a.Code < 300 {
 		if r.review {
@@ -47,7 +45,7 @@ func judge(r Request, a Answer) verdict {
 	if err := json.Unmarshal(a.Body, &status); err != nil || status.Message == "" {
 		return verdict{result: Untried, text: fmt.Sprintf("HTTP %d, and no reason that could be read", a.Code)}
 	}
-	text := oneLine(status.Message)
+	text := visible.Excerpt(status.Message)
 	if strings.Contains(text, `cannot impersonate resource`) {
 		return verdict{result: Untried, text: text}
 	}
@@ -71,24 +69,15 @@ func judgeReview(body []byte) verdict {
 	}
 	switch {
 	case review.Status.Allowed:
-		return verdict{result: Allowed, text: oneLine("allowed: " + review.Status.Reason)}
+		return verdict{result: Allowed, text: visible.Excerpt("allowed: " + review.Status.Reason)}
 	case review.Status.EvaluationError != "":
-		return verdict{result: Untried, text: oneLine(review.Status.EvaluationError)}
+		return verdict{result: Untried, text: visible.Excerpt(review.Status.EvaluationError)}
 	}
-	return verdict{result: Refused, by: "RBAC", text: oneLine(strings.TrimSuffix("not allowed: "+review.Status.Reason, ": "))}
+	return verdict{result: Refused, by: "RBAC", text: visible.Excerpt(strings.TrimSuffix("not allowed: "+review.Status.Reason, ": "))}
 }
 
 // isUser reports whether the API server takes the sender for that user.
 func isUser(body []byte, user string) bool {
 	var review authenticationv1.SelfSubjectReview
 	return json.Unmarshal(body, &review) == nil && review.Status.UserInfo.Username == user
-}
-
-// oneLine shortens text from the cluster and puts it on one line.
-func oneLine(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > longest {
-		text = strings.ToValidUTF8(text[:longest], "") + "..."
-	}
-	return text
 }

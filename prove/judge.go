@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"helm-tenant/visible"
 )
 
 // place is one attempt with one role in one of the tenant's namespaces.
@@ -108,7 +110,7 @@ func (j *judging) why(role Role, namespace string) string {
 
 func (j *judging) add(a *Attempt, e Exchange, v verdict) {
 	if why := j.why(e.As.Role, e.Namespace); why != "" && v.result == Refused {
-		v = verdict{result: Untried, text: oneLine("the same identity was refused what it must be able to do: " + why)}
+		v = verdict{result: Untried, text: visible.Excerpt("the same identity was refused what it must be able to do: " + why)}
 	}
 	j.rows = append(j.rows, j.row(a, e.Request, v))
 }

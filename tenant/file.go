@@ -16,6 +16,8 @@ import (
 
 	yamlv3 "go.yaml.in/yaml/v3"
 	"gopkg.in/yaml.v2"
+
+	"helm-tenant/visible"
 )
 
 // File is a tenants file: the complete state of the tenants that it names.
@@ -69,7 +71,7 @@ func ParseDocument(name string, text []byte, into any) *Document {
 	var doc, second yamlv3.Node
 	decoder := yamlv3.NewDecoder(bytes.NewReader(text))
 	if err := decoder.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
-		d.addText(oneLine(err))
+		d.addText(visible.OneLine(err.Error()))
 		return d
 	}
 	err := decoder.Decode(&second)
@@ -81,7 +83,7 @@ func ParseDocument(name string, text []byte, into any) *Document {
 		// Its content would be ignored: tenants, for example, that --prune would then
 		// remove.
 		if err != nil {
-			second.Line, _ = splitLine(oneLine(err))
+			second.Line, _ = splitLine(visible.OneLine(err.Error()))
 		}
 		d.add(second.Line, errors.New("a second YAML document starts here: give each a file of its own"))
 		return d
@@ -94,7 +96,7 @@ func ParseDocument(name string, text []byte, into any) *Document {
 	if err := yaml.UnmarshalStrict(text, into); err != nil {
 		var several *yaml.TypeError
 		if !errors.As(err, &several) {
-			d.addText(oneLine(err))
+			d.addText(visible.OneLine(err.Error()))
 			return d
 		}
 		for _, problem := range several.Errors {

@@ -9,6 +9,8 @@ import (
 
 	yamlv3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
+
+	"helm-tenant/visible"
 )
 
 // tree is a kubeconfig as a YAML tree, which keeps comments and unknown keys.
@@ -27,7 +29,7 @@ func parseTree(text []byte) (*tree, error) {
 	case errors.Is(err, io.EOF), err == nil && len(t.doc.Content) != 1:
 		return nil, errors.New("is empty")
 	case err != nil:
-		return nil, errors.New(oneLine(err))
+		return nil, errors.New(visible.OneLine(err.Error()))
 	}
 	for {
 		err := decoder.Decode(&second)

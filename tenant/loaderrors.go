@@ -9,6 +9,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"helm-tenant/visible"
 )
 
 // noKubeconfig is ErrNoKubeconfig with a text of its own.
@@ -22,7 +24,7 @@ func (e noKubeconfig) Is(t error) bool { return t == ErrNoKubeconfig }
 // prints the list with both, tokens and passwords included (k8s.io/client-go/tools/clientcmd/api/v1,
 // conversion.go).
 func plainLoadError(err error) string {
-	text := strings.TrimPrefix(oneLine(err), "yaml: ")
+	text := strings.TrimPrefix(visible.OneLine(err.Error()), "yaml: ")
 	before, _, lists := strings.Cut(text, " in list: ")
 	if !lists {
 		return text
@@ -64,10 +66,4 @@ func reason(err error) error {
 		return atPath.Err
 	}
 	return err
-}
-
-// oneLine returns the error's text without line breaks: client-go reports several errors
-// as a list.
-func oneLine(err error) string {
-	return strings.Join(strings.Fields(err.Error()), " ")
 }

@@ -11,6 +11,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/yaml"
+
+	"helm-tenant/visible"
 )
 
 // newEntry is an entry that is added to a list of a kubeconfig.
@@ -25,7 +27,7 @@ type newEntry struct {
 func withEntries(text []byte, put *clientcmdapi.Config) ([]byte, error) {
 	current, err := clientcmd.Load(text)
 	if err != nil {
-		return nil, errors.New(oneLine(err))
+		return nil, errors.New(visible.OneLine(err.Error()))
 	}
 	entries, err := newEntries(current, put)
 	if err != nil || len(entries) == 0 {

@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/envvar"
+	"helm-tenant/visible"
 )
 
 // Rule is the way in which a caller's tenant was found.
@@ -70,7 +71,7 @@ type UnresolvedError struct {
 func (e *UnresolvedError) Error() string {
 	text := fmt.Sprintf("no tenant is known for %s, namespace %q", e.Where, e.Namespace)
 	if e.Why != nil {
-		return text + ": " + oneLine(e.Why)
+		return text + ": " + visible.OneLine(e.Why.Error())
 	}
 	return text + ": it carries no label " + LabelTenant
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"gopkg.in/yaml.v2"
+
+	"helm-tenant/visible"
 )
 
 // unmarshalKnown parses YAML of helm-tenant into a value and returns the unknown fields,
@@ -23,7 +25,7 @@ func unmarshalKnown(text string, into any) (unknown []string, err error) {
 	}
 	var several *yaml.TypeError
 	if !errors.As(err, &several) {
-		return nil, errors.New(strings.TrimPrefix(oneLine(err), "yaml: "))
+		return nil, errors.New(strings.TrimPrefix(visible.OneLine(err.Error()), "yaml: "))
 	}
 	var wrong []string
 	for _, problem := range several.Errors {
@@ -64,7 +66,7 @@ func plainProblem(problem string, into any) string {
 		}
 		return fmt.Sprintf("%s: %s where %s is wanted", m[1], found, wanted(m[4], reflect.TypeOf(into)))
 	}
-	return strings.Join(strings.Fields(problem), " ")
+	return visible.OneLine(problem)
 }
 
 // valueWords rephrase the names of yaml.v2 and encoding/json for values that are not
@@ -143,7 +145,7 @@ func decodeJSON(decoder *json.Decoder, into any) error {
 		return fmt.Errorf("%s%s where %s is wanted", field, found, wanted(kind.Type.String(), kind.Type))
 	}
 	if err != nil {
-		return errors.New(strings.TrimPrefix(oneLine(err), "json: "))
+		return errors.New(strings.TrimPrefix(visible.OneLine(err.Error()), "json: "))
 	}
 	return nil
 }
