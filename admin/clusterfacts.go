@@ -187,12 +187,16 @@ func (t *taking) readSomeWebhooks(ctx context.Context, kind string) error {
 // says, otherwise Sets of the Deployment.
 func (t *taking) hasMaker(kind string, object metav1.Object, w *audit.Workload) bool {
 	owner := metav1.GetControllerOf(object)
-	if owner == nil || owner.Kind != "Deployment" && owner.Kind != "CronJob" {
+	if owner == nil {
+		return false
+	}
+	ownerKind := cluster.OwnerKind(*owner)
+	if ownerKind != "Deployment" && ownerKind != "CronJob" {
 		return false
 	}
 	owned := true
 	t.locked(func() {
-		if slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.Resource == strings.ToLower(owner.Kind)+"s" }) {
+		if slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.Resource == strings.ToLower(ownerKind)+"s" }) {
 			return
 		}
 		var maker cluster.Key

@@ -101,6 +101,9 @@ func (t *taking) addGuard() error {
 	var unseen []audit.Unseen
 	var err error
 	s.Priorities = priorities(t.guard)
+	for _, class := range t.guard.All("PriorityClass") {
+		s.PriorityClasses = append(s.PriorityClasses, class.GetName())
+	}
 	s.Guard, unseen, err = guardState(t.guard, audit.GuardModes(s.Records), len(s.Records) > 0, audit.AnyFrozen(s.Records))
 	for _, u := range unseen {
 		if !slices.ContainsFunc(s.Unseen, func(other audit.Unseen) bool { return other.Resource == u.Resource && other.Matters == u.Matters }) {

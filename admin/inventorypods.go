@@ -45,7 +45,7 @@ func tillerPods(ctx context.Context, c *cluster.Client, found []Tiller, revision
 		namespaces = []string{metav1.NamespaceAll}
 	}
 	var tillers []Tiller
-	type makerKey struct{ namespace, kind, name string }
+	type makerKey struct{ namespace, kind, name, uid string }
 	makers := map[makerKey]bool{}
 	for _, scope := range namespaces {
 		err := cluster.Each(ctx, c, "Pod", scope, metav1.ListOptions{}, func(pod *corev1.Pod) {
@@ -55,7 +55,7 @@ func tillerPods(ctx context.Context, c *cluster.Client, found []Tiller, revision
 				return
 			}
 			if maker != nil {
-				key := makerKey{namespace, maker.Kind, maker.Name}
+				key := makerKey{namespace, cluster.OwnerKind(*maker), maker.Name, string(maker.UID)}
 				if attributed[namespace] || makers[key] {
 					return
 				}

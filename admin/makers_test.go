@@ -141,7 +141,7 @@ func TestReplicaSetsOfTillerByUID(t *testing.T) {
 	server := clustertest.Start(t, &appsv1.Deployment{TypeMeta: metav1.TypeMeta{Kind: "Deployment", APIVersion: "apps/v1"}, ObjectMeta: meta("tiller-deploy", ""), Spec: appsv1.DeploymentSpec{Template: template}})
 	uid := string(server.Get(cluster.Key{Kind: "Deployment", Namespace: "a", Name: "tiller-deploy"}).GetUID())
 	for name, owner := range map[string]string{
-		"of-it": uid + " Deployment tiller-deploy", "forged": "no-such-uid Deployment tiller-deploy", "renamed": uid + " Deployment younger", "of-younger": "new-uid Deployment younger",
+		"of-it": uid + " Deployment tiller-deploy", "forged": "no-such-uid Deployment tiller-deploy", "renamed": uid + " Deployment younger", "grouped": uid + " example.com/Deployment tiller-deploy", "grouped-younger": "new-uid example.com/Deployment younger", "of-younger": "new-uid Deployment younger",
 	} {
 		server.Put(
 			&appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: meta(name, owner), Spec: appsv1.ReplicaSetSpec{Template: template}},

@@ -19,13 +19,21 @@ import (
 	"helm-tenant/tenant"
 )
 
-// controlledBy returns the owner reference "UID KIND NAME"; none for an empty name.
+// controlledBy returns the owner reference "UID KIND NAME" or "UID GROUP/KIND NAME"; none for an
+// empty name.
 func controlledBy(name string) []metav1.OwnerReference {
 	words := strings.Fields(name)
 	if len(words) != 3 {
 		return nil
 	}
-	return []metav1.OwnerReference{{UID: types.UID(words[0]), Kind: words[1], Name: words[2], APIVersion: "apps/v1", Controller: new(true)}}
+	group, kind, named := strings.Cut(words[1], "/")
+	if !named {
+		group, kind = map[string]string{"CronJob": "batch", "Job": "batch"}[words[1]], words[1]
+		if group == "" {
+			group = "apps"
+		}
+	}
+	return []metav1.OwnerReference{{UID: types.UID(words[0]), Kind: kind, Name: words[2], APIVersion: group + "/v1", Controller: new(true)}}
 }
 
 // A Tiller made by hand is removed through its controller only if that exists, and runs a
@@ -61,6 +69,7 @@ func TestFindByHandIgnoresOwnerReferences(t *testing.T) {
 		{"a pod of a ReplicaSet that is not there", []runtime.Object{pod("p", "3", "9 ReplicaSet gone")}, []string{"Pod p"}},
 		{"a pod by the UID of another kind", []runtime.Object{deployment("tiller-deploy", "1", "", tiller), pod("p", "3", "1 ReplicaSet tiller-deploy")}, []string{"Deployment tiller-deploy", "Pod p"}},
 		{"a pod by the name of another UID", []runtime.Object{set("s", "1", ""), pod("p", "3", "8 ReplicaSet s")}, []string{"ReplicaSet s", "Pod p"}},
+		{"a pod by a kind of another group", []runtime.Object{set("s", "1", ""), pod("p", "3", "1 example.com/ReplicaSet s")}, []string{"ReplicaSet s", "Pod p"}},
 		{"a ReplicaSet of a Deployment that runs something else", []runtime.Object{deployment("web", "1", "", web), set("s", "2", "1 Deployment web")}, []string{"ReplicaSet s"}},
 	} {
 		var objects []*unstructured.Unstructured
@@ -99,9 +108,10 @@ func TestForgedOwnerReferences(t *testing.T) {
 	web := string(server.Get(cluster.Key{Kind: "Deployment", Namespace: "a", Name: "web"}).GetUID())
 	set := &appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web-1", OwnerReferences: controlledBy(web + " Deployment web")}, Spec: appsv1.ReplicaSetSpec{Template: template}}
 	server.Put(set)
+	server.Put(&appsv1.ReplicaSet{TypeMeta: metav1.TypeMeta{Kind: "ReplicaSet", APIVersion: "apps/v1"}, ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "of-another-group", OwnerReferences: controlledBy(web + " example.com/Deployment web")}, Spec: appsv1.ReplicaSetSpec{Template: template}})
 	created := string(server.Get(cluster.Key{Kind: "ReplicaSet", Namespace: "a", Name: "web-1"}).GetUID())
 	server.Put(&corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "web-1-x", OwnerReferences: controlledBy(created + " ReplicaSet web-1")}, Spec: template.Spec})
-	want := []string{"CronJob nightly", "Deployment web", "Job forged", "Pod forged", "ReplicaSet forged"}
+	want := []string{"CronJob nightly", "Deployment web", "Job forged", "Pod forged", "ReplicaSet forged", "ReplicaSet of-another-group"}
 	var read []string
 	if err := server.Connect().EachTemplate(t.Context(), "a", func(t cluster.Template) {
 		if t.Maker == (cluster.Key{}) {

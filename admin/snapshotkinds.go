@@ -102,7 +102,7 @@ func podOf(pod *corev1.Pod) audit.Pod {
 	p := audit.Pod{Namespace: pod.Namespace, Name: pod.Name, Account: pod.Spec.ServiceAccountName, Labels: pod.Labels, Node: pod.Spec.NodeName}
 	for _, owner := range pod.OwnerReferences {
 		if owner.Controller != nil && *owner.Controller {
-			p.Owner, p.OwnerUID = audit.ObjectRef{Kind: owner.Kind, Namespace: pod.Namespace, Name: owner.Name}, string(owner.UID)
+			p.Owner, p.OwnerUID = audit.ObjectRef{Kind: cluster.OwnerKind(owner), Namespace: pod.Namespace, Name: owner.Name}, string(owner.UID)
 		}
 	}
 	p.Demand = rails.OfPod(&pod.Spec)

@@ -127,7 +127,7 @@ func (t *taking) readReplicaSets(ctx context.Context) error {
 	}
 	return cluster.Each(ctx, t.client, "ReplicaSet", "", metav1.ListOptions{LabelSelector: recognise.Selector()}, func(set *appsv1.ReplicaSet) {
 		owner := metav1.GetControllerOf(set)
-		if owner == nil || owner.Kind != "Deployment" || !owners[set.Namespace+"/"+set.Name] {
+		if owner == nil || cluster.OwnerKind(*owner) != "Deployment" || !owners[set.Namespace+"/"+set.Name] {
 			return
 		}
 		forged := false

@@ -22,6 +22,7 @@ func TestLoosening(t *testing.T) {
 	}
 	allow := func(s *Snapshot, guard tenant.Guard, classes ...string) {
 		s.Records[0].Tenant.Guard, s.Records[0].Tenant.PriorityClasses = guard, classes
+		s.PriorityClasses = classes
 	}
 	for _, test := range []struct {
 		name  string

@@ -183,6 +183,7 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 		t.Guarded = mode != "" && mode != tenant.GuardOff
 		if t.Guarded {
 			t.Classes = d.record.Tenant.PriorityClasses
+			t.MissingClasses = slices.DeleteFunc(slices.Clone(t.Classes), a.hasClass)
 		}
 	}
 	held := a.heldBy(d.account)
@@ -217,6 +218,11 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 	if !a.homes[t.Home][t.Account].isTenants() {
 		a.homes[t.Home][t.Account] = d
 	}
+}
+
+// hasClass reports whether a priority class exists.
+func (a *auditor) hasClass(name string) bool {
+	return !a.snapshot.Priorities.Unknown && slices.Contains(a.snapshot.PriorityClasses, name)
 }
 
 func accountName(spec corev1.PodSpec) string {

@@ -44,8 +44,9 @@ type Target struct {
 	Webhooks map[string][]string
 	// Guarded reports whether the guard's policies apply to the tenant's namespaces.
 	Guarded bool
-	// Classes are the priority classes that the guard allows its pods.
-	Classes []string
+	// Classes are the priority classes that the guard allows its pods; MissingClasses are those
+	// of them that may not exist.
+	Classes, MissingClasses []string
 	// Secrets are those in the home with its releases or its token.
 	Secrets []string
 	// InConfigMaps reports whether its releases are kept in ConfigMaps, whose names are
@@ -241,7 +242,7 @@ func (x *rights) paths(t Target) []Path {
 		add("change-guard", "loosen the guard's admission policies", idHome, p.changePolicies(Ask{NamePrefix: rails.PolicyPrefix}))
 	}
 	if len(t.Classes) > 0 {
-		add("change-class", "make an allowed priority class anew", idHome, p.changeClasses())
+		add("change-class", "make an allowed priority class", idHome, p.changeClasses())
 	}
 	if t.Engine == tenant.EngineTiller {
 		add("change-policy", "loosen the admission policy of release records", idHome, p.changePolicies(Ask{Names: []string{install.AdmissionName}}))

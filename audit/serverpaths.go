@@ -29,9 +29,9 @@ func (p pather) changePolicies(named Ask) []Need {
 	return needs
 }
 
-// changeClasses returns the ways to give a priority class that the guard allows the tenant's pods
-// another priority, with which they evict others' pods: a class's value can't be changed, so it
-// is deleted and created again.
+// changeClasses returns the ways to choose the priority of a class that the guard allows the
+// tenant's pods, with which they evict others' pods. A class's value can't be changed, so a class
+// that exists is deleted and created again.
 func (p pather) changeClasses() []Need {
 	const group, resource = "scheduling.k8s.io", "priorityclasses"
 	ask := func(verb string, names ...string) Ask {
@@ -42,6 +42,9 @@ func (p pather) changeClasses() []Need {
 		for _, deletion := range []Ask{ask("delete", class), ask("deletecollection")} {
 			needs = append(needs, Need{deletion, ask("create")}, Need{deletion, ask("create", class), ask("patch", class)})
 		}
+	}
+	for _, class := range p.MissingClasses {
+		needs = append(needs, Need{ask("create")}, Need{ask("create", class), ask("patch", class)})
 	}
 	return needs
 }

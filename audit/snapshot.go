@@ -61,6 +61,8 @@ type Snapshot struct {
 	Guard GuardState
 	// Priorities are the priority classes that the guard allows to everybody.
 	Priorities rails.Priorities
+	// PriorityClasses are the names of all priority classes, unless Priorities are unknown.
+	PriorityClasses []string
 	// Volumes are the PersistentVolumes that any claim can bind.
 	Volumes []Volume
 	// Demands are what objects ask for that the guard judges, in addition to workloads, pods

@@ -32,7 +32,7 @@ func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, un
 	var all []owned
 	err = c.eachNeighbour(ctx, namespace, func(kindName string, m *metav1.PartialObjectMetadata, isTillers bool) {
 		owners.Add(kindName, m)
-		all = append(all, owned{Key{kindName, namespace, m.Name}, kindName + " " + m.Name, nil, isTillers, hasTillersLabels(m.Labels)})
+		all = append(all, owned{groupedKey{kinds[kindName].resource.Group, Key{kindName, namespace, m.Name}}, kindName + " " + m.Name, nil, isTillers, hasTillersLabels(m.Labels)})
 		if !isTillers {
 			found = append(found, kindName+" "+m.Name)
 		}
@@ -60,9 +60,9 @@ func (c *Client) AllNeighbours(ctx context.Context, namespace string) (found, un
 			return c.explain(listing(k, namespace), err)
 		}
 		for _, object := range list.Items {
-			owners.Add(listable[i].kind, &object)
+			owners.addOfGroup(k.resource.Group, listable[i].kind, &object)
 			isTillers := hasTillersLabels(object.Labels)
-			all = append(all, owned{Key{listable[i].kind, namespace, object.Name}, listable[i].kind + " " + object.Name, object.OwnerReferences, isTillers, isTillers})
+			all = append(all, owned{groupedKey{k.resource.Group, Key{listable[i].kind, namespace, object.Name}}, listable[i].kind + " " + object.Name, object.OwnerReferences, isTillers, isTillers})
 		}
 		return nil
 	})

@@ -6,15 +6,21 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
 
 // withOwner returns an object of that name and UID in namespace ns, with a controller where there is
-// one: "UID KIND NAME".
+// one: "UID KIND NAME", or "UID GROUP/KIND NAME".
 func withOwner(name, uid, controller string) *metav1.PartialObjectMetadata {
 	m := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID(uid)}}
 	if words := strings.Fields(controller); len(words) == 3 {
-		m.OwnerReferences = []metav1.OwnerReference{{UID: types.UID(words[0]), Kind: words[1], Name: words[2], Controller: new(true)}}
+		group, kind, named := strings.Cut(words[1], "/")
+		if !named {
+			group, kind = kinds[words[1]].resource.Group, words[1]
+		}
+		version := schema.GroupVersion{Group: group, Version: "v1"}
+		m.OwnerReferences = []metav1.OwnerReference{{UID: types.UID(words[0]), APIVersion: version.String(), Kind: kind, Name: words[2], Controller: new(true)}}
 	}
 	return m
 }
@@ -40,6 +46,9 @@ func TestNameStrangers(t *testing.T) {
 		{"a ReplicaSet by the UID of another kind", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "1 StatefulSet web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
 		{"a ReplicaSet by the UID of another name", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "1 Deployment other"), web}, []string{"ReplicaSet miner", "Deployment web"}},
 		{"a ReplicaSet by the name of another UID", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "7 Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
+		{"a ReplicaSet by a kind of another group", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "1 example.com/Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
+		{"a ReplicaSet by a kind of no group", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "1 /Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
+		{"a ReplicaSet by what is no group", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "1 apps/v1/Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
 		{"two that control each other", []stranger{one("ReplicaSet", "ReplicaSet one", "one", "1", "2 Deployment two"), one("Deployment", "Deployment two", "two", "2", "1 ReplicaSet one")}, []string{"Deployment two"}},
 		{"two of a kind", []stranger{one("ReplicaSet", "ReplicaSet one", "one", "1", "2 ReplicaSet two"), one("ReplicaSet", "ReplicaSet two", "two", "2", "1 ReplicaSet one")}, []string{"ReplicaSet one", "ReplicaSet two"}},
 		{"one that controls itself", []stranger{one("Pod", "Pod miner", "miner", "1", "1 Pod miner")}, []string{"Pod miner"}},
@@ -71,6 +80,7 @@ func TestUnowned(t *testing.T) {
 		{"an owner that is not there", []object{{"Claim", "data", "2", "9 Namespace ns", false}}, []string{"Claim data"}},
 		{"the UID of another kind", []object{web, {"Claim", "data", "2", "1 StatefulSet web", false}}, []string{"Deployment web", "Claim data"}},
 		{"the UID of another name", []object{web, {"Claim", "data", "2", "1 Deployment db", false}}, []string{"Deployment web", "Claim data"}},
+		{"the UID of another group", []object{web, {"Claim", "data", "2", "1 example.com/Deployment web", false}}, []string{"Deployment web", "Claim data"}},
 		{"the name of another UID", []object{web, {"Claim", "data", "2", "7 Deployment web", false}}, []string{"Deployment web", "Claim data"}},
 		{"two that own each other", []object{{"Claim", "a", "1", "2 Claim b", false}, {"Claim", "b", "2", "1 Claim a", false}}, []string{"Claim a", "Claim b"}},
 		{"one that owns itself", []object{{"Claim", "a", "1", "1 Claim a", false}}, []string{"Claim a"}},
@@ -83,7 +93,7 @@ func TestUnowned(t *testing.T) {
 		for _, o := range test.all {
 			m := withOwner(o.name, o.uid, o.owner)
 			existing.Add(o.kind, m)
-			all = append(all, owned{Key{o.kind, "ns", o.name}, o.kind + " " + o.name, m.OwnerReferences, o.ours, tillers[o.name]})
+			all = append(all, owned{groupedKey{kinds[o.kind].resource.Group, Key{o.kind, "ns", o.name}}, o.kind + " " + o.name, m.OwnerReferences, o.ours, tillers[o.name]})
 		}
 		if diff := cmp.Diff(test.want, existing.unowned(all)); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", test.name, diff)
@@ -95,13 +105,16 @@ func TestUnowned(t *testing.T) {
 func TestUnownedBySeveral(t *testing.T) {
 	web, db := withOwner("web", "1", ""), withOwner("db", "2", "")
 	both, half := withOwner("both", "3", "1 Deployment web"), withOwner("half", "4", "1 Deployment web")
-	both.SetOwnerReferences(append(both.GetOwnerReferences(), metav1.OwnerReference{Kind: "Deployment", Name: "db", UID: "2"}))
+	both.SetOwnerReferences(append(both.GetOwnerReferences(), metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "db", UID: "2"}))
 	half.SetOwnerReferences(append(half.GetOwnerReferences(), metav1.OwnerReference{Kind: "ClusterThing", Name: "x", UID: "9"}))
 	var existing Owners
 	existing.Add("Deployment", web)
 	existing.Add("Deployment", db)
-	all := []owned{{key: Key{"Deployment", "ns", "web"}, shown: "web"}, {key: Key{"Deployment", "ns", "db"}, shown: "db"},
-		{key: Key{"Claim", "ns", "both"}, shown: "both", owners: both.GetOwnerReferences()}, {key: Key{"Claim", "ns", "half"}, shown: "half", owners: half.GetOwnerReferences()}}
+	key := func(kind, name string) groupedKey {
+		return groupedKey{kinds[kind].resource.Group, Key{kind, "ns", name}}
+	}
+	all := []owned{{key: key("Deployment", "web"), shown: "web"}, {key: key("Deployment", "db"), shown: "db"},
+		{key: key("Claim", "both"), shown: "both", owners: both.GetOwnerReferences()}, {key: key("Claim", "half"), shown: "half", owners: half.GetOwnerReferences()}}
 	if diff := cmp.Diff([]string{"web", "db", "half"}, existing.unowned(all)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

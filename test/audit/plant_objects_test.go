@@ -10,6 +10,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -98,6 +99,14 @@ func (p *plant) impostor(home string) {
 	created.Spec.NodeName = ""
 	must(p.T, create(p.w.root.CoreV1().Pods(home).Create(ctx, created, metav1.CreateOptions{})))
 	p.later(func() { p.gone(p.w.root.CoreV1().Pods(home).Delete(ctx, "impostor", metav1.DeleteOptions{})) })
+}
+
+// priorityClass makes one.
+func (p *plant) priorityClass(name string) {
+	p.Helper()
+	classes := p.w.root.SchedulingV1().PriorityClasses()
+	must(p.T, create(classes.Create(context.Background(), &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: 10}, metav1.CreateOptions{})))
+	p.later(func() { p.gone(classes.Delete(context.Background(), name, metav1.DeleteOptions{})) })
 }
 
 // podAgain has the Tiller's pod made again at the end.

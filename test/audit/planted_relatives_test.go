@@ -89,6 +89,17 @@ var plantedRelatives = []planting{
 		p.later(func() { p.init("alpha", "--priority-classes", "") })
 		p.grant("", "classes", []string{"delete scheduling.k8s.io:priorityclasses batch", "create scheduling.k8s.io:priorityclasses"}, "user zoe")
 	}, []string{"HT020 alpha user zoe"}},
+	{"a priority class that the guard allows, and that does not exist", func(p *plant) {
+		p.init("alpha", "--priority-classes", "batch")
+		p.later(func() { p.init("alpha", "--priority-classes", "") })
+		p.grant("", "classes", []string{"create scheduling.k8s.io:priorityclasses"}, "user zoe")
+	}, []string{"HT020 alpha user zoe"}},
+	{"priority classes beside an allowed one, which exists", func(p *plant) {
+		p.priorityClass("batch")
+		p.init("alpha", "--priority-classes", "batch")
+		p.later(func() { p.init("alpha", "--priority-classes", "") })
+		p.grant("", "classes", []string{"create scheduling.k8s.io:priorityclasses", "get,patch,update scheduling.k8s.io:priorityclasses batch"}, "user zoe")
+	}, nil},
 	{"priority classes, of which the guard allows none", func(p *plant) {
 		p.grant("", "classes", []string{"create,delete scheduling.k8s.io:priorityclasses"}, "user zoe")
 	}, nil},
