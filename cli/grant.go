@@ -122,6 +122,9 @@ func (s *session) grant(ctx context.Context, name string, request admin.GrantReq
 			for _, note := range result.Notes {
 				s.say("Note: %s", note)
 			}
+			if request.For > 0 {
+				s.sayClock(client.Ahead())
+			}
 			if t.Home() != t.Engine.ConventionalHome(t.Name) && err == nil && !o.dryRun {
 				s.next("Its home can't be found by the tenant's name: they start with", useOf(t))
 			}

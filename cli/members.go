@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -239,4 +240,23 @@ func (s *session) printPeople(result admin.Membership, change membershipChange, 
 	for _, name := range result.Unchanged.Names() {
 		visible.Fprintf(s.out(), "%s %s tenant %s\n", name, change.undone(as), t.Name)
 	}
+}
+
+// sayClock says that the API server's clock counts, if it is a minute or more ahead of this
+// machine's, or behind it: the end of a grant then looks wrong here.
+func (s *session) sayClock(ahead time.Duration) {
+	if note := clockNote(ahead); note != "" {
+		s.say("Note: %s", note)
+	}
+}
+
+func clockNote(ahead time.Duration) string {
+	side := "ahead of"
+	if ahead < 0 {
+		side = "behind"
+	}
+	if ahead.Abs() < time.Minute {
+		return ""
+	}
+	return fmt.Sprintf("the API server's clock, which counts, is %s %s this machine's", ahead.Abs().Round(time.Second), side)
 }

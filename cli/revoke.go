@@ -129,6 +129,9 @@ func (s *session) revoke(ctx context.Context, name string, o *revokeOptions) err
 		}
 	}
 	result, failed := admin.Revoke(ctx, client, t, o.request(), o.dryRun)
+	if o.expired {
+		s.sayClock(client.Ahead())
+	}
 	if failed != nil && !isPartly(failed) {
 		return s.explainMembers("revoke", name, client, failed)
 	}
@@ -202,6 +205,7 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 	if err != nil {
 		return fmt.Errorf("revoke in %s: %w", client.Where(), err)
 	}
+	s.sayClock(client.Ahead())
 	if len(tenants) == 0 {
 		s.say("Nobody's time is over in %s", client.Where())
 	}

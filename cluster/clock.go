@@ -2,7 +2,8 @@ package cluster
 
 import (
 	"net/http"
-	"sync/atomic"
+	"strconv"
+	"sync"
 	"time"
 )
 
@@ -10,23 +11,42 @@ import (
 // the server's answers have whole seconds, and take time to arrive.
 const tolerance = 5 * time.Second
 
-// clock is the difference to the API server's clock, from its last answer.
-type clock struct{ ahead atomic.Int64 }
+// clock is the difference to the API server's clock, from its answers.
+type clock struct {
+	mutex sync.Mutex
+	ahead time.Duration
+	read  bool
+}
 
-// set takes the Date header of an answer that has just arrived.
-func (c *clock) set(date string) {
-	serverTime, err := http.ParseTime(date)
+// set takes the header of an answer that has just arrived. The largest difference counts: an
+// answer that a proxy kept has an earlier Date, and in Age the seconds since.
+func (c *clock) set(header http.Header) {
+	serverTime, err := http.ParseTime(header.Get("Date"))
 	if err != nil {
 		return // a proxy may leave it out
 	}
-	ahead := time.Until(serverTime)
-	if ahead.Abs() < tolerance {
-		ahead = 0
+	if age, err := strconv.ParseUint(header.Get("Age"), 10, 31); err == nil {
+		serverTime = serverTime.Add(time.Duration(age) * time.Second)
 	}
-	c.ahead.Store(int64(ahead))
+	ahead := time.Until(serverTime)
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if !c.read || ahead > c.ahead {
+		c.ahead, c.read = ahead, true
+	}
 }
 
-// Now returns the time by the API server's clock, from its last answer. Temporary grants begin
-// and end on different machines, which all use this clock. Before the first answer, and if the
-// clocks differ by less than a few seconds, it is this machine's time.
-func (c *Client) Now() time.Time { return time.Now().Add(time.Duration(c.clock.ahead.Load())) }
+// Ahead returns how much the API server's clock is ahead of this machine's, by its answers;
+// 0 before the first, and if the clocks differ by less than a few seconds.
+func (c *Client) Ahead() time.Duration {
+	c.clock.mutex.Lock()
+	defer c.clock.mutex.Unlock()
+	if c.clock.ahead.Abs() < tolerance {
+		return 0
+	}
+	return c.clock.ahead
+}
+
+// Now returns the time by the API server's clock. Temporary grants begin and end on different
+// machines, which all use this clock.
+func (c *Client) Now() time.Time { return time.Now().Add(c.Ahead()) }
