@@ -32,7 +32,9 @@ func TestRendering(t *testing.T) {
 		{name: "an upgrade", exact: exact, want: "a"},
 		{name: "no template", exact: exact, plain: failed("Error: x"), want: "a", findings: "not-tried"},
 		{name: "not served", exact: failed(`Error: INSTALLATION FAILED: unable to build kubernetes objects from release manifest: resource mapping not found for name: "psp" namespace: "" from "": no matches for kind "PodSecurityPolicy" in version "policy/v1beta1"`), plain: plain, want: "a crd psp"},
-		{name: "another not served", exact: failed(`Error: unable to build kubernetes objects from release manifest: resource mapping not found for name: "y" from "": no matches for kind "Y" in version "x/v1"`), plain: plain, want: "a crd"},
+		{name: "another not served", exact: failed(`Error: unable to build kubernetes objects from release manifest: resource mapping not found for name: "y" from "": no matches for kind "Y" in version "x/v1"`), plain: plain, want: "a crd y"},
+		{name: "two of a template that asks for APIs", exact: failed(`Error: UPGRADE FAILED: unable to build kubernetes objects from release manifest: [resource mapping not found for name: "z" namespace: "" from "": no matches for kind "Z" in version "x/v1"
+ensure CRDs are installed first, resource mapping not found for name: "psp" namespace: "n" from "": no matches for kind "PodSecurityPolicy" in version "policy/v1beta1"]`), plain: plain, want: "a crd psp z"},
 		{name: "a conflict", exact: failed(`Error: INSTALLATION FAILED: Unable to continue with install: ConfigMap "a" exists`), plain: plain, want: "a crd"},
 		{name: "helm refuses", exact: failed("Error: UPGRADE FAILED: another operation is in progress"), plain: plain, want: "a crd psp", findings: "helm"},
 		{name: "it does not render", exact: failed("Error: exact"), plain: failed("Error: plain"), fails: "Error: exact"},

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -38,9 +39,9 @@ type Rendering struct {
 	// ApplyMethod is the method by which Helm 4 writes the objects, "ssa" or "csa"; empty if it
 	// is not known.
 	ApplyMethod string
-	// unserved are the kinds that helm reported as not served; nil if it reported nothing about
-	// kinds.
-	unserved map[schema.GroupVersionKind]bool
+	// unserved are the kinds that helm reported as not served, each with the name of one object;
+	// nil if it reported nothing about kinds.
+	unserved map[schema.GroupVersionKind]string
 	// helmSays is helm's refusal, which other findings may explain.
 	helmSays string
 }
@@ -52,7 +53,7 @@ func (e *RenderError) Error() string { return e.Said }
 
 // helm's refusals after rendering, which end its dry run before it prints anything
 var (
-	notServed = regexp.MustCompile(`no matches for kind "([^"]+)" in version "([^"]+)"`)
+	notServed = regexp.MustCompile(`(?:name: "([^"]*)" (?:namespace: "[^"]*" )?from "[^"]*": )?no matches for kind "([^"]+)" in version "([^"]+)"`)
 	notBuilt  = "unable to build kubernetes objects from"
 	conflicts = regexp.MustCompile(`(?i)unable to continue with (?:install|update)`)
 )
@@ -87,14 +88,14 @@ func RenderingOfRefused(exact, plain *Attempt) (Rendering, error) {
 	r.helmSays = message
 	switch {
 	case strings.Contains(exact.Said, notBuilt):
-		r.unserved = map[schema.GroupVersionKind]bool{}
+		r.unserved = map[schema.GroupVersionKind]string{}
 		for _, match := range notServed.FindAllStringSubmatch(exact.Said, -1) {
-			if gv, err := schema.ParseGroupVersion(match[2]); err == nil {
-				r.unserved[gv.WithKind(match[1])] = true
+			if gv, err := schema.ParseGroupVersion(match[3]); err == nil {
+				r.unserved[gv.WithKind(match[2])] = match[1]
 			}
 		}
 	case conflicts.MatchString(exact.Said):
-		r.unserved = map[schema.GroupVersionKind]bool{}
+		r.unserved = map[schema.GroupVersionKind]string{}
 	default:
 		r.helmSays = ""
 		r.Findings = append(r.Findings, helmRefuses(message))
@@ -187,15 +188,28 @@ func (r *Rendering) Validated(validated *Attempt) {
 }
 
 // Prune removes objects that helm template renders and helm in this cluster does not: those of
-// kinds that are not served, if helm's validation of the cluster reported nothing about them.
+// kinds that are not served, if helm's validation of the cluster reported nothing about them. It
+// adds those that only helm in this cluster renders, as far as helm's message names them: a
+// template that asks which APIs there are prints another version here.
 func (r *Rendering) Prune(kinds Kinds) {
 	if r.unserved == nil {
 		return
 	}
+	rendered := map[schema.GroupVersionKind]bool{}
 	r.Objects = slices.DeleteFunc(r.Objects, func(o Object) bool {
+		rendered[o.gvk()] = true
 		_, served := kinds[o.gvk()]
-		return !served && !o.Hook && !o.CRDFolder && !r.unserved[o.gvk()]
+		_, reported := r.unserved[o.gvk()]
+		return !served && !o.Hook && !o.CRDFolder && !reported
 	})
+	missing := slices.DeleteFunc(slices.Collect(maps.Keys(r.unserved)), func(gvk schema.GroupVersionKind) bool { return rendered[gvk] })
+	slices.SortFunc(missing, func(a, b schema.GroupVersionKind) int { return strings.Compare(a.String(), b.String()) })
+	for _, gvk := range missing {
+		object := &unstructured.Unstructured{Object: map[string]any{}}
+		object.SetGroupVersionKind(gvk)
+		object.SetName(r.unserved[gvk])
+		r.Objects = append(r.Objects, Object{Unstructured: object})
+	}
 }
 
 // Unexplained adds helm's own refusal if no other finding explains it. A refusal because the
