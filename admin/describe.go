@@ -122,7 +122,7 @@ func Describe(ctx context.Context, c *cluster.Client, name, home string) (*Descr
 	if err := d.describePeople(ctx, c, see); err != nil {
 		return nil, err
 	}
-	for _, engine := range t.Engine.Parts() {
+	for _, engine := range d.Migration.ReleasesOf(t.Engine).Parts() {
 		releases, err := readReleases(ctx, c, t, engine)
 		if ok, err := see("releases", err); err != nil {
 			return nil, err

@@ -140,10 +140,11 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 			o.Problem = err.Error()
 		}
 		o.Tenant = t.WithDefaults()
-		if o.Engine.Has(tenant.EngineTiller) {
+		counted := o.Migration.ReleasesOf(o.Engine)
+		if counted.Has(tenant.EngineTiller) {
 			o.count(revisions[record.Namespace])
 		}
-		if o.Engine.Has(tenant.EngineImpersonation) {
+		if counted.Has(tenant.EngineImpersonation) {
 			namespaces := o.Namespaces
 			if o.AllNamespaces {
 				namespaces = slices.Collect(maps.Keys(helmRevisions))

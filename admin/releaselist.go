@@ -155,7 +155,7 @@ func (l *ReleaseList) refuse(tenants []string, namespace string, err error) {
 
 // Tenants reads the records of the named tenants, or of all tenants if none is named.
 // Records that can't be read are in the UnlistedReleases. A name that no tenant has is an
-// error.
+// error. The engine of a tenant that is being migrated is the one that has its releases.
 func Tenants(ctx context.Context, c *cluster.Client, names ...string) ([]tenant.Tenant, []UnlistedReleases, error) {
 	records, err := c.TenantRecords(ctx)
 	if err != nil {
@@ -177,6 +177,11 @@ func Tenants(ctx context.Context, c *cluster.Client, names ...string) ([]tenant.
 		if t = t.WithDefaults(); t.Home() != record.Namespace || len(names) > 0 && !slices.Contains(names, t.Name) {
 			continue
 		}
+		migration, err := cluster.MigrationOf(&record)
+		if err != nil {
+			migration = nil // lists both engines' records
+		}
+		t.Engine = migration.ReleasesOf(t.Engine)
 		found[t.Name] = true
 		tenants = append(tenants, t)
 	}

@@ -107,3 +107,15 @@ func (m Migration) String() string {
 	}
 	return "being migrated to Helm 3 and 4 since " + since + "; its Tiller is stopped"
 }
+
+// ReleasesOf returns the engine whose records are the releases of a tenant with that engine: while
+// it is migrated, the other engine's are copies. m is nil if it is not.
+func (m *Migration) ReleasesOf(engine Engine) Engine {
+	switch {
+	case m == nil || m.From != "" || m.Engine == "":
+		return engine
+	case m.Phase == PhaseVerified || m.Phase == PhaseFinishing:
+		return EngineImpersonation
+	}
+	return m.Engine
+}

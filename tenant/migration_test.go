@@ -36,3 +36,24 @@ func TestMigration(t *testing.T) {
 		}
 	}
 }
+
+func TestReleasesOf(t *testing.T) {
+	for _, test := range []struct {
+		m            *Migration
+		engine, want Engine
+	}{
+		{nil, EngineTiller, EngineTiller},
+		{nil, EngineBoth, EngineBoth},
+		{&Migration{Phase: PhaseFrozen, Engine: EngineTiller}, EngineTiller, EngineTiller},
+		{&Migration{Phase: PhaseConverted, Engine: EngineTiller}, EngineBoth, EngineTiller},
+		{&Migration{Phase: PhaseConverted, Engine: EngineBoth}, EngineBoth, EngineBoth},
+		{&Migration{Phase: PhaseAborting, Engine: EngineTiller}, EngineBoth, EngineTiller},
+		{&Migration{Phase: PhaseVerified, Engine: EngineTiller}, EngineBoth, EngineImpersonation},
+		{&Migration{Phase: PhaseFinishing, Engine: EngineBoth}, EngineBoth, EngineImpersonation},
+		{&Migration{Phase: PhaseFrozen, From: "kube-system"}, EngineTiller, EngineTiller},
+	} {
+		if got := test.m.ReleasesOf(test.engine); got != test.want {
+			t.Errorf("%+v of %s: %s, want %s", test.m, test.engine, got, test.want)
+		}
+	}
+}
