@@ -16,7 +16,7 @@ import (
 
 func newFreeze(s *session) *cobra.Command {
 	var reason, output string
-	var dryRun bool
+	var dryRun, scoped bool
 	cmd := &cobra.Command{
 		Use:   "freeze TENANT --reason REASON",
 		Short: "Freeze a tenant: nothing changes in it through helm",
@@ -32,19 +32,20 @@ lists subjects that can still change the tenant with rights of their own.`,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "the reason, on one line; each refusal shows it")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be written, and write nothing")
+	scopeFlag(cmd, &scoped)
 	outputFlag(cmd, &output, "text", "json", "yaml", "name")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := tenant.CheckFreezeReason(reason); err != nil {
 			return asUsage(cmd, fmt.Errorf("--reason: %w", err))
 		}
-		return s.freeze(cmd.Context(), "freeze", admin.FreezeRequest(args[0], reason, s.Env.Now()), dryRun, output)
+		return s.freeze(cmd.Context(), "freeze", admin.FreezeRequest(args[0], reason, s.Env.Now()), dryRun, scoped, output)
 	}
 	return cmd
 }
 
 func newThaw(s *session) *cobra.Command {
 	var output string
-	var dryRun bool
+	var dryRun, scoped bool
 	cmd := &cobra.Command{
 		Use:   "thaw TENANT",
 		Short: "End the freeze of a tenant",
@@ -55,15 +56,16 @@ write again what they could write before.`,
 		Args: oneTenant,
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be written, and write nothing")
+	scopeFlag(cmd, &scoped)
 	outputFlag(cmd, &output, "text", "json", "yaml", "name")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return s.freeze(cmd.Context(), "thaw", admin.ThawRequest(args[0]), dryRun, output)
+		return s.freeze(cmd.Context(), "thaw", admin.ThawRequest(args[0]), dryRun, scoped, output)
 	}
 	return cmd
 }
 
 // freeze makes the request to freeze or thaw a tenant.
-func (s *session) freeze(ctx context.Context, verb string, request admin.Request, dryRun bool, output string) error {
+func (s *session) freeze(ctx context.Context, verb string, request admin.Request, dryRun, scoped bool, output string) error {
 	name := request.Tenant.Name
 	_, client, err := s.open()
 	if err != nil {
@@ -75,6 +77,11 @@ func (s *session) freeze(ctx context.Context, verb string, request admin.Request
 			return withHint(fmt.Errorf("%s: %w", verb, unknown), noTenantHints(unknown)...)
 		}
 		return withHint(fmt.Errorf("%s of tenant %q in %s: %w", verb, name, client.Where(), err), hintsFor(err, byFlag)...)
+	}
+	if scoped {
+		if client, err = admin.Scope(ctx, client, []admin.Request{request}); err != nil {
+			return explain(err)
+		}
 	}
 	var prepared *admin.Prepared
 	if dryRun {
