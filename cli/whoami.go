@@ -71,8 +71,10 @@ type tiller struct {
 	Pods    int    `json:"pods"`
 	Ready   int    `json:"ready"`
 	Version string `json:"version,omitempty"`
-	// Answers reports whether helm reaches it; Answer is its answer.
+	// Answers reports whether helm reaches it, and Unasked that no Helm 2 was there to ask it;
+	// Answer is its answer.
 	Answers bool   `json:"answers"`
+	Unasked bool   `json:"unasked,omitempty"`
 	Answer  string `json:"answer,omitempty"`
 	Problem string `json:"problem,omitempty"`
 	// IgnoredSettings are the settings of the kubeconfig that Helm 2 ignores.
@@ -241,6 +243,8 @@ func silentTiller(w whoami, k *tenant.Kubeconfig) error {
 	why := w.Tiller.Problem
 	if w.Migration != "" {
 		why = "the tenant is " + w.Migration
+	} else if w.Tiller.Unasked {
+		return fmt.Errorf("the Tiller in namespace %q of %s was not asked: %s", w.HomeNamespace, k.Where(), why)
 	}
 	return fmt.Errorf("the Tiller in namespace %q of %s does not answer: %s", w.HomeNamespace, k.Where(), why)
 }

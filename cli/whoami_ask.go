@@ -120,9 +120,11 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 		return t
 	}
 	h, err := s.HelmClient(ctx, false)
+	t.Unasked = err != nil
 	if err == nil {
 		var inv helm.Invocation
 		inv, err = s.tenantHelm(h, helm.AskTiller(), resolved, k, "")
+		t.Unasked = err != nil
 		if err == nil {
 			t.Answer, err = helm.Capture(ctx, inv, 30*time.Second)
 		}

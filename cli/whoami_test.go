@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,5 +32,21 @@ func TestStaleness(t *testing.T) {
 		if got := staleness(known, test.record, test.err); got != test.want {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}
+	}
+}
+
+func TestTillerText(t *testing.T) {
+	for want, shown := range map[string]tiller{
+		"v2.17.0, 1 of 1 ready, answers as v2.17.0": {Version: "v2.17.0", Pods: 1, Ready: 1, Answers: true, Answer: "v2.17.0"},
+		"v2.17.0, 1 of 1 ready, not asked":          {Version: "v2.17.0", Pods: 1, Ready: 1, Unasked: true},
+		"0 of 0 ready, does not answer":             {},
+	} {
+		if got := shown.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	w := whoami{HomeNamespace: "h", Tiller: &tiller{Unasked: true, Problem: "only Helm 2 can talk to it"}}
+	if err := silentTiller(w, &tenant.Kubeconfig{Context: "c"}); err == nil || !strings.Contains(err.Error(), `was not asked: only Helm 2`) {
+		t.Error(err)
 	}
 }

@@ -80,8 +80,11 @@ func (t *tiller) String() string {
 	if t.Version != "" {
 		text = t.Version + ", " + text
 	}
-	if t.Answers {
+	switch {
+	case t.Answers:
 		return text + ", answers as " + t.Answer
+	case t.Unasked:
+		return text + ", not asked"
 	}
 	return text + ", does not answer"
 }
