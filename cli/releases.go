@@ -21,19 +21,6 @@ import (
 	"helm-tenant/visible"
 )
 
-// releaseQuery has the options of `releases`.
-type releaseQuery struct {
-	all      bool
-	filter   string
-	statuses map[string]*bool // by the status as Helm 3 spells it
-	output   string
-	plain    tableOptions
-}
-
-// releaseStatuses are the statuses of a release's newest revision, as Helm 3 spells them.
-// The pending ones are summed up as "pending".
-var releaseStatuses = []string{"deployed", "failed", "pending", "uninstalled", "uninstalling", "unknown"}
-
 func newReleases(s *session) *cobra.Command {
 	q := releaseQuery{statuses: map[string]*bool{}}
 	cmd := &cobra.Command{
@@ -53,6 +40,12 @@ A "?" stands for what you may not read; the exit code is then 3.`,
 	f := cmd.Flags()
 	f.BoolVar(&q.all, "all", false, "the releases of all tenants")
 	f.StringVar(&q.filter, "filter", "", "only releases whose name matches this regular expression")
+	f.StringSliceVarP(&q.namespaces, "namespace", "n", nil, "only releases in these namespaces")
+	f.BoolVarP(&q.byDate, "date", "d", false, "sort by the time of the last change, the oldest first")
+	f.BoolVarP(&q.reverse, "reverse", "r", false, "reverse the order")
+	f.IntVarP(&q.most, "max", "m", 0, "list at most this many releases; 0 is no limit")
+	f.IntVar(&q.offset, "offset", 0, "leave out the first releases of the list, this many")
+	f.BoolVar(&q.plain.quiet, "short", false, "the same as --quiet, as helm list spells it")
 	for _, status := range releaseStatuses {
 		q.statuses[status] = f.Bool(status, false, "only releases that are "+status+"; several such flags add up")
 	}
@@ -61,6 +54,10 @@ A "?" stands for what you may not read; the exit code is then 3.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if q.all && len(args) > 0 {
 			return asUsage(cmd, fmt.Errorf("--all lists all tenants; leave %q out, or --all", args[0]))
+		}
+		q.take(s.Call.Outer)
+		if q.most < 0 || q.offset < 0 {
+			return asUsage(cmd, errors.New("--max and --offset are numbers of releases, from 0"))
 		}
 		pattern, err := regexp.Compile(q.filter)
 		if err != nil {
@@ -76,9 +73,8 @@ func (s *session) releases(ctx context.Context, names []string, q releaseQuery, 
 	if err != nil {
 		return err
 	}
-	list.Releases = slices.DeleteFunc(list.Releases, func(r admin.ListedRelease) bool {
-		return !pattern.MatchString(r.Name) || !q.wants(r.Status)
-	})
+	list.Releases = q.choose(list.Releases, pattern)
+	list.Unlisted = slices.DeleteFunc(list.Unlisted, func(u admin.UnlistedReleases) bool { return u.Namespace != "" && !q.inNamespace(u.Namespace) })
 	if err := s.printReleases(list, q.output, q.plain); err != nil {
 		return err
 	}
@@ -89,35 +85,6 @@ func (s *session) releases(ctx context.Context, names []string, q releaseQuery, 
 		return &codeError{exitPartly, errors.New("some releases could not be listed")}
 	}
 	return nil
-}
-
-// wants reports whether a release of that status is listed.
-func (q releaseQuery) wants(status string) bool {
-	status = helmStatus(status)
-	if strings.HasPrefix(status, "pending") {
-		status = "pending"
-	}
-	asked := false
-	for name, on := range q.statuses {
-		if *on && name == status {
-			return true
-		}
-		asked = asked || *on
-	}
-	return !asked && status != "uninstalled"
-}
-
-// helmStatus returns a status as Helm 3 and 4 spell it.
-func helmStatus(status string) string {
-	switch status {
-	case "DELETED":
-		return "uninstalled"
-	case "DELETING":
-		return "uninstalling"
-	case "":
-		return "unknown"
-	}
-	return strings.ReplaceAll(strings.ToLower(status), "_", "-")
 }
 
 // listReleases lists as an administrator if tenants are named, otherwise, or if the

@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"helm-tenant/admin"
+	"helm-tenant/helm"
 	"helm-tenant/tenant"
 )
 
@@ -37,6 +40,60 @@ func TestReleaseQueryWants(t *testing.T) {
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("asked for %q (-want +got):\n%s", test.asked, diff)
+		}
+	}
+}
+
+func TestReleaseQueryChoose(t *testing.T) {
+	at := func(hour int) *time.Time { return new(time.Date(2026, 11, 5, hour, 0, 0, 0, time.UTC)) }
+	release := func(name, namespace string, updated *time.Time) admin.ListedRelease {
+		return admin.ListedRelease{Release: admin.Release{Name: name, Namespace: namespace, Status: "deployed", Updated: updated}}
+	}
+	for _, test := range []struct {
+		name    string
+		q       releaseQuery
+		pattern string
+		want    string
+	}{
+		{"all", releaseQuery{}, "", "a b c d"},
+		{"by name", releaseQuery{}, "^[bc]$", "b c"},
+		{"of a namespace", releaseQuery{namespaces: []string{"y"}}, "", "b d"},
+		{"of two namespaces", releaseQuery{namespaces: []string{"y", "x"}}, "", "a b c d"},
+		{"of another namespace", releaseQuery{namespaces: []string{"z"}}, "", ""},
+		{"by date", releaseQuery{byDate: true}, "", "d c a b"},
+		{"reversed", releaseQuery{reverse: true}, "", "d c b a"},
+		{"the newest first", releaseQuery{byDate: true, reverse: true}, "", "b a c d"},
+		{"at most", releaseQuery{most: 3}, "", "a b c"},
+		{"more than there are", releaseQuery{most: 9}, "", "a b c d"},
+		{"the second page", releaseQuery{most: 2, offset: 2}, "", "c d"},
+		{"after the end", releaseQuery{offset: 9, most: 2}, "", ""},
+		{"the latest of a namespace", releaseQuery{namespaces: []string{"x"}, byDate: true, reverse: true, most: 1}, "", "a"},
+	} {
+		all := []admin.ListedRelease{release("a", "x", at(3)), release("b", "y", at(4)), release("c", "x", at(1)), release("d", "y", nil)}
+		var got []string
+		for _, r := range test.q.choose(all, regexp.MustCompile(test.pattern)) {
+			got = append(got, r.Name)
+		}
+		if strings.Join(got, " ") != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+// TestReleaseQueryTake: Helm 3 and 4 remove -n from a plugin's arguments.
+func TestReleaseQueryTake(t *testing.T) {
+	for _, test := range []struct {
+		outer helm.Swallowed
+		want  string
+	}{
+		{helm.Swallowed{}, ""},
+		{helm.Swallowed{Namespace: true}, ""},
+		{helm.Swallowed{Namespace: true, NamespaceValue: "x"}, "x"},
+	} {
+		var q releaseQuery
+		q.take(test.outer)
+		if got := strings.Join(q.namespaces, ","); got != test.want {
+			t.Errorf("%+v: %q, want %q", test.outer, got, test.want)
 		}
 	}
 }

@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"helm-tenant/admin"
+	"helm-tenant/helm"
+)
+
+// releaseQuery has the options of `releases`.
+type releaseQuery struct {
+	all    bool
+	filter string
+	// namespaces are those whose releases are listed; all if there are none.
+	namespaces      []string
+	byDate, reverse bool
+	most, offset    int
+	statuses        map[string]*bool // by the status as Helm 3 spells it
+	output          string
+	plain           tableOptions
+}
+
+// releaseStatuses are the statuses of a release's newest revision, as Helm 3 spells them.
+// The pending ones are summed up as "pending".
+var releaseStatuses = []string{"deployed", "failed", "pending", "uninstalled", "uninstalling", "unknown"}
+
+// take adds the namespace that was typed, and that Helm 3 and 4 keep from their plugins.
+func (q *releaseQuery) take(outer helm.Swallowed) {
+	if outer.Namespace && outer.NamespaceValue != "" {
+		q.namespaces = append(q.namespaces, outer.NamespaceValue)
+	}
+}
+
+// choose returns the releases that are asked for, in the order that is asked for, as helm's own
+// list does: what is left out by --offset and --max is counted after sorting.
+func (q releaseQuery) choose(all []admin.ListedRelease, pattern *regexp.Regexp) []admin.ListedRelease {
+	chosen := slices.DeleteFunc(all, func(r admin.ListedRelease) bool {
+		return !pattern.MatchString(r.Name) || !q.wants(r.Status) || !q.inNamespace(r.Namespace)
+	})
+	if q.byDate {
+		slices.SortStableFunc(chosen, func(a, b admin.ListedRelease) int { return updatedAt(a).Compare(updatedAt(b)) })
+	}
+	if q.reverse {
+		slices.Reverse(chosen)
+	}
+	chosen = chosen[min(q.offset, len(chosen)):]
+	if q.most > 0 {
+		chosen = chosen[:min(q.most, len(chosen))]
+	}
+	return chosen
+}
+
+// inNamespace reports whether a namespace's releases are listed.
+func (q releaseQuery) inNamespace(namespace string) bool {
+	return len(q.namespaces) == 0 || slices.Contains(q.namespaces, namespace)
+}
+
+// updatedAt returns the time of a release's last change, the zero time if it is not known.
+func updatedAt(r admin.ListedRelease) time.Time {
+	if r.Updated == nil {
+		return time.Time{}
+	}
+	return *r.Updated
+}
+
+// wants reports whether a release of that status is listed.
+func (q releaseQuery) wants(status string) bool {
+	status = helmStatus(status)
+	if strings.HasPrefix(status, "pending") {
+		status = "pending"
+	}
+	asked := false
+	for name, on := range q.statuses {
+		if *on && name == status {
+			return true
+		}
+		asked = asked || *on
+	}
+	return !asked && status != "uninstalled"
+}
+
+// helmStatus returns a status as Helm 3 and 4 spell it.
+func helmStatus(status string) string {
+	switch status {
+	case "DELETED":
+		return "uninstalled"
+	case "DELETING":
+		return "uninstalling"
+	case "":
+		return "unknown"
+	}
+	return strings.ReplaceAll(strings.ToLower(status), "_", "-")
+}
