@@ -47,15 +47,18 @@ func TestRandom(t *testing.T) {
 	must(t, err)
 	snapshot, err := admin.TakeSnapshot(t.Context(), client)
 	must(t, err)
-	objects, err := readRBAC(t.Context(), c.root)
+	objects, err := harness.ReadRBAC(t.Context(), c.root, "")
 	must(t, err)
-	oracle := newOracle(t)
+	oracle, err := harness.NewOracle()
+	must(t, err)
+	defer func() { must(t, oracle.Stop()) }()
 	const batch = 8 // an audit takes longer with more sets at once
 	for first := 0; first < sets && !t.Failed(); first += batch {
 		b := c.make(numbers(first, min(first+batch, sets)))
-		must(t, oracle.know(objects.with(b.objects)))
+		_, err := oracle.May(with(objects, b.objects))
+		must(t, err)
 		cluster := beside(snapshot, b.objects)
-		c.compare(b, oracle.may, view{
+		c.compare(b, asks(oracle), view{
 			whole: func() (got report, err error) {
 				return got, convert(tenantaudit.Audit(cluster, tenantaudit.Options{}), &got)
 			},
@@ -148,9 +151,17 @@ func convert(from any, to *report) error {
 	return json.Unmarshal(text, to)
 }
 
-// with are these objects and those of a batch.
-func (o *rbacObjects) with(more []metav1.Object) *rbacObjects {
-	all := &rbacObjects{slices.Clip(o.Roles), slices.Clip(o.RoleBindings), slices.Clip(o.ClusterRoles), slices.Clip(o.ClusterRoleBindings)}
+// asks returns the authority that is an oracle.
+func asks(o *harness.Oracle) authority {
+	return func(question authorizationv1.SubjectAccessReviewSpec) (bool, error) {
+		answers, err := o.May(nil, question)
+		return err == nil && answers[0], err
+	}
+}
+
+// with returns those objects and those of a batch.
+func with(o *harness.RBAC, more []metav1.Object) *harness.RBAC {
+	all := &harness.RBAC{Roles: slices.Clip(o.Roles), RoleBindings: slices.Clip(o.RoleBindings), ClusterRoles: slices.Clip(o.ClusterRoles), ClusterRoleBindings: slices.Clip(o.ClusterRoleBindings)}
 	for _, object := range more {
 		switch o := object.(type) {
 		case *rbacv1.Role:

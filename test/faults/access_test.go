@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
+	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/test/harness"
@@ -60,20 +61,19 @@ func questions(tenants ...string) []question {
 	return all
 }
 
-// markers is the namespace for harness.Settle.
-const markers = "faults-markers"
-
 func (w *world) makeNamespace(name string) error {
 	_, err := w.root.CoreV1().Namespaces().Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	return err
 }
 
-// may asks one question.
-func (w *world) may(ctx context.Context, q question, name string) (bool, error) {
-	insert := func(s string) string { return strings.ReplaceAll(s, "NAME", name) }
+// placed returns the question's namespace in the tenant, or tenants, of that name.
+func (q question) placed(name string) string { return strings.ReplaceAll(q.namespace, "NAME", name) }
+
+// review returns the question as the API server's authorizer takes it.
+func (q question) review(name string) authorizationv1.SubjectAccessReviewSpec {
 	resource, group, _ := strings.Cut(q.resource, ".")
 	resource, subresource, _ := strings.Cut(resource, "/")
-	about := authorizationv1.ResourceAttributes{Namespace: insert(q.namespace), Verb: q.verb, Group: group, Resource: resource, Subresource: subresource}
+	about := authorizationv1.ResourceAttributes{Namespace: q.placed(name), Verb: q.verb, Group: group, Resource: resource, Subresource: subresource}
 	if resource == "configmaps" && q.verb == "get" {
 		about.Name = "helm-tenant" // the tenant's record
 	}
@@ -81,7 +81,7 @@ func (w *world) may(ctx context.Context, q question, name string) (bool, error) 
 		about.Name = "helm"
 	}
 	spec := authorizationv1.SubjectAccessReviewSpec{Groups: []string{"system:authenticated"}, ResourceAttributes: &about}
-	kind, who, _ := strings.Cut(insert(q.subject), " ")
+	kind, who, _ := strings.Cut(strings.ReplaceAll(q.subject, "NAME", name), " ")
 	switch kind {
 	case "user":
 		spec.User = who
@@ -91,47 +91,100 @@ func (w *world) may(ctx context.Context, q question, name string) (bool, error) 
 		namespace, _, _ := strings.Cut(who, ":")
 		spec.User, spec.Groups = "system:serviceaccount:"+who, append(spec.Groups, "system:serviceaccounts", "system:serviceaccounts:"+namespace)
 	}
-	review, err := w.root.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{Spec: spec}, metav1.CreateOptions{})
-	if err != nil {
-		return false, err
-	}
-	return review.Status.Allowed, nil
+	return spec
 }
 
 // access is who may do what.
 type access map[question]bool
 
-// ask asks all questions about the tenants of that name.
+// ask asks all questions about the tenants of that name. Kubernetes' authorizer answers them in
+// a process of its own, from the roles and bindings that are there now: the API server's knows
+// them later, and each question would be a request. TestAccessIsTheAPIServers compares the two.
 func (w *world) ask(ctx context.Context, all []question, name string) (access, error) {
-	if err := harness.Settle(ctx, w.root, markers); err != nil {
+	var namespaces []string
+	specs := make([]authorizationv1.SubjectAccessReviewSpec, len(all))
+	for i, q := range all {
+		specs[i] = q.review(name)
+		if in := q.placed(name); !slices.Contains(namespaces, in) {
+			namespaces = append(namespaces, in)
+		}
+	}
+	objects, err := harness.ReadRBAC(ctx, w.root, namespaces...)
+	if err != nil {
 		return nil, err
 	}
-	var (
-		mu     sync.Mutex
-		side   sync.WaitGroup
-		first  error
-		got    = access{}
-		asking = make(chan question)
-	)
-	for range 4 {
-		side.Go(func() {
-			for q := range asking {
-				allowed, err := w.may(ctx, q, name)
-				mu.Lock()
-				got[q] = allowed
-				if first == nil {
-					first = err
-				}
-				mu.Unlock()
-			}
-		})
+	answers, err := w.oracle.May(objects, specs...)
+	if err != nil {
+		return nil, err
 	}
+	got := access{}
+	for i, q := range all {
+		got[q] = answers[i]
+	}
+	return got, nil
+}
+
+// TestAccessIsTheAPIServers asks the API server the questions that the other tests have Kubernetes'
+// authorizer answer in a process of its own: about tenants with members of all kinds, narrow and
+// wide roles, both engines, and a deployer with rights in kube-system.
+func TestAccessIsTheAPIServers(t *testing.T) {
+	w, ctx := start(t), context.Background()
+	const name, markers = "ac000", "ac000-markers"
+	file := strings.ReplaceAll(`apiVersion: helm-tenant/v1
+tenants:
+- name: NAMEx
+  namespaces: [NAMEx-a, NAMEx-b]
+  members: {users: [alice], groups: [devs], serviceAccounts: ["NAMEx-a:ci"]}
+- name: NAMEy
+  engine: both
+  role: view
+  namespaces: [NAMEy-a, NAMEy-c]
+  members: {users: [bob]}
+- name: NAMEz
+  engine: impersonation
+  homeNamespace: NAMEz-tiller
+  namespaces: [NAMEz-b]
+  members: {users: [carol]}
+`, "NAME", name)
+	if err := w.must(w.run(w.direct, w.folder(), file, "apply", "-f", "-", "--create-namespaces")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.makeNamespace(markers); err != nil {
+		t.Fatal(err)
+	}
+	binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: name + "x-tiller", Name: "tiller"}}}
+	if _, err := w.root.RbacV1().RoleBindings("kube-system").Create(ctx, binding, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.root.RbacV1().RoleBindings("kube-system").Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}()
+	all := questions("NAMEx", "NAMEy", "NAMEz")
+	got, err := w.ask(ctx, all, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := harness.Settle(ctx, w.root, markers); err != nil {
+		t.Fatal(err)
+	}
+	counts := map[bool]int{}
 	for _, q := range all {
-		asking <- q
+		review, err := w.root.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{Spec: q.review(name)}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts[got[q]]++
+		if allowed := review.Status.Allowed; allowed != got[q] {
+			t.Errorf("%v: the API server says %t, and the authorizer by itself %t", q, allowed, got[q])
+		}
 	}
-	close(asking)
-	side.Wait()
-	return got, first
+	t.Logf("%d questions, %d of them allowed", len(all), counts[true])
+	if counts[true] < 25 || counts[false] < 25 {
+		t.Errorf("too few answers of a kind: %v", counts)
+	}
 }
 
 // wrong describes what is wrong with the access between two states. In each namespace a subject

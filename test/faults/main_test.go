@@ -55,6 +55,8 @@ type world struct {
 
 	root    *kubernetes.Clientset
 	dynamic dynamic.Interface
+	// oracle answers what somebody may do.
+	oracle *harness.Oracle
 
 	folders atomic.Int64
 }
@@ -91,12 +93,14 @@ func prepare(cluster *testcluster.Cluster) (*world, error) {
 	if w.transport, err = rest.TransportFor(config); err != nil {
 		return nil, err
 	}
-	// Thousands of SubjectAccessReviews.
 	quick := rest.CopyConfig(config)
 	quick.ContentType = "application/vnd.kubernetes.protobuf"
 	w.root = kubernetes.NewForConfigOrDie(quick)
 	w.dynamic = dynamic.NewForConfigOrDie(config)
 	if w.direct, err = cluster.Kubeconfig("root", "system:masters"); err != nil {
+		return nil, err
+	}
+	if w.oracle, err = harness.NewOracle(); err != nil {
 		return nil, err
 	}
 	if err := w.prepareAccess(); err != nil {
@@ -119,7 +123,7 @@ func (w *world) prepareAccess() error {
 			return err
 		}
 	}
-	return w.makeNamespace(markers)
+	return nil
 }
 
 // quiet drops what the API server warns of.

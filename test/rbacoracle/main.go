@@ -2,9 +2,8 @@
 // server, over given roles and bindings. It is a module and a process of its own because
 // k8s.io/kubernetes is not a library.
 //
-// It reads JSON values on standard input and answers each with one. The first is Objects, and
-// further Objects replace them; the answer is null. All other values are Questions; the answer
-// is true or false.
+// It reads JSON values on standard input, each a Message, and answers each with one: true or
+// false for each of its questions.
 package main
 
 import (
@@ -24,10 +23,11 @@ import (
 	"k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac"
 )
 
-// Message is Objects or a Question.
+// Message has questions about the Objects in it, or about those of the last message that had
+// any.
 type Message struct {
-	Objects  *Objects
-	Question *authorizationv1.SubjectAccessReviewSpec
+	Objects   *Objects
+	Questions []authorizationv1.SubjectAccessReviewSpec
 }
 
 // Objects are all roles and bindings of a cluster.
@@ -55,22 +55,23 @@ func serve(in io.Reader, out io.Writer) error {
 		} else if err != nil {
 			return fmt.Errorf("reading a message: %w", err)
 		}
-		var answer any
-		switch {
-		case m.Objects != nil:
+		if m.Objects != nil {
 			_, all := validation.NewTestRuleResolver(m.Objects.Roles, m.Objects.RoleBindings, m.Objects.ClusterRoles, m.Objects.ClusterRoleBindings)
 			oracle = rbac.New(all, all, all, all)
-		case m.Question == nil || m.Question.ResourceAttributes == nil || oracle == nil:
-			return errors.New("a message that holds no objects, and no question about any")
-		default:
-			q, about := m.Question, m.Question.ResourceAttributes
+		}
+		answer := make([]bool, len(m.Questions))
+		for i, q := range m.Questions {
+			about := q.ResourceAttributes
+			if about == nil || oracle == nil {
+				return errors.New("a question that is about no resource, or before any objects")
+			}
 			// An error says which of the roles that are bound are not there.
 			decision, _, _ := oracle.Authorize(context.Background(), authorizer.AttributesRecord{
 				User: &user.DefaultInfo{Name: q.User, Groups: q.Groups}, ResourceRequest: true, APIVersion: "*",
 				Namespace: about.Namespace, Verb: about.Verb, APIGroup: about.Group,
 				Resource: about.Resource, Subresource: about.Subresource, Name: about.Name,
 			})
-			answer = decision == authorizer.DecisionAllow
+			answer[i] = decision == authorizer.DecisionAllow
 		}
 		if err := answers.Encode(answer); err != nil {
 			return fmt.Errorf("answering: %w", err)
