@@ -130,15 +130,27 @@ type auditor struct {
 }
 
 // Audit returns the report on a snapshot.
-func Audit(s *Snapshot, o Options) *Report {
+func Audit(s *Snapshot, o Options) *Report { return Examine(s).Report(o) }
+
+// Examined is a snapshot of which everything is found: reports differ in what they leave out,
+// and in whom they are asked about.
+type Examined struct{ auditor *auditor }
+
+// Examine finds everything in a snapshot.
+func Examine(s *Snapshot) *Examined {
 	a := newAuditor(s)
 	a.findAccess()
 	for _, d := range a.deployers {
 		a.findPower(d)
 	}
 	a.check()
-	r := a.report(o)
-	r.all = a.findings
+	return &Examined{a}
+}
+
+// Report returns a report; several goroutines must not make one at once.
+func (e *Examined) Report(o Options) *Report {
+	r := e.auditor.report(o)
+	r.all = e.auditor.findings
 	return r
 }
 

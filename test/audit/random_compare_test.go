@@ -100,7 +100,7 @@ func (c *comparison) make(numbers []int) *batch {
 }
 
 // compare compares the report on everybody in a batch with the authority.
-func (c *comparison) compare(b *batch, truth authority, output view) {
+func (c *comparison) compare(b *batch, truth func(person) authority, output view) {
 	c.Helper()
 	whole, err := output.whole()
 	must(c.T, err)
@@ -126,12 +126,17 @@ func (c *comparison) compare(b *batch, truth authority, output view) {
 	}
 	s := &scene{deployers: c.deployers, administrators: accounts}
 	atOnce(b.people, func(p person) {
-		a := &asker{person: p, authority: truth, known: map[authorizationv1.ResourceAttributes]bool{}, asked: &c.asked}
+		a := &asker{person: p, authority: truth(p), known: map[authorizationv1.ResourceAttributes]bool{}, asked: &c.asked}
 		got, err := output.canReach(p)
 		if err != nil {
 			c.Errorf("%s: %v", p.user, err)
 			return
 		}
+		a.ahead(func() {
+			for _, d := range c.deployers {
+				s.paths(a, d)
+			}
+		})
 		any := c.one(b, s, a, got)
 		subject := "user " + p.user
 		if name, found := strings.CutPrefix(p.user, "system:serviceaccount:"); found {

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -9,17 +10,51 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 )
 
-// authority decides whether somebody may do something: an API server, or its
-// RBAC authorizer.
-type authority func(authorizationv1.SubjectAccessReviewSpec) (bool, error)
+// authority decides whether somebody may do something, for each of some questions: an API
+// server, or its RBAC authorizer.
+type authority func(...authorizationv1.SubjectAccessReviewSpec) ([]bool, error)
 
 // asker asks an authority what one person may do, each thing once.
 type asker struct {
 	person
 	authority authority
 	known     map[authorizationv1.ResourceAttributes]bool
-	asked     *atomic.Int64
-	err       error
+	// open are what ahead has to ask for; nil if each question is asked when it comes up.
+	open  map[authorizationv1.ResourceAttributes]bool
+	asked *atomic.Int64
+	err   error
+}
+
+// ahead asks for what decide will ask, many questions at once: it calls decide with no for an
+// answer to each open question, asks these, and does so again until none is open. An exchange
+// for each of the thousand questions about a person takes longer than the answers.
+func (a *asker) ahead(decide func()) {
+	defer func() { a.open = nil }()
+	for a.err == nil {
+		a.open = map[authorizationv1.ResourceAttributes]bool{}
+		decide()
+		if len(a.open) == 0 {
+			return
+		}
+		a.ask(slices.Collect(maps.Keys(a.open)))
+	}
+}
+
+// ask asks the authority.
+func (a *asker) ask(abouts []authorizationv1.ResourceAttributes) {
+	specs := make([]authorizationv1.SubjectAccessReviewSpec, len(abouts))
+	for i := range abouts {
+		specs[i] = authorizationv1.SubjectAccessReviewSpec{User: a.user, Groups: append([]string{"system:authenticated"}, a.groups...), ResourceAttributes: &abouts[i]}
+	}
+	answers, err := a.authority(specs...)
+	if err != nil {
+		a.err = err
+		return
+	}
+	a.asked.Add(int64(len(abouts)))
+	for i, about := range abouts {
+		a.known[about] = answers[i]
+	}
 }
 
 // may asks for the right to any of the objects with those names; to all objects if there are
@@ -36,18 +71,13 @@ func (a *asker) may(verb, resource, ns string, names ...string) bool {
 	}
 	for _, name := range names {
 		about := authorizationv1.ResourceAttributes{Namespace: ns, Verb: verb, Group: group, Resource: resource, Subresource: sub, Name: name}
-		allowed, known := a.known[about]
-		if !known {
-			var err error
-			allowed, err = a.authority(authorizationv1.SubjectAccessReviewSpec{User: a.user, Groups: append([]string{"system:authenticated"}, a.groups...), ResourceAttributes: &about})
-			if err != nil {
-				a.err = err
-				return false
-			}
-			a.asked.Add(1)
-			a.known[about] = allowed
+		if _, known := a.known[about]; !known && a.open != nil {
+			a.open[about] = true
+			continue
+		} else if !known {
+			a.ask([]authorizationv1.ResourceAttributes{about})
 		}
-		if allowed {
+		if a.known[about] {
 			return true
 		}
 	}
