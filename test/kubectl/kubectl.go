@@ -90,7 +90,7 @@ func Runs(environ, args []string) bool {
 }
 
 // ownStreams are arguments with which kubectl reads or writes the streams of its process.
-var ownStreams = []string{"-k", "-f-", "-f=-", "--filename=-", "-i", "--stdin", "--raw"}
+var ownStreams = []string{"-k", "-f-", "-f=-", "--filename=-", "-i", "--stdin"}
 
 func variable(environ []string, name string) string {
 	for _, entry := range slices.Backward(environ) { // of two, a process gets the last

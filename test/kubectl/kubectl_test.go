@@ -1,6 +1,10 @@
 package kubectl
 
 import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +33,8 @@ func TestRuns(t *testing.T) {
 		{[]string{"KUBECONFIG=/a"}, "apply -k folder", false},
 		{[]string{"KUBECONFIG=/a"}, "apply -f-", false},
 		{[]string{"KUBECONFIG=/a"}, "-n a", false},
+		{[]string{"KUBECONFIG=/a"}, "get --raw /version", true},
+		{[]string{"KUBECONFIG=/a"}, "create --raw /x -f -", true},
 	} {
 		if got := Runs(c.env, strings.Fields(c.args)); got != c.want {
 			t.Errorf("Runs(%q, %q) = %t", c.env, c.args, got)
@@ -69,6 +75,47 @@ current-context: one
 		{"get", 1, "", "You must specify the type of resource"},
 	} {
 		r, err := Run(t.Context(), env, strings.NewReader("kind: ConfigMap\napiVersion: v1\nmetadata: {name: x}\n"), strings.Fields(c.args)...)
+		if err != nil || r.Code != c.code || r.Stdout != c.stdout || !strings.Contains(r.Stderr, c.stderr) || c.stderr == "" && r.Stderr != "" {
+			t.Errorf("kubectl %s: %v, exit code %d\n%s%s", c.args, err, r.Code, r.Stdout, r.Stderr)
+		}
+	}
+}
+
+// TestRaw sends requests for paths: the answer's body is the output, and the input is the
+// request's body.
+func TestRaw(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/none" {
+			http.NotFound(w, r)
+			return
+		}
+		fmt.Fprintf(w, "%s %s as %q: ", r.Method, r.URL.Path, r.Header.Get("Impersonate-User"))
+		_, _ = io.Copy(w, r.Body) // a cut answer fails the test
+	}))
+	defer server.Close()
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	text := "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: \"" + server.URL + "\"}}]\ncontexts: [{name: c, context: {cluster: c}}]\ncurrent-context: c\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args           string
+		code           int
+		stdout, stderr string
+	}{
+		{"get --raw /version", 0, `GET /version as "": `, ""},
+		{"get --raw /version --as=me", 0, `GET /version as "me": `, ""},
+		{"create --raw /pods -f -", 0, `POST /pods as "": {"a": 1}`, ""},
+		{"get --raw /none", 1, "", "Error from server (NotFound)"},
+		{"get --raw /version -o yaml", 1, "", "mutually exclusive"},
+	} {
+		args := strings.Fields(c.args)
+		env := []string{"KUBECONFIG=" + file, "HOME=" + t.TempDir()}
+		if !Runs(env, args) {
+			t.Errorf("%s does not run", c.args)
+			continue
+		}
+		r, err := Run(t.Context(), env, strings.NewReader(`{"a": 1}`), args...)
 		if err != nil || r.Code != c.code || r.Stdout != c.stdout || !strings.Contains(r.Stderr, c.stderr) || c.stderr == "" && r.Stderr != "" {
 			t.Errorf("kubectl %s: %v, exit code %d\n%s%s", c.args, err, r.Code, r.Stdout, r.Stderr)
 		}
