@@ -315,7 +315,8 @@ func (t *trial) complains(r result) error {
 		return fmt.Errorf("%d lines of error: %v", len(found), r)
 	}
 	for _, line := range found {
-		whole := t.verb == "apply" && strings.HasPrefix(line, "Error: apply in ") // concerns every tenant
+		// These concern every tenant.
+		whole := t.verb == "apply" && (strings.HasPrefix(line, "Error: apply in ") || strings.HasPrefix(line, "Error: apply: the API server of "))
 		if !strings.Contains(line, `context "`+contextName+`"`) || !whole && !strings.Contains(line, t.name()) {
 			return fmt.Errorf("tenant or context is not said: %v", r)
 		}
