@@ -112,7 +112,8 @@ func (m *member) run(t *testing.T, args ...string) result {
 // runWith is run with a standard input.
 func (m *member) runWith(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
-	environ := []string{"PATH=/none", "HOME=" + m.home, "KUBECONFIG=" + m.kubeconfig, "HELM_BIN=" + m.helm, harness.Collector()}
+	// In a cache that all share, each helm is asked for its version once.
+	environ := []string{"PATH=/none", "HOME=" + m.home, "XDG_CACHE_HOME=" + filepath.Join(m.w.Dir, "cache"), "KUBECONFIG=" + m.kubeconfig, "HELM_BIN=" + m.helm, harness.Collector()}
 	r, err := harness.Run(t.Context(), environ, strings.NewReader(stdin), args...)
 	if err != nil {
 		t.Fatal(err)
