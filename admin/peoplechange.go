@@ -47,6 +47,8 @@ func (g GrantRequest) Check() error {
 type ContradictionError struct {
 	Tenant string
 	Who    tenant.Members
+	// As is the relation that they have; empty if they have several.
+	As tenant.Relation
 	// Whys has a line for each subject: what it has and what was asked for.
 	Whys []string
 }
@@ -61,7 +63,12 @@ func (p people) grant(name string, g GrantRequest, until time.Time) (next people
 		return p, nil, err
 	}
 	wrong := &ContradictionError{Tenant: name}
-	refuse := func(s tenant.Subject, format string, args ...any) {
+	refuse := func(s tenant.Subject, has tenant.Relation, format string, args ...any) {
+		if wrong.Who == nil {
+			wrong.As = has
+		} else if wrong.As != has {
+			wrong.As = ""
+		}
 		wrong.Who, wrong.Whys = append(wrong.Who, s), append(wrong.Whys, fmt.Sprintf(format, args...))
 	}
 	next = p.clone()
@@ -72,11 +79,11 @@ func (p people) grant(name string, g GrantRequest, until time.Time) (next people
 		wanted := tenant.Term{Subject: s, As: as, Until: until, Reason: g.Reason}
 		switch in := slices.Contains(p.byRelation[as], s); {
 		case as == tenant.RelationReader && slices.Contains(p.byRelation[tenant.RelationMember], s):
-			refuse(s, "%s is a member, who may do more than read, and would stay one beside a reader", s)
+			refuse(s, tenant.RelationMember, "%s is a member, who may do more than read, and would stay one beside a reader", s)
 		case g.For > 0 && in && !limited:
-			refuse(s, "%s is %s for good, and --for %s asks for one %s", s, as.Noun(), g.For, wanted)
+			refuse(s, as, "%s is %s for good, and --for %s asks for one %s", s, as.Noun(), g.For, wanted)
 		case g.For == 0 && limited:
-			refuse(s, "%s is %s %s, and without --for a grant is for good", s, as.Noun(), term)
+			refuse(s, as, "%s is %s %s, and without --for a grant is for good", s, as.Noun(), term)
 		case g.For > 0 && term != wanted:
 			terms, more = append(terms, wanted), append(more, s)
 		case !in:

@@ -101,8 +101,7 @@ func requestHints(err error, a asking) (hints []hint, known bool) {
 	case errors.As(err, &unseen):
 		return oneHint("say what is to be adopted: --engine=%s, or --engine=%s", tenant.EngineTiller, unseen.Engine)
 	case errors.As(err, &unread):
-		return []hint{typed("the ClusterRole that an admin needs is printed by", command.Command{"helm", "tenant", "init", "--print-role"}),
-			"an admin of only the home and the tenant's namespaces adds --no-cluster-reads"}, true
+		return deniedHints(unread), true
 	case errors.As(err, &risk):
 		return oneHint("if that is what you want, add --accept-risk=%s", risk.Risk)
 	case errors.As(err, &refused) && refused.Setting == admin.SettingHistoryMax:
@@ -119,9 +118,23 @@ func requestHints(err error, a asking) (hints []hint, known bool) {
 	case errors.As(err, &claimed):
 		return oneHint("two tenants in one namespace can undo each other's work; if that is wanted, add --share")
 	case errors.As(err, &against):
-		return []hint{typed("revoke what they have first", command.Tenant("revoke", against.Tenant, memberArguments(against.Who)...))}, true
+		arguments := memberArguments(against.Who)
+		if against.As != "" { // a revoke without it removes all that they have
+			arguments = append(arguments, "--"+string(against.As))
+		}
+		return []hint{typed("revoke what they have first", command.Tenant("revoke", against.Tenant, arguments...))}, true
 	}
 	return nil, false
+}
+
+// deniedHints are the hints for missing rights to read. Rights in the cluster are not needed with
+// --no-cluster-reads; those that are missing in a namespace are, and then it may be given already.
+func deniedHints(unread *admin.ReadDeniedError) []hint {
+	hints := []hint{typed("the ClusterRole that an admin needs is printed by", command.Command{"helm", "tenant", "init", "--print-role"})}
+	if slices.ContainsFunc(unread.Missing, func(p cluster.Permission) bool { return p.Namespace == "" && p.Verb == "list" }) {
+		hints = append(hints, "an admin of only the home and the tenant's namespaces adds --no-cluster-reads")
+	}
+	return hints
 }
 
 // tenantHints are the hints for a tenant that is not in the state that a verb needs.

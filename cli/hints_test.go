@@ -28,3 +28,27 @@ func TestUnreadableRecordHints(t *testing.T) {
 		}
 	}
 }
+
+// TestDeniedHints: --no-cluster-reads helps against missing rights to list the cluster's objects,
+// and not against those in a namespace.
+func TestDeniedHints(t *testing.T) {
+	for _, test := range []struct {
+		missing []cluster.Permission
+		want    int
+	}{
+		{[]cluster.Permission{{Verb: "list", Resource: "secrets"}, {Verb: "get", Resource: "secrets", Namespace: "a"}}, 2},
+		{[]cluster.Permission{{Verb: "list", Resource: "secrets", Namespace: "a"}}, 1},
+	} {
+		if hints := hintsFor(&admin.ReadDeniedError{Missing: test.missing}, byFlag); len(hints) != test.want {
+			t.Errorf("%v: %q", test.missing, hints)
+		}
+	}
+}
+
+// TestContradictionHint: what is to be revoked is the relation that stands in the way, no other.
+func TestContradictionHint(t *testing.T) {
+	err := &admin.ContradictionError{Tenant: "team-a", Who: tenant.Members{tenant.User("dana")}, As: tenant.RelationOwner}
+	if got, want := fmt.Sprint(hintsFor(err, byFlag)), "[revoke what they have first: helm tenant revoke team-a --user=dana --owner]"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
