@@ -120,6 +120,8 @@ func alikeCases() []alike {
 		{"revoke, a group stays", nil, []string{created + " --user=eve --group=devs"}, "revoke t --user=eve", "", "everybody in these groups"},
 		{"destroy, a home that stays", []runtime.Object{namespaceNamed("old"), releaseOf("old")}, []string{"init t --namespaces=b --create-namespaces --home-namespace=old --accept-risk=shared-home"},
 			"destroy t --keep-releases --yes --wait=false", "", "the release records stay in namespace old"},
+		{"freeze, without cluster reads", nil, []string{created}, "freeze t --reason=r --no-cluster-reads", "", "only the tenant's own namespaces are read"},
+		{"thaw, without cluster reads", nil, []string{created, "freeze t --reason=r"}, "thaw t --no-cluster-reads", "", "only the tenant's own namespaces are read"},
 		{"destroy, without cluster reads", nil, []string{created}, "destroy t --no-cluster-reads --yes --wait=false", "", "only the tenant's own namespaces are read"},
 	}
 }

@@ -82,6 +82,7 @@ func (s *session) freeze(ctx context.Context, verb string, request admin.Request
 		if client, err = admin.Scope(ctx, client, []admin.Request{request}); err != nil {
 			return explain(err)
 		}
+		s.say("Note: only the tenant's own namespaces are read; its deployer's rights elsewhere are not known")
 	}
 	var prepared *admin.Prepared
 	if dryRun {
