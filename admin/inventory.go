@@ -33,6 +33,8 @@ type Tiller struct {
 	// owner is the tenant of its label, empty for an unmanaged one; name is the name of
 	// the workload.
 	owner, name string
+	// labelled says that only the labels of its pods are a Tiller's.
+	labelled bool
 }
 
 // Overview is one tenant in the list of all.
@@ -94,6 +96,10 @@ type Unmanaged struct {
 	Tiller
 	Releases map[string]int `json:"releases,omitempty"`
 }
+
+// Adoptable reports whether it may be a Tiller whose releases can be carried over: it is more
+// than pods with a Tiller's labels, which anybody can write, or there are releases.
+func (u Unmanaged) Adoptable() bool { return !u.labelled || len(u.Releases) > 0 }
 
 // TakeInventory reads the inventory with a few paged lists, however many tenants there
 // are.
@@ -251,7 +257,7 @@ func Tillers(ctx context.Context, c *cluster.Client, namespace string) ([]Tiller
 func tillerOf(meta metav1.ObjectMeta, replicas *int32, ready int32, template corev1.PodTemplateSpec) Tiller {
 	t := Tiller{
 		Namespace: meta.Namespace, Account: cmp.Or(template.Spec.ServiceAccountName, "default"),
-		Desired: 1, Ready: ready, owner: meta.Labels[tenant.LabelTenant], name: meta.Name,
+		Desired: 1, Ready: ready, owner: meta.Labels[tenant.LabelTenant], name: meta.Name, labelled: !recognise.RunsTiller(template.Spec),
 	}
 	if replicas != nil {
 		t.Desired = *replicas

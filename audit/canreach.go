@@ -41,10 +41,10 @@ type somebody struct {
 	nodes []opened
 }
 
-// becomes returns the identity that this one can take.
-func (one *somebody) becomes(s Subject, o opened) *somebody {
+// becomes returns the identity that this one can take, with the chains by which it does so.
+func (one *somebody) becomes(s Subject, o opened, chains [][]string) *somebody {
 	return &somebody{subject: s, who: identityOf(s), through: append(slices.Clone(one.through), s.String()),
-		chains: append(slices.Clone(one.chains), o.chains(one.subject)...), impersonated: one.impersonated || o.byImpersonation()}
+		chains: slices.Concat(one.chains, chains), impersonated: one.impersonated || o.byImpersonation()}
 }
 
 // opensTo reports whether the path is open to this identity, with the grants. It prefers grants
@@ -76,8 +76,8 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 	for now := []*somebody{asked}; len(now) > 0 && len(found) < len(a.deployers); {
 		holders := a.holders(now)
 		var next []*somebody
-		add := func(one *somebody, s Subject, o opened) {
-			became := one.becomes(s, o)
+		add := func(one *somebody, s Subject, o opened, chains [][]string) {
+			became := one.becomes(s, o, chains)
 			if visited[s] || became.impersonated && impersonated[s] {
 				return
 			}
@@ -101,7 +101,7 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 			}
 			found[d] = reached.Reached
 			if reached.by != nil {
-				add(reached.one, d.account, *reached.by)
+				add(reached.one, d.account, *reached.by, reached.chains)
 			}
 		}
 		for _, s := range candidates {
@@ -115,7 +115,7 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 			path := a.asSomebody(s)
 			for _, one := range likely {
 				if o, open := a.opensTo(one, path); open {
-					add(one, s, o)
+					add(one, s, o, o.chains(one.subject))
 					if visited[s] {
 						break
 					}
@@ -180,6 +180,8 @@ type reaching struct {
 	// otherwise it can only read the deployer's releases, or needs somebody's help.
 	acts bool
 	by   *opened
+	// chains are those of by. The network asks for no right: a connection has chains, and no steps.
+	chains [][]string
 }
 
 // reachedBy returns how the first of now that can act as the deployer does so; if none of them
@@ -242,7 +244,7 @@ func (a *auditor) reachedAs(one *somebody, likely bool, d *deployer) (reaching, 
 	r.Paths = newAccess(one.subject, false, open).Paths
 	if way, ok := a.connects(one, d); ok {
 		r.Paths = append(r.Paths, way)
-		r.by = &opened{path: way.Path}
+		r.by, r.chains = &opened{path: way.Path}, way.Chains
 	}
 	if len(r.Paths) == 0 {
 		return reaching{}, false
@@ -251,7 +253,7 @@ func (a *auditor) reachedAs(one *somebody, likely bool, d *deployer) (reaching, 
 		r.Paths[i].Chains = append(slices.Clone(one.chains), r.Paths[i].Chains...)
 	}
 	if index := slices.IndexFunc(open, func(o opened) bool { return o.path.acts() }); index >= 0 {
-		r.by = &open[index]
+		r.by, r.chains = &open[index], open[index].chains(one.subject)
 	}
 	r.acts, r.Everything = r.by != nil, a.everythingOf(one)
 	r.Member = slices.ContainsFunc(d.members, func(m Subject) bool { return slices.Contains(one.who, m) })

@@ -39,6 +39,7 @@ func NewReach(s *Snapshot) *Reach {
 	a.findAccess()
 	a.addIdentityMap()
 	a.general = append(a.general, a.rights.borrowing(Subject{}), a.rights.redefining(Subject{}))
+	a.checkApply()
 	return &Reach{a}
 }
 
@@ -68,6 +69,9 @@ func (r *Reach) Ways(home string, subject Subject) []Way {
 			ways, acts = append(ways, chained(OpenPath{o.path, o.chains(subject)})), true
 		}
 		if o, ok := a.kubeletPathTo(one, d); ok {
+			ways = append(ways, chained(OpenPath{o.path, o.chains(subject)}))
+		}
+		if o, ok := a.answerPathTo(one, d); ok {
 			ways = append(ways, chained(OpenPath{o.path, o.chains(subject)}))
 		}
 	}

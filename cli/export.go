@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -187,15 +188,8 @@ func (s *session) export(ctx context.Context, names []string, file string, write
 		}
 	}
 	if len(names) == 0 {
-		for _, u := range inventory.Unmanaged {
-			// A member can make a workload that looks like a Tiller, and init does not
-			// accept a tenant's namespace as a home.
-			if slices.ContainsFunc(inventory.Tenants, func(t admin.Overview) bool { return slices.Contains(t.Namespaces, u.Namespace) }) {
-				s.say("Warning: the Tiller in namespace %s is no tenant's and can't be carried over; that namespace is a tenant's and can't be a home", u.Namespace)
-				continue
-			}
-			s.say("Warning: the Tiller in namespace %s is no tenant's and can't be carried over; make it one with: %s", u.Namespace,
-				command.Run(command.Command{"helm", "tenant", "init", "TENANT", "--home-namespace=" + u.Namespace, "--namespaces=NS", "--adopt"}))
+		for _, warning := range leftOut(inventory) {
+			s.say("Warning: %s", warning)
 		}
 	}
 	if len(missing) > 0 && len(tenants) == 0 {
@@ -209,6 +203,33 @@ func (s *session) export(ctx context.Context, names []string, file string, write
 		return err
 	}
 	return &codeError{exitPartly, withHint(missing, "the file lacks them: with apply --prune they would be destroyed")}
+}
+
+// leftOut returns a text for each namespace with Tillers of no tenant, which a tenants file can't
+// contain. Only one that can be a tenant's home gets the command that makes it one: anybody who
+// makes pods can have one that looks like a Tiller.
+func leftOut(inventory *admin.Inventory) []string {
+	adoptable := map[string]bool{}
+	for _, u := range inventory.Unmanaged {
+		adoptable[u.Namespace] = adoptable[u.Namespace] || u.Adoptable()
+	}
+	var texts []string
+	for _, namespace := range slices.Sorted(maps.Keys(adoptable)) {
+		home := slices.IndexFunc(inventory.Tenants, func(t admin.Overview) bool { return t.Home == namespace })
+		switch {
+		case home >= 0:
+			texts = append(texts, fmt.Sprintf("what looks like a Tiller in namespace %s, the home of tenant %s, is not the tenant's; see: %s", namespace, inventory.Tenants[home].Name,
+				command.Run(command.Tenant("audit", inventory.Tenants[home].Name))))
+		case slices.ContainsFunc(inventory.Tenants, func(t admin.Overview) bool { return slices.Contains(t.Namespaces, namespace) }):
+			texts = append(texts, fmt.Sprintf("the Tiller in namespace %s is no tenant's and can't be carried over; that namespace is a tenant's and can't be a home", namespace))
+		case !adoptable[namespace]:
+			texts = append(texts, fmt.Sprintf("pods in namespace %s have the labels of a Tiller, and run none; there are no releases to carry over", namespace))
+		default:
+			texts = append(texts, fmt.Sprintf("the Tiller in namespace %s is no tenant's and can't be carried over; make it one with: %s", namespace,
+				command.Run(command.Command{"helm", "tenant", "init", "TENANT", "--home-namespace=" + namespace, "--namespaces=NS", "--adopt"})))
+		}
+	}
+	return texts
 }
 
 // printOrReplace prints the text, or replaces the file unless the text is empty.

@@ -29,7 +29,13 @@ func HasLabels(podLabels map[string]string) bool {
 // IsTiller reports whether pods of that kind are Tillers: by the labels by which Helm finds
 // its own, by an image's name, by a command, or by Tiller's port.
 func IsTiller(podLabels map[string]string, spec corev1.PodSpec) bool {
-	return HasLabels(podLabels) || slices.ContainsFunc(Listening(spec), func(c *corev1.Container) bool { return isTiller(*c) })
+	return HasLabels(podLabels) || RunsTiller(spec)
+}
+
+// RunsTiller reports whether a container of the pod is a Tiller by its own specification: labels
+// alone make none.
+func RunsTiller(spec corev1.PodSpec) bool {
+	return slices.ContainsFunc(Listening(spec), func(c *corev1.Container) bool { return isTiller(*c) })
 }
 
 // port is the port of Tiller's API (k8s.io/helm/pkg/tiller/environment).
