@@ -137,18 +137,25 @@ func (a *auditor) deletesHome(s Subject) (*Record, []step) {
 	return nil, nil
 }
 
-// homesOf returns the homes that the selector matches.
+// homesOf returns the namespaces of deployers that the selector matches: tenants' homes, with and
+// without a record, and those of Tillers of no tenant.
 func (a *auditor) homesOf(selector *metav1.LabelSelector) []string {
 	chosen, err := metav1.LabelSelectorAsSelector(selector)
 	if selector == nil {
 		chosen = labels.Everything()
 	}
 	var homes []string
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
-		if ns := a.namespaces[r.Namespace]; ns != nil && err == nil && chosen.Matches(labels.Set(ns.Labels)) {
-			homes = append(homes, r.Namespace)
+	seen := map[string]bool{}
+	add := func(home string) {
+		if ns := a.namespaces[home]; ns != nil && err == nil && !seen[home] && chosen.Matches(labels.Set(ns.Labels)) {
+			homes, seen[home] = append(homes, home), true
 		}
+	}
+	for i := range a.snapshot.Records {
+		add(a.snapshot.Records[i].Namespace)
+	}
+	for _, d := range a.deployers {
+		add(d.target.Home)
 	}
 	return homes
 }

@@ -33,14 +33,38 @@ func (a *auditor) checkWebhooks() {
 			part, f.Chains[0] = "matchConstraints", w.chain()
 		}
 		f.Fix = command.Run(command.Kubectl("edit", "", strings.ToLower(w.Kind), w.Configuration))
-		if w.objects != "" {
-			f.Fix = f.Fix.With("give its " + part + " a namespaceSelector that leaves out namespaces with the label " + tenant.LabelHome)
+		if left := a.leaveOut(w); len(left) > 0 {
+			f.Fix = f.Fix.With("give its " + part + " a namespaceSelector that leaves out " + strings.Join(left, " and "))
 		}
 		if w.wide != "" {
 			f.Fix = f.Fix.With("take " + clusterRoles + " and " + clusterBindings + " out of its rules, for which no namespaceSelector counts")
 		}
 		a.add(idWebhook, "", f)
 	}
+}
+
+// leaveOut describes the namespaces that a webhook's namespaceSelector should leave out.
+func (a *auditor) leaveOut(w listener) []string {
+	var labelled, named []string
+	if w.objects != "" {
+		for _, home := range w.homes {
+			if a.namespaces[home].Labels[tenant.LabelHome] == "" {
+				named = append(named, home)
+			} else if labelled == nil {
+				labelled = []string{"namespaces with the label " + tenant.LabelHome}
+			}
+		}
+	}
+	if w.rights != "" {
+		labelled = append(labelled, "those with the label "+tenant.LabelTenant+", or take roles and rolebindings out of its rules for them")
+	}
+	if w.system != "" && !slices.Contains(named, systemNamespace) {
+		named = append(named, systemNamespace)
+	}
+	if len(named) > 0 {
+		labelled = append([]string{"the namespaces named " + shortened(named)}, labelled...)
+	}
+	return labelled
 }
 
 // checkAnswers finds subjects that can answer in the place of a webhook: they see what it is
@@ -64,7 +88,8 @@ func (a *auditor) checkAnswers(w listener) {
 		}
 		f.Fix = a.takeAwayAll([]opened{{path, steps}}).With("or leave " + left + " out of the webhook, as for " + idWebhook)
 		severity := everybodyIs(s)
-		if severity == "" && (w.Conditional || s.Namespace == systemNamespace) {
+		onlyTenants := w.objects == "" && !w.reachesAll()
+		if severity == "" && (w.Conditional || s.Namespace == systemNamespace || onlyTenants) {
 			severity = Medium
 		}
 		a.add(idAnswers, severity, f)

@@ -75,7 +75,7 @@ func TestAnswers(t *testing.T) {
 		}), give("hooks", zoe, pods), []string{high}, true},
 		{"everything in namespaces, no homes", hook(func(w *Webhook) {
 			w.NamespaceSelector, w.Rules[0].APIGroups, w.Rules[0].Resources, w.Rules[0].Scope = withoutHomes, []string{"*"}, []string{"*"}, new(admissionv1.NamespacedScope)
-		}), give("hooks", zoe, pods), nil, false},
+		}), give("hooks", zoe, pods), []string{"HT085 medium user zoe"}, false}, // RoleBindings of tenants' namespaces
 		{"a validating one, of ClusterRoles", hook(func(w *Webhook) {
 			w.Kind, w.NamespaceSelector, w.Rules[0].APIGroups, w.Rules[0].Resources = "ValidatingWebhookConfiguration", withoutHomes, []string{rbacGroup}, []string{"*"}
 		}), give("hooks", zoe, pods), nil, false},
@@ -146,14 +146,14 @@ func TestListeners(t *testing.T) {
 		{"a tenant's Tiller", mutating, "UPDATE", "apps", "deployments", has(tenant.LabelTenant, "a"), false, "the pods, to change them"},
 		{"another tenant's Tiller", mutating, "UPDATE", "apps", "deployments", has(tenant.LabelTenant, "c"), false, ""},
 		{"pods of ReplicaSets", mutating, "CREATE", "", "pods", &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "pod-template-hash", Operator: metav1.LabelSelectorOpExists}}}, false, "the pods, to change them"},
-		{"a tenant's bindings", mutating, "UPDATE", "rbac.authorization.k8s.io", "rolebindings", has(tenant.LabelTenant, "b"), false, "the RoleBindings, to change them"},
+		{"a tenant's bindings", mutating, "UPDATE", "rbac.authorization.k8s.io", "rolebindings", has(tenant.LabelTenant, "b"), false, "the RoleBindings, to change them of a-tiller, b-helm, and the RoleBindings, to change them, of a-1, b-1"},
 		{"a tenant's record", mutating, "UPDATE", "", "configmaps", has(tenant.LabelTenant, "b"), false, "the tenants' records, to change them"},
 		{"no record", mutating, "UPDATE", "", "configmaps", without(tenant.LabelTenant), false, ""},
 		{"homes", mutating, "UPDATE", "", "namespaces", has(tenant.LabelHome, "tiller"), false, "the namespaces themselves, to change their labels"},
 		{"no homes", mutating, "UPDATE", "", "namespaces", without(tenant.LabelHome), false, ""},
 		{"ClusterRoles", mutating, "CREATE", rbacGroup, "clusterroles", nil, false, "the ClusterRoles, to change them"},
 		{"a policy of ClusterRoleBindings", MutatingPolicy, "UPDATE", rbacGroup, "clusterrolebindings", nil, false, "the ClusterRoleBindings, to change them"},
-		{"every kind of RBAC", mutating, "*", rbacGroup, "*", nil, false, "the RoleBindings, to change them of a-tiller, b-helm, and the ClusterRoleBindings and the ClusterRoles, to change them"},
+		{"every kind of RBAC", mutating, "*", rbacGroup, "*", nil, false, "the RoleBindings, to change them of a-tiller, b-helm, and the RoleBindings, to change them, of a-1, b-1, and the ClusterRoleBindings and the ClusterRoles, to change them"},
 		{"deleted ClusterRoles", mutating, "DELETE", rbacGroup, "clusterroles", nil, false, ""},
 		{"ClusterRoles of a validating one", validating, "UPDATE", rbacGroup, "clusterroles", nil, false, ""},
 		{"other ClusterRoles", mutating, "UPDATE", rbacGroup, "clusterroles", has("app", "x"), false, ""},

@@ -13,12 +13,19 @@ import (
 	"helm-tenant/recognise"
 )
 
-// listener is a webhook that is sent objects of homes, or changes rights in the whole cluster.
+// listener is a webhook that is sent objects of homes or of kube-system, or changes rights.
 type listener struct {
 	Webhook
 	// objects describes what of homes it is sent; empty for nothing.
 	objects string
 	homes   []string
+	// system describes what of kube-system it is sent: whoever has an account there reaches every
+	// deployer. It is empty for nothing.
+	system string
+	// rights describes what it changes in tenants' namespaces, which are in spaces; empty for
+	// nothing.
+	rights string
+	spaces []string
 	// wide describes what it changes outside namespaces, where no namespaceSelector counts;
 	// empty for nothing.
 	wide string
@@ -26,26 +33,45 @@ type listener struct {
 
 // what describes all that it is sent.
 func (w listener) what() string {
-	switch {
-	case w.objects == "":
-		return w.wide
-	case w.wide == "":
-		return w.objects + " of " + shortened(w.homes)
+	var parts []string
+	if w.objects != "" {
+		parts = append(parts, w.objects+" of "+shortened(w.homes))
 	}
-	return w.objects + " of " + shortened(w.homes) + ", and " + w.wide
+	if w.system != "" {
+		parts = append(parts, w.system+" of "+systemNamespace)
+	}
+	if w.rights != "" {
+		parts = append(parts, w.rights+" of "+shortened(w.spaces))
+	}
+	if w.wide != "" {
+		parts = append(parts, w.wide)
+	}
+	return strings.Join(parts, ", and ")
 }
+
+// isHeard reports whether it is sent anything that matters.
+func (w listener) isHeard() bool { return w.what() != "" }
+
+// reachesAll reports whether who answers for it reaches every deployer.
+func (w listener) reachesAll() bool { return w.wide != "" || w.system != "" }
 
 // chain returns how its objects lead to the webhook.
 func (w listener) chain(rest ...string) []string {
-	if w.objects == "" {
-		return append([]string{w.configuration()}, rest...)
+	chain := append([]string{w.configuration()}, rest...)
+	switch {
+	case w.objects != "":
+		return append([]string{"namespace " + w.homes[0]}, chain...)
+	case w.system != "":
+		return append([]string{"namespace " + systemNamespace}, chain...)
+	case w.rights != "":
+		return append([]string{"namespace " + w.spaces[0]}, chain...)
 	}
-	return append([]string{"namespace " + w.homes[0], w.configuration()}, rest...)
+	return chain
 }
 
 // reaches reports whether who answers for it reaches the deployer of a home.
 func (w listener) reaches(home string) bool {
-	return w.wide != "" || w.objects != "" && slices.Contains(w.homes, home)
+	return w.reachesAll() || w.objects != "" && slices.Contains(w.homes, home)
 }
 
 // configuration returns "KIND NAME".
@@ -68,9 +94,8 @@ func (w listener) sent() string {
 	return "is sent"
 }
 
-// listeners returns the webhooks that are sent objects of homes, or ClusterRoles and
-// ClusterRoleBindings to change them. Those without conditions, which
-// are certain, come first.
+// listeners returns the webhooks that are sent objects of homes or of kube-system, or roles and
+// bindings to change them. Those without conditions, which are certain, come first.
 func (a *auditor) listeners() []listener {
 	if a.heard == nil {
 		found := a.findListeners()
@@ -92,13 +117,16 @@ func (a *auditor) findListeners() []listener {
 		}
 		if all := a.homesOf(nil); len(all) > 0 {
 			found.wide = w.seesClusterRights(a.kept(all))
+			found.system = a.seesSystem(w)
 		}
+		found.rights, found.spaces = a.changesRights(w)
 		if w.Kind == MutatingPolicy { // it sends nothing
-			found.objects, _, _ = strings.Cut(found.objects, ", to change")
-			found.wide, _, _ = strings.Cut(found.wide, ", to change")
+			for _, part := range []*string{&found.objects, &found.system, &found.rights, &found.wide} {
+				*part, _, _ = strings.Cut(*part, ", to change")
+			}
 		}
 		switch {
-		case found.objects == "" && found.wide == "":
+		case !found.isHeard():
 		case w.Conditional:
 			conditional = append(conditional, found)
 		default:
@@ -113,6 +141,8 @@ func (a *auditor) findListeners() []listener {
 type kept struct {
 	ours, homes  []labels.Set
 	inConfigMaps bool
+	// tillers are the labels of pods of Tillers that others made.
+	tillers []labels.Set
 }
 
 func (a *auditor) kept(homes []string) kept {
@@ -121,8 +151,11 @@ func (a *auditor) kept(homes []string) kept {
 		k.homes = append(k.homes, a.namespaces[home].Labels)
 		for _, d := range a.homes[home] {
 			k.inConfigMaps = k.inConfigMaps || d.target.InConfigMaps
-			if d.isTenants() {
+			switch {
+			case d.isTenants():
 				k.ours = append(k.ours, rbac.Labels(d.tenant()))
+			case d.tiller != nil:
+				k.tillers = append(k.tillers, labels.Set(d.tiller.Template.Labels))
 			}
 		}
 	}
@@ -197,7 +230,7 @@ func (w Webhook) sees(k kept) string {
 		return "the releases in ConfigMaps"
 	case !changes:
 		return ""
-	case chosen(tillerLabels(k.ours)...) && slices.ContainsFunc(podWrites, func(write act) bool { return w.takes(write.verb, write.group, write.resource) }):
+	case chosen(slices.Concat(tillerLabels(k.ours), k.tillers)...) && slices.ContainsFunc(podWrites, func(write act) bool { return w.takes(write.verb, write.group, write.resource) }):
 		return "the pods, to change them"
 	}
 	for _, write := range trustedWrites {

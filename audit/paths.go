@@ -312,15 +312,18 @@ func (p pather) write(resource, name string) []Need {
 	return needs
 }
 
-// workloadKinds are the kinds that create pods, with an account that their writer
-// chooses.
-var workloadKinds = []struct {
+// workloadKind is a kind that creates pods.
+type workloadKind struct {
 	kind, group, resource string
 	// changes reports whether the pods of an existing one can be changed; a Job's can't.
 	changes bool
 	// listed reports whether a Snapshot has them.
 	listed bool
-}{
+}
+
+// workloadKinds are the kinds that create pods, with an account that their writer
+// chooses.
+var workloadKinds = []workloadKind{
 	{"Deployment", "apps", "deployments", true, true},
 	{"ReplicaSet", "apps", "replicasets", true, false},
 	{"StatefulSet", "apps", "statefulsets", true, true},

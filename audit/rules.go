@@ -155,7 +155,7 @@ var rules = []Rule{
 	{idLender, "deployer can use a controller's rights", High, "The controller acts for whoever wrote the object, by its own rights, which are the whole cluster's."},
 	{idWritesNamespaces, "deployer can write its namespaces", High, "Their labels hold its pods to PodSecurity and to admission policies."},
 	{idMakesHomes, "outsider can make namespaces", Low, "Who makes the home of a tenant before init does can have prepared accounts and tokens in it."},
-	{idWebhook, "webhook or policy that gets what homes hold", Medium, "Whoever runs it sees the tokens and releases that are written, or changes the Tiller's pods, its members, its record or rights in the whole cluster."},
+	{idWebhook, "webhook or policy that gets what homes hold", Medium, "Whoever runs it sees the tokens and releases that are written, or changes the Tiller's pods, its members, its record or rights in the whole cluster. Homes are also those without a record and the namespaces of Tillers of no tenant. The Secrets, pods and rights of kube-system lead to every deployer; the RoleBindings and Roles of tenants' namespaces give what the deployer may do there."},
 	{idApplyFile, "outsider can write what an unattended apply reads", High, "The apply writes whatever tenant stands there, of all namespaces too, with an administrator's rights."},
 	{idWideMember, "member rights wider than needed", Medium, "A member needs one way in; each further one outlives guards, and a revoke."},
 	{idOpenGroup, "everybody is a member", Critical, "It stands for everybody, for every pod, for nodes, or for whoever holds a token to join them."},

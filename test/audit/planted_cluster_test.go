@@ -213,6 +213,8 @@ var plantedCluster = []planting{
 	{"a webhook that is sent every Secret", func(p *plant) { p.webhook("listener", "secrets", "") }, []string{"HT028  ValidatingWebhookConfiguration listener"}},
 	{"a webhook that is sent everything", func(p *plant) { p.webhook("listener", "*/*", "") }, []string{"HT028  ValidatingWebhookConfiguration listener"}},
 	{"a webhook that leaves homes out", func(p *plant) { p.webhook("listener", "secrets", tenantHome) }, nil},
+	{"a webhook that leaves homes out, and not kube-system", func(p *plant) { p.webhookBeside("listener", "secrets", tenantHome, "nowhere") },
+		[]string{"HT028  ValidatingWebhookConfiguration listener"}},
 	{"a webhook whose conditions may leave homes out", func(p *plant) { p.webhook("listener", "secrets", "", `!request.namespace.endsWith("-tiller")`) },
 		[]string{"HT028  ValidatingWebhookConfiguration listener"}},
 	{"a webhook that is sent ConfigMaps", func(p *plant) { p.webhook("listener", "configmaps", "") }, nil},

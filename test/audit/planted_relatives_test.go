@@ -63,6 +63,14 @@ var plantedRelatives = []planting{
 	{"a webhook that changes bindings", func(p *plant) {
 		p.mutator("mutator", "rbac.authorization.k8s.io", "rolebindings", "outside")
 	}, []string{"HT028  MutatingWebhookConfiguration mutator"}},
+	{"a webhook that changes pods of kube-system", func(p *plant) { p.mutatorOf("mutator", "", "pods", "kube-system") }, []string{"HT028  MutatingWebhookConfiguration mutator"}},
+	{"a webhook that changes RoleBindings of a tenant's namespace", func(p *plant) { p.mutatorOf("mutator", "rbac.authorization.k8s.io", "rolebindings", "beta-a") },
+		[]string{"HT028  MutatingWebhookConfiguration mutator"}},
+	{"a webhook that changes pods of a tenant's namespace", func(p *plant) { p.mutatorOf("mutator", "", "pods", "beta-a") }, nil},
+	{"a webhook that changes pods of a Tiller of no tenant", func(p *plant) {
+		p.unmanaged(nil)
+		p.mutatorOf("mutator", "", "pods", p.old)
+	}, []string{"HT001  " + unmanagedTiller, "HT028  MutatingWebhookConfiguration mutator"}},
 	{"a webhook that changes what homes do not have", func(p *plant) {
 		p.mutator("mutator", "networking.k8s.io", "ingresses", "outside")
 	}, nil},

@@ -218,13 +218,22 @@ var planted = []planting{
 
 const tenantHome = "helm-tenant/home"
 
-// webhook makes one that is sent a resource, but of namespaces with the label without.
+// webhook makes one that is sent a resource, but of namespaces with the label without and of
+// kube-system.
 func (p *plant) webhook(name, owner, without string, conditions ...string) {
+	p.Helper()
+	p.webhookBeside(name, owner, without, "kube-system", conditions...)
+}
+
+// webhookBeside makes one that is sent a resource, but of the namespace skipped and of those with
+// the label without, if there is one.
+func (p *plant) webhookBeside(name, owner, without, skipped string, conditions ...string) {
 	p.Helper()
 	none, ignore, url := admissionv1.SideEffectClassNone, admissionv1.Ignore, "https://webhook.example/"
 	selector := &metav1.LabelSelector{}
 	if without != "" {
-		selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: without, Operator: metav1.LabelSelectorOpDoesNotExist}}
+		selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: without, Operator: metav1.LabelSelectorOpDoesNotExist},
+			{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: []string{skipped}}}
 	}
 	var matched []admissionv1.MatchCondition
 	for i, condition := range conditions {
@@ -245,9 +254,20 @@ func (p *plant) webhook(name, owner, without string, conditions ...string) {
 // namespace answers.
 func (p *plant) mutator(name, group, resource, namespace string) {
 	p.Helper()
+	p.mutatorIn(name, group, resource, namespace, &metav1.LabelSelector{})
+}
+
+// mutatorOf makes a webhook that can change a resource in one namespace.
+func (p *plant) mutatorOf(name, group, resource, only string) {
+	p.Helper()
+	p.mutatorIn(name, group, resource, "outside", &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: only}})
+}
+
+func (p *plant) mutatorIn(name, group, resource, namespace string, selector *metav1.LabelSelector) {
+	p.Helper()
 	none, ignore, second := admissionv1.SideEffectClassNone, admissionv1.Ignore, int32(1)
 	must(p.T, create(p.w.root.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(context.Background(), &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name},
-		Webhooks: []admissionv1.MutatingWebhook{{Name: "mutator.example.com", AdmissionReviewVersions: []string{"v1"}, SideEffects: &none, FailurePolicy: &ignore, TimeoutSeconds: &second, NamespaceSelector: &metav1.LabelSelector{},
+		Webhooks: []admissionv1.MutatingWebhook{{Name: "mutator.example.com", AdmissionReviewVersions: []string{"v1"}, SideEffects: &none, FailurePolicy: &ignore, TimeoutSeconds: &second, NamespaceSelector: selector,
 			ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: namespace, Name: "mutator"}},
 			Rules:        []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"UPDATE"}, Rule: admissionv1.Rule{APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: []string{resource}}}}}}}, metav1.CreateOptions{})))
 	p.later(func() {
