@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -33,7 +34,7 @@ func (r request) reason(err error) string {
 	if text := certificateReason(err); text != "" {
 		return text
 	}
-	text := visible.OneLine(err.Error())
+	text := strings.TrimPrefix(visible.OneLine(err.Error()), pluginFails)
 	dial, isNetwork := errors.AsType[*net.OpError](err)
 	timeout, limited := errors.AsType[interface {
 		error
@@ -65,6 +66,24 @@ func (r request) reason(err error) string {
 		return "it does not answer with HTTP: look at the server's address in the kubeconfig"
 	}
 	return unreadableReason(err, text)
+}
+
+// pluginFails begins the errors of credential plugins (k8s.io/client-go/plugin/pkg/client/auth/exec).
+const pluginFails = "getting credentials: "
+
+// credentialsFail are the beginnings of what client-go says where it gets no credentials for a
+// request: from a plugin, from a token file (k8s.io/client-go/transport/token_source.go), or from
+// an OpenID Connect provider (k8s.io/client-go/plugin/pkg/client/auth/oidc). It has no types for them.
+var credentialsFail = []string{
+	pluginFails, "failed to read token file ", "read empty token from file ",
+	"oidc: ", "No valid id-token, ", "ID Token is not ", "failed to refresh token: ", "token response did not contain ", "could not persist new tokens: ", "parsing claims: ",
+}
+
+// isWithoutCredentials reports whether a request was not sent because there are no credentials
+// for it: the API server was not asked.
+func isWithoutCredentials(err error) bool {
+	text := err.Error()
+	return slices.ContainsFunc(credentialsFail, func(begin string) bool { return strings.HasPrefix(text, begin) })
 }
 
 // certificateReason describes why the server's certificate is not accepted, empty if it is.

@@ -256,6 +256,8 @@ func (c *Client) explain(operation string, err error) error {
 			unreachable.before = fmt.Sprintf("the server of %s%s is no Kubernetes API server: ", c.where, throughProxy(c.config))
 		case unreadable:
 			unreachable.before = fmt.Sprintf("the answer of the API server of %s%s can't be read: ", c.where, throughProxy(c.config))
+		case isWithoutCredentials(err):
+			unreachable.before = fmt.Sprintf("the credentials of %s can't be obtained: ", c.where)
 		}
 		return unreachable
 	}
