@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +16,19 @@ import (
 // verb.
 func scopeFlag(cmd *cobra.Command, into *bool) {
 	cmd.Flags().BoolVar(into, "no-cluster-reads", false, "read only the tenant's home and namespaces, for an admin of only these; reports what is not checked")
+}
+
+// scopedHomeFlag adds the flag that names a tenant's home where nothing finds it by its labels.
+func scopedHomeFlag(cmd *cobra.Command, into *string) {
+	cmd.Flags().StringVar(into, "home-namespace", "", "with --no-cluster-reads: the tenant's home namespace, if it is not the conventional one")
+}
+
+// checkScopedHome checks the flags of scopeFlag and scopedHomeFlag.
+func checkScopedHome(cmd *cobra.Command, home string, scoped bool) error {
+	if home != "" && !scoped {
+		return asUsage(cmd, errors.New("--home-namespace goes with --no-cluster-reads; otherwise the tenant's home is found by its labels"))
+	}
+	return nil
 }
 
 // printRole prints the ClusterRole for an administrator who is not cluster-admin.

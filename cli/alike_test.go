@@ -122,6 +122,8 @@ func alikeCases() []alike {
 			"destroy t --keep-releases --yes --wait=false", "", "the release records stay in namespace old"},
 		{"freeze, without cluster reads", nil, []string{created}, "freeze t --reason=r --no-cluster-reads", "", "only the tenant's own namespaces are read"},
 		{"thaw, without cluster reads", nil, []string{created, "freeze t --reason=r"}, "thaw t --no-cluster-reads", "", "only the tenant's own namespaces are read"},
+		{"freeze, a home of another name", nil, []string{created + " --home-namespace=odd"}, "freeze t --reason=r --no-cluster-reads --home-namespace=odd", "", "only the tenant's own namespaces are read"},
+		{"thaw, a home of another name", nil, []string{created + " --home-namespace=odd", "freeze t --reason=r"}, "thaw t --no-cluster-reads --home-namespace=odd", "", "only the tenant's own namespaces are read"},
 		{"destroy, without cluster reads", nil, []string{created}, "destroy t --no-cluster-reads --yes --wait=false", "", "only the tenant's own namespaces are read"},
 	}
 }

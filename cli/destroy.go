@@ -69,14 +69,14 @@ leaves those that a Tiller made, unless migrate --finish or --stamp set the owne
 	f.BoolVar(&o.wait, "wait", true, "wait until the home namespace is deleted")
 	timeoutFlag(cmd, &o.timeout)
 	scopeFlag(cmd, &o.scoped)
-	f.StringVar(&o.home, "home-namespace", "", "with --no-cluster-reads: the tenant's home namespace, if it is not the conventional one")
+	scopedHomeFlag(cmd, &o.home)
 	outputFlag(cmd, &o.output, "text", "json", "yaml")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if o.deleteReleases && o.keepReleases {
 			return asUsage(cmd, errors.New("--delete-releases and --keep-releases contradict each other"))
 		}
-		if o.home != "" && !o.scoped {
-			return asUsage(cmd, errors.New("--home-namespace goes with --no-cluster-reads; otherwise the tenant's home is found by its labels"))
+		if err := checkScopedHome(cmd, o.home, o.scoped); err != nil {
+			return err
 		}
 		return s.destroy(cmd.Context(), args[0], o)
 	}

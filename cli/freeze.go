@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -14,9 +13,22 @@ import (
 	"helm-tenant/visible"
 )
 
+// freezeOptions are the flags of freeze and thaw.
+type freezeOptions struct {
+	home, output   string
+	dryRun, scoped bool
+}
+
+func (o *freezeOptions) addFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print what would be written, and write nothing")
+	scopeFlag(cmd, &o.scoped)
+	scopedHomeFlag(cmd, &o.home)
+	outputFlag(cmd, &o.output, "text", "json", "yaml", "name")
+}
+
 func newFreeze(s *session) *cobra.Command {
-	var reason, output string
-	var dryRun, scoped bool
+	var reason string
+	var o freezeOptions
 	cmd := &cobra.Command{
 		Use:   "freeze TENANT --reason REASON",
 		Short: "Freeze a tenant: nothing changes in it through helm",
@@ -31,21 +43,18 @@ lists subjects that can still change the tenant with rights of their own.`,
 		Args: oneTenant,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "the reason, on one line; each refusal shows it")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be written, and write nothing")
-	scopeFlag(cmd, &scoped)
-	outputFlag(cmd, &output, "text", "json", "yaml", "name")
+	o.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := tenant.CheckFreezeReason(reason); err != nil {
 			return asUsage(cmd, fmt.Errorf("--reason: %w", err))
 		}
-		return s.freeze(cmd.Context(), "freeze", admin.FreezeRequest(args[0], reason, s.Env.Now()), dryRun, scoped, output)
+		return s.freeze(cmd, admin.FreezeRequest(args[0], reason, s.Env.Now()), o)
 	}
 	return cmd
 }
 
 func newThaw(s *session) *cobra.Command {
-	var output string
-	var dryRun, scoped bool
+	var o freezeOptions
 	cmd := &cobra.Command{
 		Use:   "thaw TENANT",
 		Short: "End the freeze of a tenant",
@@ -55,18 +64,20 @@ write again what they could write before.`,
   helm tenant thaw team-a --dry-run`,
 		Args: oneTenant,
 	}
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be written, and write nothing")
-	scopeFlag(cmd, &scoped)
-	outputFlag(cmd, &output, "text", "json", "yaml", "name")
+	o.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return s.freeze(cmd.Context(), "thaw", admin.ThawRequest(args[0]), dryRun, scoped, output)
+		return s.freeze(cmd, admin.ThawRequest(args[0]), o)
 	}
 	return cmd
 }
 
 // freeze makes the request to freeze or thaw a tenant.
-func (s *session) freeze(ctx context.Context, verb string, request admin.Request, dryRun, scoped bool, output string) error {
-	name := request.Tenant.Name
+func (s *session) freeze(cmd *cobra.Command, request admin.Request, o freezeOptions) error {
+	if err := checkScopedHome(cmd, o.home, o.scoped); err != nil {
+		return err
+	}
+	ctx, verb, name := cmd.Context(), cmd.Name(), request.Tenant.Name
+	request.Tenant.HomeNamespace = o.home
 	_, client, err := s.open()
 	if err != nil {
 		return err
@@ -78,24 +89,24 @@ func (s *session) freeze(ctx context.Context, verb string, request admin.Request
 		}
 		return withHint(fmt.Errorf("%s of tenant %q in %s: %w", verb, name, client.Where(), err), hintsFor(err, byFlag)...)
 	}
-	if scoped {
+	if o.scoped {
 		if client, err = admin.Scope(ctx, client, []admin.Request{request}); err != nil {
 			return explain(err)
 		}
 		s.say("Note: only the tenant's own namespaces are read; its deployer's rights elsewhere are not known")
 	}
 	var prepared *admin.Prepared
-	if dryRun {
+	if o.dryRun {
 		if prepared, err = admin.Prepare(ctx, client, request); err != nil {
 			return explain(err)
 		}
-		if err := s.dryRun(prepared, output); err != nil {
+		if err := s.dryRun(prepared, o.output); err != nil {
 			return err
 		}
 	} else if prepared, err = admin.WriteFreeze(ctx, client, request, func(change cluster.Change) { s.say("%-8s %s", pastTense[change.Action], change.Key) }); err != nil {
 		return explain(err)
 	}
-	if !dryRun {
+	if !o.dryRun {
 		if err := admin.AwaitFreeze(ctx, client, prepared.Tenant); err != nil {
 			s.say("Warning: whether the freeze is in force is not known: %v", err)
 		}
@@ -107,11 +118,11 @@ func (s *session) freeze(ctx context.Context, verb string, request admin.Request
 			s.say("Warning: who can still change something in tenant %s is not known: %v", name, err)
 		}
 	}
-	if dryRun {
+	if o.dryRun {
 		s.sayWriters(prepared.Tenant, writers, unseen)
 		return nil
 	}
-	return s.frozen(prepared, writers, unseen, output)
+	return s.frozen(prepared, writers, unseen, o.output)
 }
 
 // frozen prints the result.
