@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -25,6 +26,13 @@ func (c *Client) TenantRecords(ctx context.Context, seen ...func(*metav1.Partial
 			f(m)
 		}
 	})
+	if apierrors.IsForbidden(err) {
+		// Who may not list these can seldom list the others, and is told once.
+		needed := []Permission{{Verb: "list", Resource: "configmaps"}}
+		if missing, asking := c.Missing(ctx, needed); asking == nil && len(missing) > 0 {
+			err = fmt.Errorf("%w; to list configmaps is forbidden as well", err)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -303,3 +303,28 @@ func TestReplace(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// TestRecordsForbidden: who may list neither namespaces nor records is told both at once.
+func TestRecordsForbidden(t *testing.T) {
+	server := clustertest.Start(t, wanted(t, team("t"))...)
+	server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+		if r.Verb == "list" && r.Kind == "Namespace" {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "namespaces"}, "", errors.New("no"))
+		}
+		return nil
+	}
+	for _, test := range []struct {
+		name    string
+		records bool
+		want    string
+	}{
+		{"both", false, `listing namespaces in context "test": namespaces is forbidden: no; to list configmaps is forbidden as well`},
+		{"the records are allowed", true, `listing namespaces in context "test": namespaces is forbidden: no`},
+	} {
+		server.Allowed = func(permission string) bool { return test.records && permission == "list configmaps" }
+		_, err := server.Connect().TenantRecords(t.Context())
+		if err == nil || err.Error() != test.want || !apierrors.IsForbidden(err) {
+			t.Errorf("%s: got %v", test.name, err)
+		}
+	}
+}
