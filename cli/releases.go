@@ -43,7 +43,7 @@ A "?" stands for what you may not read; the exit code is then 3.`,
 	f.StringSliceVarP(&q.namespaces, "namespace", "n", nil, "only releases in these namespaces")
 	f.BoolVarP(&q.byDate, "date", "d", false, "sort by the time of the last change, the oldest first")
 	f.BoolVarP(&q.reverse, "reverse", "r", false, "reverse the order")
-	f.IntVarP(&q.most, "max", "m", 0, "list at most this many releases; 0 is no limit")
+	f.IntVarP(&q.limit, "max", "m", 0, "list at most this many releases; 0 is no limit")
 	f.IntVar(&q.offset, "offset", 0, "leave out the first releases of the list, this many")
 	f.BoolVar(&q.plain.quiet, "short", false, "the same as --quiet, as helm list spells it")
 	for _, status := range releaseStatuses {
@@ -56,7 +56,7 @@ A "?" stands for what you may not read; the exit code is then 3.`,
 			return asUsage(cmd, fmt.Errorf("--all lists all tenants; leave %q out, or --all", args[0]))
 		}
 		q.take(s.Call.Outer)
-		if q.most < 0 || q.offset < 0 {
+		if q.limit < 0 || q.offset < 0 {
 			return asUsage(cmd, errors.New("--max and --offset are numbers of releases, from 0"))
 		}
 		pattern, err := regexp.Compile(q.filter)

@@ -17,7 +17,7 @@ type releaseQuery struct {
 	// namespaces are those whose releases are listed; all if there are none.
 	namespaces      []string
 	byDate, reverse bool
-	most, offset    int
+	limit, offset   int
 	statuses        map[string]*bool // by the status as Helm 3 spells it
 	output          string
 	plain           tableOptions
@@ -47,8 +47,8 @@ func (q releaseQuery) choose(all []admin.ListedRelease, pattern *regexp.Regexp) 
 		slices.Reverse(chosen)
 	}
 	chosen = chosen[min(q.offset, len(chosen)):]
-	if q.most > 0 {
-		chosen = chosen[:min(q.most, len(chosen))]
+	if q.limit > 0 {
+		chosen = chosen[:min(q.limit, len(chosen))]
 	}
 	return chosen
 }

@@ -63,11 +63,11 @@ func TestReleaseQueryChoose(t *testing.T) {
 		{"by date", releaseQuery{byDate: true}, "", "d c a b"},
 		{"reversed", releaseQuery{reverse: true}, "", "d c b a"},
 		{"the newest first", releaseQuery{byDate: true, reverse: true}, "", "b a c d"},
-		{"at most", releaseQuery{most: 3}, "", "a b c"},
-		{"more than there are", releaseQuery{most: 9}, "", "a b c d"},
-		{"the second page", releaseQuery{most: 2, offset: 2}, "", "c d"},
-		{"after the end", releaseQuery{offset: 9, most: 2}, "", ""},
-		{"the latest of a namespace", releaseQuery{namespaces: []string{"x"}, byDate: true, reverse: true, most: 1}, "", "a"},
+		{"at most", releaseQuery{limit: 3}, "", "a b c"},
+		{"more than there are", releaseQuery{limit: 9}, "", "a b c d"},
+		{"the second page", releaseQuery{limit: 2, offset: 2}, "", "c d"},
+		{"after the end", releaseQuery{offset: 9, limit: 2}, "", ""},
+		{"the latest of a namespace", releaseQuery{namespaces: []string{"x"}, byDate: true, reverse: true, limit: 1}, "", "a"},
 	} {
 		all := []admin.ListedRelease{release("a", "x", at(3)), release("b", "y", at(4)), release("c", "x", at(1)), release("d", "y", nil)}
 		var got []string
