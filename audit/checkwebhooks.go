@@ -15,7 +15,8 @@ import (
 func (a *auditor) checkWebhooks() {
 	reported, answered := map[string]bool{}, map[ObjectRef]bool{}
 	for _, w := range a.listeners() {
-		if w.isElsewhere() && !answered[w.Service] {
+		// Whoever may change something in a tenant's namespace is its deployer, or a member.
+		if w.isElsewhere() && !answered[w.Service] && !w.onlyNeighbours() {
 			answered[w.Service] = true
 			a.checkAnswers(w)
 		}
@@ -39,7 +40,11 @@ func (a *auditor) checkWebhooks() {
 		if w.wide != "" {
 			f.Fix = f.Fix.With("take " + clusterRoles + " and " + clusterBindings + " out of its rules, for which no namespaceSelector counts")
 		}
-		a.add(idWebhook, "", f)
+		severity := Severity("")
+		if w.neighbours.objects != "" && !w.Conditional {
+			severity = High
+		}
+		a.add(idWebhook, severity, f)
 	}
 }
 
@@ -57,6 +62,9 @@ func (a *auditor) leaveOut(w listener) []string {
 	}
 	if w.rights != "" {
 		labelled = append(labelled, "those with the label "+tenant.LabelTenant+", or take roles and rolebindings out of its rules for them")
+	}
+	if w.neighbours.objects != "" {
+		labelled = append(labelled, "those of other tenants, by the label "+tenant.LabelTenant)
 	}
 	if w.system != "" && !slices.Contains(named, systemNamespace) {
 		named = append(named, systemNamespace)

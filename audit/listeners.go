@@ -11,6 +11,7 @@ import (
 
 	"helm-tenant/rbac"
 	"helm-tenant/recognise"
+	"helm-tenant/visible"
 )
 
 // listener is a webhook that is sent objects of homes or of kube-system, or changes rights.
@@ -29,6 +30,8 @@ type listener struct {
 	// wide describes what it changes outside namespaces, where no namespaceSelector counts;
 	// empty for nothing.
 	wide string
+	// neighbours is what a tenant that answers for it gets of others.
+	neighbours neighbours
 }
 
 // what describes all that it is sent.
@@ -43,6 +46,9 @@ func (w listener) what() string {
 	if w.rights != "" {
 		parts = append(parts, w.rights+" of "+shortened(w.spaces))
 	}
+	if w.neighbours.objects != "" {
+		parts = append(parts, w.neighbours.objects+" of "+shortened(w.neighbours.spaces)+", and "+visible.Named("tenant", w.neighbours.answering)+" can answer for it")
+	}
 	if w.wide != "" {
 		parts = append(parts, w.wide)
 	}
@@ -51,6 +57,11 @@ func (w listener) what() string {
 
 // isHeard reports whether it is sent anything that matters.
 func (w listener) isHeard() bool { return w.what() != "" }
+
+// onlyNeighbours reports whether it gets nothing that leads to a deployer or to rights.
+func (w listener) onlyNeighbours() bool {
+	return w.objects == "" && w.rights == "" && !w.reachesAll()
+}
 
 // reachesAll reports whether who answers for it reaches every deployer.
 func (w listener) reachesAll() bool { return w.wide != "" || w.system != "" }
@@ -65,6 +76,8 @@ func (w listener) chain(rest ...string) []string {
 		return append([]string{"namespace " + systemNamespace}, chain...)
 	case w.rights != "":
 		return append([]string{"namespace " + w.spaces[0]}, chain...)
+	case w.neighbours.objects != "":
+		return append([]string{"namespace " + w.neighbours.spaces[0]}, chain...)
 	}
 	return chain
 }
@@ -120,6 +133,7 @@ func (a *auditor) findListeners() []listener {
 			found.system = a.seesSystem(w)
 		}
 		found.rights, found.spaces = a.changesRights(w)
+		found.neighbours = a.seesNeighbours(w)
 		if w.Kind == MutatingPolicy { // it sends nothing
 			for _, part := range []*string{&found.objects, &found.system, &found.rights, &found.wide} {
 				*part, _, _ = strings.Cut(*part, ", to change")

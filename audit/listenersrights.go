@@ -26,8 +26,7 @@ func (a *auditor) seesSystem(w Webhook) string {
 		return "the Secrets"
 	case !changes:
 		return ""
-	case w.chooses(pods...) && (slices.ContainsFunc(podWrites, func(write act) bool { return w.takes(write.verb, write.group, write.resource) }) ||
-		slices.ContainsFunc(workloadKinds, func(kind workloadKind) bool { return w.writes(kind.group, kind.resource, "create", "update") })):
+	case w.chooses(pods...) && w.writesPods():
 		return "the pods, to change them,"
 	case w.chooses(plain) && w.writes(rbacv1.GroupName, "rolebindings", "create", "update"):
 		return "the RoleBindings, to change them,"

@@ -2,6 +2,8 @@ package audit
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/rails"
 )
@@ -67,6 +69,12 @@ var plantedRelatives = []planting{
 	{"a webhook that changes RoleBindings of a tenant's namespace", func(p *plant) { p.mutatorOf("mutator", "rbac.authorization.k8s.io", "rolebindings", "beta-a") },
 		[]string{"HT028  MutatingWebhookConfiguration mutator"}},
 	{"a webhook that changes pods of a tenant's namespace", func(p *plant) { p.mutatorOf("mutator", "", "pods", "beta-a") }, nil},
+	{"a webhook of one tenant that changes pods of another", func(p *plant) {
+		p.mutatorIn("mutator", "", "pods", "alpha-a", &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "beta-a"}})
+	}, []string{"HT028  MutatingWebhookConfiguration mutator"}},
+	{"a webhook of one tenant that changes its own pods", func(p *plant) {
+		p.mutatorIn("mutator", "", "pods", "alpha-a", &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "alpha-a"}})
+	}, nil},
 	{"a webhook that changes pods of a Tiller of no tenant", func(p *plant) {
 		p.unmanaged(nil)
 		p.mutatorOf("mutator", "", "pods", p.old)

@@ -1,0 +1,86 @@
+package audit
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/tenant"
+)
+
+// TestListenersOfNeighbours: a webhook whose Service is in a tenant's namespace, and which is sent
+// what other tenants write. Tenant a has the namespaces a-1 and common, b has b-1 and common.
+func TestListenersOfNeighbours(t *testing.T) {
+	const validating, mutating = "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"
+	in := func(names ...string) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpIn, Values: names}}}
+	}
+	labelled := func(key, value string) *metav1.LabelSelector {
+		return &metav1.LabelSelector{MatchLabels: map[string]string{key: value}}
+	}
+	for _, test := range []struct {
+		name, kind, operation, group, resource string
+		namespaces, objects                    *metav1.LabelSelector
+		service                                string // its namespace
+		conditional                            bool
+		want                                   string
+		severity                               Severity
+	}{
+		{"Secrets of another tenant", validating, "CREATE", "", "secrets", in("b-1"), nil, "a-1", false, "the Secrets of b-1, and tenant a can answer for it", High},
+		{"Helm's records of another tenant", validating, "UPDATE", "", "secrets", in("b-1"), labelled("owner", "helm"), "a-1", false, "the Secrets of b-1, and tenant a can answer for it", High},
+		{"Secrets with a label of no record", validating, "UPDATE", "", "secrets", in("b-1"), labelled("vault", "yes"), "a-1", false, "", ""},
+		{"its conditions may leave them out", validating, "CREATE", "", "secrets", in("b-1"), nil, "a-1", true, "the Secrets of b-1, and tenant a can answer for it", Medium},
+		{"its own Secrets", validating, "CREATE", "", "secrets", in("a-1"), nil, "a-1", false, "", ""},
+		{"Secrets of a namespace of both", validating, "CREATE", "", "secrets", in("common"), nil, "a-1", false, "", ""},
+		{"answered in a namespace of both", validating, "CREATE", "", "secrets", in("a-1", "b-1"), nil, "common", false, "", ""},
+		{"answered in a namespace of both, for a third tenant", validating, "CREATE", "", "secrets", in("c-1"), nil, "common", false, "the Secrets of c-1, and tenants a, b can answer for it", High},
+		{"an administrator's", validating, "CREATE", "", "secrets", in("b-1"), nil, "hooks", false, "", ""},
+		{"pods of another tenant", mutating, "CREATE", "", "pods", in("b-1"), nil, "a-1", false, "the pods, to change them, of b-1, and tenant a can answer for it", High},
+		{"Deployments of another tenant", mutating, "UPDATE", "apps", "deployments", in("b-1"), nil, "a-1", false, "the pods, to change them, of b-1, and tenant a can answer for it", High},
+		{"pods that are there", mutating, "UPDATE", "", "pods", in("b-1"), labelled("app", "web"), "a-1", false, "the pods, to change them, of b-1, and tenant a can answer for it", High},
+		{"pods that are not there", mutating, "UPDATE", "", "pods", in("b-1"), labelled("inject", "yes"), "a-1", false, "", ""},
+		{"pods, not to change them", validating, "CREATE", "", "pods", in("b-1"), nil, "a-1", false, "", ""},
+		{"ConfigMaps of another tenant", mutating, "CREATE", "", "configmaps", in("b-1"), nil, "a-1", false, "", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := sceneOf(team("a", tenant.EngineImpersonation), team("b", tenant.EngineImpersonation), team("c", tenant.EngineImpersonation))
+			for i := range s.Records {
+				if s.Records[i].Tenant.Name != "c" {
+					s.Records[i].Tenant.Namespaces = append(s.Records[i].Tenant.Namespaces, "common")
+				}
+			}
+			s.Namespaces = append(s.Namespaces, Namespace{Name: "common"}, Namespace{Name: "hooks"})
+			for i, ns := range s.Namespaces {
+				if ns.Labels == nil {
+					s.Namespaces[i].Labels = map[string]string{}
+				}
+				s.Namespaces[i].Labels["kubernetes.io/metadata.name"] = ns.Name
+			}
+			s.Pods = append(s.Pods, Pod{Namespace: "b-1", Name: "web-1", Labels: map[string]string{"app": "web"}})
+			s.Webhooks = []Webhook{{Kind: test.kind, Configuration: "w", Server: "x", Conditional: test.conditional, Service: ObjectRef{"Service", test.service, "hook"}, NamespaceSelector: test.namespaces, ObjectSelector: test.objects,
+				Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.OperationType(test.operation)}, Rule: admissionv1.Rule{APIGroups: []string{test.group}, APIVersions: []string{"*"}, Resources: []string{test.resource}}}}}}
+			findings := found(s, idWebhook)
+			if test.want == "" {
+				if len(findings) > 0 {
+					t.Fatalf("got %v", findings)
+				}
+				return
+			}
+			if len(findings) != 1 || !strings.Contains(findings[0].Text, test.want) || findings[0].Severity != test.severity {
+				t.Fatalf("got %v, want one of severity %s with %q", findings, test.severity, test.want)
+			}
+			if notes := findings[0].Fix.Notes; !slices.ContainsFunc(notes, func(note string) bool {
+				return strings.Contains(note, "those of other tenants, by the label "+tenant.LabelTenant)
+			}) {
+				t.Errorf("the fix says %q", notes)
+			}
+			// The tenant's own deployer answers for it: its rights at home are no finding of their own.
+			if answers := found(s, idAnswers); len(answers) > 0 {
+				t.Errorf("got %v", answers)
+			}
+		})
+	}
+}
