@@ -4,8 +4,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/labels"
-
-	"helm-tenant/tenant"
 )
 
 // neighbours is what a webhook that a tenant answers for gets of other tenants' namespaces.
@@ -19,28 +17,24 @@ type neighbours struct {
 }
 
 // seesNeighbours returns what a webhook whose Service is in a tenant's namespace gets of other
-// tenants' namespaces. Where an administrator runs a webhook, it is trusted with these; a tenant
-// can't make one, and becomes one by a Service that the configuration names.
+// tenants' namespaces. A tenant can't make a webhook, but answers for one whose configuration, which
+// an administrator made, names a Service in a namespace of the tenant.
 func (a *auditor) seesNeighbours(w Webhook) neighbours {
 	var n neighbours
 	var own []string
-	eachTenant := func(do func(t *tenant.Tenant)) {
-		for i := range a.snapshot.Records {
-			do(&a.snapshot.Records[i].Tenant)
-		}
-	}
-	eachTenant(func(t *tenant.Tenant) {
+	for i := range a.snapshot.Records {
+		t := &a.snapshot.Records[i].Tenant
 		if w.Service.Namespace != "" && slices.Contains(t.Namespaces, w.Service.Namespace) {
 			n.answering, own = append(n.answering, t.Name), append(own, t.Namespaces...)
 		}
-	})
+	}
 	if n.answering == nil {
 		return neighbours{}
 	}
-	// Whose labels an objectSelector may choose: none, those of Helm 3's records, and those of pods.
+	// The labels among which an objectSelector chooses.
 	secrets, pods := []labels.Set{{}, helmRecordLabels}, []labels.Set{{}}
-	eachTenant(func(t *tenant.Tenant) {
-		for _, namespace := range t.Namespaces {
+	for i := range a.snapshot.Records {
+		for _, namespace := range a.snapshot.Records[i].Tenant.Namespaces {
 			if slices.Contains(own, namespace) || slices.Contains(n.spaces, namespace) || !a.choosesNamespace(w, namespace) {
 				continue
 			}
@@ -49,7 +43,7 @@ func (a *auditor) seesNeighbours(w Webhook) neighbours {
 				pods = append(pods, pod.Labels)
 			}
 		}
-	})
+	}
 	switch {
 	case len(n.spaces) == 0:
 	case w.writes("", "secrets", "create", "update", "delete") && w.chooses(secrets...):

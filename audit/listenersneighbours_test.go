@@ -15,12 +15,6 @@ import (
 // what other tenants write. Tenant a has the namespaces a-1 and common, b has b-1 and common.
 func TestListenersOfNeighbours(t *testing.T) {
 	const validating, mutating = "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"
-	in := func(names ...string) *metav1.LabelSelector {
-		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpIn, Values: names}}}
-	}
-	labelled := func(key, value string) *metav1.LabelSelector {
-		return &metav1.LabelSelector{MatchLabels: map[string]string{key: value}}
-	}
 	for _, test := range []struct {
 		name, kind, operation, group, resource string
 		namespaces, objects                    *metav1.LabelSelector
@@ -29,21 +23,21 @@ func TestListenersOfNeighbours(t *testing.T) {
 		want                                   string
 		severity                               Severity
 	}{
-		{"Secrets of another tenant", validating, "CREATE", "", "secrets", in("b-1"), nil, "a-1", false, "the Secrets of b-1, and tenant a can answer for it", High},
-		{"Helm's records of another tenant", validating, "UPDATE", "", "secrets", in("b-1"), labelled("owner", "helm"), "a-1", false, "the Secrets of b-1, and tenant a can answer for it", High},
-		{"Secrets with a label of no record", validating, "UPDATE", "", "secrets", in("b-1"), labelled("vault", "yes"), "a-1", false, "", ""},
-		{"its conditions may leave them out", validating, "CREATE", "", "secrets", in("b-1"), nil, "a-1", true, "the Secrets of b-1, and tenant a can answer for it", Medium},
-		{"its own Secrets", validating, "CREATE", "", "secrets", in("a-1"), nil, "a-1", false, "", ""},
-		{"Secrets of a namespace of both", validating, "CREATE", "", "secrets", in("common"), nil, "a-1", false, "", ""},
-		{"answered in a namespace of both", validating, "CREATE", "", "secrets", in("a-1", "b-1"), nil, "common", false, "", ""},
-		{"answered in a namespace of both, for a third tenant", validating, "CREATE", "", "secrets", in("c-1"), nil, "common", false, "the Secrets of c-1, and tenants a, b can answer for it", High},
-		{"an administrator's", validating, "CREATE", "", "secrets", in("b-1"), nil, "hooks", false, "", ""},
-		{"pods of another tenant", mutating, "CREATE", "", "pods", in("b-1"), nil, "a-1", false, "the pods, to change them, of b-1, and tenant a can answer for it", High},
-		{"Deployments of another tenant", mutating, "UPDATE", "apps", "deployments", in("b-1"), nil, "a-1", false, "the pods, to change them, of b-1, and tenant a can answer for it", High},
-		{"pods that are there", mutating, "UPDATE", "", "pods", in("b-1"), labelled("app", "web"), "a-1", false, "the pods, to change them, of b-1, and tenant a can answer for it", High},
-		{"pods that are not there", mutating, "UPDATE", "", "pods", in("b-1"), labelled("inject", "yes"), "a-1", false, "", ""},
-		{"pods, not to change them", validating, "CREATE", "", "pods", in("b-1"), nil, "a-1", false, "", ""},
-		{"ConfigMaps of another tenant", mutating, "CREATE", "", "configmaps", in("b-1"), nil, "a-1", false, "", ""},
+		{"Secrets of another tenant", validating, "CREATE", "", "secrets", inNamespaces("b-1"), nil, "a-1", false, "the Secrets of b-1, and tenant a can answer for it", High},
+		{"Helm's records of another tenant", validating, "UPDATE", "", "secrets", inNamespaces("b-1"), withLabel("owner", "helm"), "a-1", false, "the Secrets of b-1, and tenant a can answer for it", High},
+		{"Secrets with a label of no record", validating, "UPDATE", "", "secrets", inNamespaces("b-1"), withLabel("vault", "yes"), "a-1", false, "", ""},
+		{"its conditions may leave them out", validating, "CREATE", "", "secrets", inNamespaces("b-1"), nil, "a-1", true, "the Secrets of b-1, and tenant a can answer for it", Medium},
+		{"its own Secrets", validating, "CREATE", "", "secrets", inNamespaces("a-1"), nil, "a-1", false, "", ""},
+		{"Secrets of a namespace of both", validating, "CREATE", "", "secrets", inNamespaces("common"), nil, "a-1", false, "", ""},
+		{"answered in a namespace of both", validating, "CREATE", "", "secrets", inNamespaces("a-1", "b-1"), nil, "common", false, "", ""},
+		{"answered in a namespace of both, for a third tenant", validating, "CREATE", "", "secrets", inNamespaces("c-1"), nil, "common", false, "the Secrets of c-1, and tenants a, b can answer for it", High},
+		{"an administrator's", validating, "CREATE", "", "secrets", inNamespaces("b-1"), nil, "hooks", false, "", ""},
+		{"pods of another tenant", mutating, "CREATE", "", "pods", inNamespaces("b-1"), nil, "a-1", false, "the pods, to change them, of b-1, and tenant a can answer for it", High},
+		{"Deployments of another tenant", mutating, "UPDATE", "apps", "deployments", inNamespaces("b-1"), nil, "a-1", false, "the pods, to change them, of b-1, and tenant a can answer for it", High},
+		{"pods that are there", mutating, "UPDATE", "", "pods", inNamespaces("b-1"), withLabel("app", "web"), "a-1", false, "the pods, to change them, of b-1, and tenant a can answer for it", High},
+		{"pods that are not there", mutating, "UPDATE", "", "pods", inNamespaces("b-1"), withLabel("inject", "yes"), "a-1", false, "", ""},
+		{"pods, not to change them", validating, "CREATE", "", "pods", inNamespaces("b-1"), nil, "a-1", false, "", ""},
+		{"ConfigMaps of another tenant", mutating, "CREATE", "", "configmaps", inNamespaces("b-1"), nil, "a-1", false, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := sceneOf(team("a", tenant.EngineImpersonation), team("b", tenant.EngineImpersonation), team("c", tenant.EngineImpersonation))
@@ -53,12 +47,7 @@ func TestListenersOfNeighbours(t *testing.T) {
 				}
 			}
 			s.Namespaces = append(s.Namespaces, Namespace{Name: "common"}, Namespace{Name: "hooks"})
-			for i, ns := range s.Namespaces {
-				if ns.Labels == nil {
-					s.Namespaces[i].Labels = map[string]string{}
-				}
-				s.Namespaces[i].Labels["kubernetes.io/metadata.name"] = ns.Name
-			}
+			labelByName(s)
 			s.Pods = append(s.Pods, Pod{Namespace: "b-1", Name: "web-1", Labels: map[string]string{"app": "web"}})
 			s.Webhooks = []Webhook{{Kind: test.kind, Configuration: "w", Server: "x", Conditional: test.conditional, Service: ObjectRef{"Service", test.service, "hook"}, NamespaceSelector: test.namespaces, ObjectSelector: test.objects,
 				Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.OperationType(test.operation)}, Rule: admissionv1.Rule{APIGroups: []string{test.group}, APIVersions: []string{"*"}, Resources: []string{test.resource}}}}}}

@@ -13,16 +13,29 @@ import (
 	"helm-tenant/tenant"
 )
 
+// inNamespaces returns the selector of the namespaces of those names.
+func inNamespaces(names ...string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: names}}}
+}
+
+func withLabel(key, value string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{key: value}}
+}
+
+// labelByName gives each namespace the label that the API server gives it.
+func labelByName(s *Snapshot) {
+	for i, ns := range s.Namespaces {
+		if ns.Labels == nil {
+			s.Namespaces[i].Labels = map[string]string{}
+		}
+		s.Namespaces[i].Labels[corev1.LabelMetadataName] = ns.Name
+	}
+}
+
 // TestListenersBesideHomes: webhooks that are sent objects of kube-system, of Tillers that no
 // tenant has, of homes without a record, and the rights in tenants' namespaces.
 func TestListenersBesideHomes(t *testing.T) {
 	const validating, mutating = "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"
-	in := func(names ...string) *metav1.LabelSelector {
-		return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpIn, Values: names}}}
-	}
-	labelled := func(key, value string) *metav1.LabelSelector {
-		return &metav1.LabelSelector{MatchLabels: map[string]string{key: value}}
-	}
 	for _, test := range []struct {
 		name, kind, operation, group, resource string
 		namespaces, objects                    *metav1.LabelSelector
@@ -30,27 +43,27 @@ func TestListenersBesideHomes(t *testing.T) {
 		want, fix                              string
 		reach                                  bool
 	}{
-		{"Secrets of kube-system", validating, "UPDATE", "", "secrets", in("kube-system"), nil, "", "the Secrets of kube-system", "the namespaces named kube-system", true},
-		{"pods of kube-system", mutating, "CREATE", "", "pods", in("kube-system"), nil, "", "the pods, to change them, of kube-system", "the namespaces named kube-system", true},
-		{"pods of kube-system, not to change them", validating, "CREATE", "", "pods", in("kube-system"), nil, "", "", "", false},
-		{"Jobs of kube-system", mutating, "CREATE", "batch", "jobs", in("kube-system"), nil, "", "the pods, to change them, of kube-system", "kube-system", true},
-		{"some pods of kube-system", mutating, "CREATE", "", "pods", in("kube-system"), labelled("k8s-app", "kube-dns"), "", "the pods, to change them, of kube-system", "kube-system", true},
-		{"no pods of kube-system", mutating, "CREATE", "", "pods", in("kube-system"), labelled("inject", "yes"), "", "", "", false},
-		{"RoleBindings of kube-system", mutating, "UPDATE", rbacGroup, "rolebindings", in("kube-system"), nil, "", "the RoleBindings, to change them, of kube-system", "kube-system", true},
-		{"ConfigMaps of kube-system", mutating, "UPDATE", "", "configmaps", in("kube-system"), nil, "", "", "", false},
-		{"a policy of pods of kube-system", MutatingPolicy, "CREATE", "", "pods", in("kube-system"), nil, "", "the pods of kube-system", "kube-system", true},
-		{"a policy of Secrets of kube-system", MutatingPolicy, "CREATE", "", "secrets", in("kube-system"), nil, "", "", "", false},
-		{"Secrets of a Tiller of no tenant", validating, "CREATE", "", "secrets", in("old"), nil, "", "the Secrets of old", "the namespaces named old", false},
-		{"pods of a Tiller of no tenant, by its labels", mutating, "CREATE", "", "pods", in("old"), labelled("by", "hand"), "", "the pods, to change them of old", "the namespaces named old", false},
-		{"Secrets of a home without a record", validating, "CREATE", "", "secrets", in("c-helm"), nil, "", "the Secrets of c-helm", "namespaces with the label helm-tenant/home", false},
-		{"RoleBindings of tenants", mutating, "UPDATE", rbacGroup, "rolebindings", in("a-1", "b-1"), nil, "", "the RoleBindings, to change them, of a-1, b-1", "those with the label helm-tenant/tenant", false},
-		{"RoleBindings of tenants, not to change them", validating, "UPDATE", rbacGroup, "rolebindings", in("a-1", "b-1"), nil, "", "", "", false},
-		{"Roles of a tenant", mutating, "CREATE", rbacGroup, "roles", in("b-1"), nil, "", "the Roles, to change them, of b-1", "those with the label helm-tenant/tenant", false},
-		{"RoleBindings of helm-tenant's", mutating, "CREATE", rbacGroup, "rolebindings", in("a-1"), labelled(tenant.LabelTenant, "a"), "", "the RoleBindings, to change them, of a-1", "", false},
-		{"deleted RoleBindings", mutating, "DELETE", rbacGroup, "rolebindings", in("a-1"), nil, "", "", "", false},
-		{"a tenant's own webhook", mutating, "UPDATE", rbacGroup, "rolebindings", in("a-1"), nil, "a-1", "", "", false},
-		{"a tenant's webhook, of others", mutating, "UPDATE", rbacGroup, "rolebindings", in("a-1", "b-1"), nil, "a-1", "the RoleBindings, to change them, of b-1", "", false},
-		{"pods of tenants, as injectors do", mutating, "CREATE", "", "pods", in("a-1", "b-1"), nil, "", "", "", false},
+		{"Secrets of kube-system", validating, "UPDATE", "", "secrets", inNamespaces("kube-system"), nil, "", "the Secrets of kube-system", "the namespaces named kube-system", true},
+		{"pods of kube-system", mutating, "CREATE", "", "pods", inNamespaces("kube-system"), nil, "", "the pods, to change them, of kube-system", "the namespaces named kube-system", true},
+		{"pods of kube-system, not to change them", validating, "CREATE", "", "pods", inNamespaces("kube-system"), nil, "", "", "", false},
+		{"Jobs of kube-system", mutating, "CREATE", "batch", "jobs", inNamespaces("kube-system"), nil, "", "the pods, to change them, of kube-system", "kube-system", true},
+		{"some pods of kube-system", mutating, "CREATE", "", "pods", inNamespaces("kube-system"), withLabel("k8s-app", "kube-dns"), "", "the pods, to change them, of kube-system", "kube-system", true},
+		{"no pods of kube-system", mutating, "CREATE", "", "pods", inNamespaces("kube-system"), withLabel("inject", "yes"), "", "", "", false},
+		{"RoleBindings of kube-system", mutating, "UPDATE", rbacGroup, "rolebindings", inNamespaces("kube-system"), nil, "", "the RoleBindings, to change them, of kube-system", "kube-system", true},
+		{"ConfigMaps of kube-system", mutating, "UPDATE", "", "configmaps", inNamespaces("kube-system"), nil, "", "", "", false},
+		{"a policy of pods of kube-system", MutatingPolicy, "CREATE", "", "pods", inNamespaces("kube-system"), nil, "", "the pods of kube-system", "kube-system", true},
+		{"a policy of Secrets of kube-system", MutatingPolicy, "CREATE", "", "secrets", inNamespaces("kube-system"), nil, "", "", "", false},
+		{"Secrets of a Tiller of no tenant", validating, "CREATE", "", "secrets", inNamespaces("old"), nil, "", "the Secrets of old", "the namespaces named old", false},
+		{"pods of a Tiller of no tenant, by its labels", mutating, "CREATE", "", "pods", inNamespaces("old"), withLabel("by", "hand"), "", "the pods, to change them of old", "the namespaces named old", false},
+		{"Secrets of a home without a record", validating, "CREATE", "", "secrets", inNamespaces("c-helm"), nil, "", "the Secrets of c-helm", "namespaces with the label helm-tenant/home", false},
+		{"RoleBindings of tenants", mutating, "UPDATE", rbacGroup, "rolebindings", inNamespaces("a-1", "b-1"), nil, "", "the RoleBindings, to change them, of a-1, b-1", "those with the label helm-tenant/tenant", false},
+		{"RoleBindings of tenants, not to change them", validating, "UPDATE", rbacGroup, "rolebindings", inNamespaces("a-1", "b-1"), nil, "", "", "", false},
+		{"Roles of a tenant", mutating, "CREATE", rbacGroup, "roles", inNamespaces("b-1"), nil, "", "the Roles, to change them, of b-1", "those with the label helm-tenant/tenant", false},
+		{"RoleBindings of helm-tenant's", mutating, "CREATE", rbacGroup, "rolebindings", inNamespaces("a-1"), withLabel(tenant.LabelTenant, "a"), "", "the RoleBindings, to change them, of a-1", "", false},
+		{"deleted RoleBindings", mutating, "DELETE", rbacGroup, "rolebindings", inNamespaces("a-1"), nil, "", "", "", false},
+		{"a tenant's own webhook", mutating, "UPDATE", rbacGroup, "rolebindings", inNamespaces("a-1"), nil, "a-1", "", "", false},
+		{"a tenant's webhook, of others", mutating, "UPDATE", rbacGroup, "rolebindings", inNamespaces("a-1", "b-1"), nil, "a-1", "the RoleBindings, to change them, of b-1", "", false},
+		{"pods of tenants, as injectors do", mutating, "CREATE", "", "pods", inNamespaces("a-1", "b-1"), nil, "", "", "", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := sceneOf(team("a", tenant.EngineImpersonation), team("b", tenant.EngineImpersonation), team("c", tenant.EngineImpersonation))
@@ -58,12 +71,7 @@ func TestListenersBesideHomes(t *testing.T) {
 			byHand := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"by": "hand"}}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "x", Image: "tiller"}}}}
 			s.Workloads = append(s.Workloads, Workload{Kind: "Deployment", Namespace: "old", Name: "tiller", Template: &byHand})
 			s.Namespaces = append(s.Namespaces, Namespace{Name: "old"}, Namespace{Name: "kube-system"}, Namespace{Name: "hooks"})
-			for i, ns := range s.Namespaces {
-				if ns.Labels == nil {
-					s.Namespaces[i].Labels = map[string]string{}
-				}
-				s.Namespaces[i].Labels["kubernetes.io/metadata.name"] = ns.Name
-			}
+			labelByName(s)
 			s.Pods = append(s.Pods, Pod{Namespace: "kube-system", Name: "coredns-1", Labels: map[string]string{"k8s-app": "kube-dns"}})
 			service := ObjectRef{"Service", "hooks", "hook"}
 			if test.service != "" {
