@@ -101,13 +101,18 @@ func lostOrNone(ctx context.Context, c *cluster.Client, live *cluster.Live, name
 }
 
 // FindLost returns what is known of a tenant whose record was deleted; nil if there is no such
-// tenant, or the caller may not read its objects.
-func FindLost(ctx context.Context, c *cluster.Client, name string) *LostRecordError {
+// tenant, or the caller may not read its objects. If there is a record, which the caller did not look
+// for there, home is its namespace.
+func FindLost(ctx context.Context, c *cluster.Client, name string) (lost *LostRecordError, home string) {
 	live, err := c.Read(ctx, name)
 	if err != nil {
-		return nil // the caller has an error to show already
+		return nil, "" // the caller has an error to show already
 	}
-	return lostTenant(live, name)
+	lost = lostTenant(live, name)
+	if lost != nil && live.Get(recordKey(lost.Home)) != nil {
+		return nil, lost.Home
+	}
+	return lost, ""
 }
 
 // lostTenant returns what the live objects of a tenant without a record show; nil if no object

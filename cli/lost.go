@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"helm-tenant/admin"
+	"helm-tenant/command"
 )
 
 // withLost returns an error in which a tenant that was not found is one without a record, if
@@ -28,7 +29,10 @@ func (s *session) withLost(ctx context.Context, err error) error {
 	if !ok || unknown.Home != "" || s.client == nil {
 		return err
 	}
-	lost := admin.FindLost(ctx, s.client, unknown.Name)
+	lost, home := admin.FindLost(ctx, s.client, unknown.Name)
+	if home != "" {
+		return withHint(err, hint("its record is in a namespace that was not read; add "+command.Native().Quote("--home-namespace="+home)))
+	}
 	if lost == nil {
 		return err
 	}

@@ -30,6 +30,19 @@ func TestLostRecord(t *testing.T) {
 	}
 }
 
+// TestHomeNotRead: with --no-cluster-reads only the conventional homes are looked at. A tenant of
+// another home is not one whose record is gone, which the admin would make again.
+func TestHomeNotRead(t *testing.T) {
+	a := newAdministrator(t)
+	a.runs("init", "t", "--namespaces=x", "--create-namespaces", "--engine=impersonation", "--home-namespace=odd")
+	for _, line := range []string{"freeze t --reason=r", "thaw t", "destroy t --yes"} {
+		got := a.tries("", strings.Fields(line+" --no-cluster-reads")...)
+		if got.code == 0 || !strings.Contains(got.stderr, `there is no tenant "t"`) || !strings.Contains(got.stderr, "\n  its record is in a namespace that was not read; add --home-namespace=odd\n") || strings.Contains(got.stderr, "no record any more") {
+			t.Errorf("%s: exit code %d:\n%s", line, got.code, got.stderr)
+		}
+	}
+}
+
 // TestTerminating: namespaces that are being deleted are said wherever their tenant is shown.
 func TestTerminating(t *testing.T) {
 	for _, test := range []struct{ engine, terminating, table, description string }{
