@@ -17,11 +17,43 @@ import (
 )
 
 // makeTenant makes a team's tenant and returns an admin of whom nothing was
-// counted yet.
+// counted yet. The users that it names as members can use the tenant at once.
 func (w *world) makeTenant(t *testing.T, team team, more ...string) *user {
 	t.Helper()
 	w.admin(t).must(t, append([]string{"init", team.name, "--namespaces", team.a + "," + team.b, "--create-namespaces", "--wait=false"}, more...)...)
+	home := team.home
+	if slices.Contains(more, "impersonation") {
+		home = team.name + "-helm"
+	}
+	if i := slices.Index(more, "--home-namespace"); i >= 0 {
+		home = more[i+1]
+	}
+	if slices.Contains(more, "impersonation") {
+		for _, ns := range []string{team.a, team.b} {
+			w.authorized(t, "system:serviceaccount:"+home+":helm", access("get", "", "pods", "", ns))
+		}
+	}
+	for i, word := range more {
+		if word == "--user" {
+			first, _, _ := strings.Cut(more[i+1], ",")
+			w.authorized(t, first, access("get", "", "configmaps", "", home, "helm-tenant"))
+		}
+	}
 	return w.admin(t)
+}
+
+// authorized waits until the API server allows it to the user. What RBAC objects grant is in
+// force a moment after they are written: the API server's authorizer watches them.
+func (w *world) authorized(t *testing.T, user string, question authorizationv1.ResourceAttributes) {
+	t.Helper()
+	eventually(t, "a right of "+user, func() error {
+		review, err := w.root.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{
+			Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &question}}, metav1.CreateOptions{})
+		if err == nil && !review.Status.Allowed {
+			err = fmt.Errorf("%s %s is not allowed", question.Verb, question.Resource)
+		}
+		return err
+	})
 }
 
 func TestGrantAndRevoke(t *testing.T) {

@@ -184,6 +184,7 @@ func TestSquattedConvention(t *testing.T) {
 	admin := w.admin(t)
 	admin.must(t, "init", team.name, "--namespaces", team.a, "--create-namespaces", "--home-namespace", home, "--wait=false")
 	r := admin.must(t, "grant", team.name, "--user", alice.name)
+	w.authorized(t, alice.name, access("get", "", "configmaps", "", home, "helm-tenant"))
 	handed := "helm tenant use " + team.name + " --home-namespace=" + home
 	if !strings.Contains(r.stderr, handed) {
 		t.Errorf("the command to hand over is not printed: %v", r)

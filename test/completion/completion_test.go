@@ -79,6 +79,29 @@ func (s *somebody) in(t *testing.T) *somebody { return &somebody{t, s.env} }
 // run returns what a command prints on standard output.
 func (s *somebody) run(name string, args ...string) string {
 	s.t.Helper()
+	var stdout, stderr string
+	var err error
+	try := func() (int, string) {
+		stdout, stderr, err = s.try(name, args...)
+		if err != nil {
+			return 1, stderr
+		}
+		return 0, stderr
+	}
+	if slices.Contains(args, "use") {
+		harness.AwaitGrant(try)
+	} else {
+		try()
+	}
+	if err != nil {
+		s.t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, stdout, stderr)
+	}
+	return stdout
+}
+
+// try returns what a command prints, and the error of one that failed.
+func (s *somebody) try(name string, args ...string) (stdout, stderr string, err error) {
+	s.t.Helper()
 	for _, entry := range s.env {
 		if list, found := strings.CutPrefix(entry, "PATH="); found {
 			if path := filepath.Join(filepath.SplitList(list)[0], name); !strings.Contains(name, "/") && exists(path) {
@@ -88,13 +111,10 @@ func (s *somebody) run(name string, args ...string) string {
 	}
 	cmd := exec.Command(name, args...)
 	cmd.Env = s.env
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		s.t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, stderr.String())
-	}
-	return string(out)
+	var out, output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &output
+	err = cmd.Run()
+	return out.String(), output.String(), err
 }
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }

@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -29,6 +30,18 @@ func Await(ctx context.Context, what string, look func(context.Context) (bool, e
 				return fmt.Errorf("waiting for %s: %w: %w", what, ctx.Err(), err)
 			}
 			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
+		}
+	}
+}
+
+// AwaitGrant calls use, a run of `helm-tenant use` by somebody to whom a tenant was just granted,
+// until it succeeds or fails for another reason than a missing right, for at most Patience. What
+// RBAC objects grant is in force a moment after they are written: the API server's authorizer
+// watches them. The caller keeps the last result.
+func AwaitGrant(use func() (code int, stderr string)) {
+	for end := time.Now().Add(Patience); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+		if code, stderr := use(); code == 0 || !strings.Contains(stderr, "you may not read the record") {
+			return
 		}
 	}
 }

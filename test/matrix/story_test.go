@@ -93,6 +93,10 @@ func (s *server) useReleases(t *testing.T, admin, alice *person) {
 	chart := filepath.Join("..", "charts", "hello")
 	for _, helm := range []string{"helm3", "helm4"} {
 		member := &person{s, alice.kubeconfig, s.Bin(helm)}
+		harness.AwaitGrant(func() (int, string) {
+			_, stderr, code := member.try(t, "use", "new")
+			return code, stderr
+		})
 		member.must(t, "use", "new")
 		// Rights come into force a moment after they are written.
 		s.await(t, "the member to be let in", func(context.Context) (bool, error) {
