@@ -50,12 +50,7 @@ func (t *taking) addWebhooks(kind, name string, hooks []admissionv1.ValidatingWe
 	for _, hook := range hooks {
 		w := audit.Webhook{Kind: kind, Configuration: name, Rules: hook.Rules, NamespaceSelector: hook.NamespaceSelector, ObjectSelector: hook.ObjectSelector,
 			Conditional: len(hook.MatchConditions) > 0}
-		if service := hook.ClientConfig.Service; service != nil {
-			w.Server = "service " + service.Name + " in namespace " + service.Namespace
-			w.Service = audit.ObjectRef{Kind: "Service", Namespace: service.Namespace, Name: service.Name}
-		} else if url := hook.ClientConfig.URL; url != nil {
-			w.Server = *url
-		}
+		answered(&w, hook.ClientConfig)
 		t.locked(func() { t.snapshot.Webhooks = append(t.snapshot.Webhooks, w) })
 	}
 }

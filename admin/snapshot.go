@@ -172,6 +172,8 @@ func (t *taking) readings() []reading {
 	readings := []reading{
 		{"validatingwebhookconfigurations", "which webhooks get the objects of homes", t.readValidating},
 		{"mutatingwebhookconfigurations", "which webhooks get the objects of homes, and change them", t.readMutating},
+		{"customresourcedefinitions", "which webhooks convert objects of others", t.readDefinitions},
+		{"apiservices", "which APIs a tenant serves to others", t.readAPIServices},
 		{"mutatingadmissionpolicybindings", "which policies change the objects of homes", t.readMutatingBindings},
 		{guardPolicies, "whether the guard's admission policies are in force", t.readGuard},
 		{"persistentvolumeclaims", "which claims name their volumes", func(ctx context.Context) error { return readClaims(ctx, t.client, "", t.addDemand) }},

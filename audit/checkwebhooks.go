@@ -34,18 +34,42 @@ func (a *auditor) checkWebhooks() {
 			part, f.Chains[0] = "matchConstraints", w.chain()
 		}
 		f.Fix = command.Run(command.Kubectl("edit", "", strings.ToLower(w.Kind), w.Configuration))
-		if left := a.leaveOut(w); len(left) > 0 {
-			f.Fix = f.Fix.With("give its " + part + " a namespaceSelector that leaves out " + strings.Join(left, " and "))
+		for _, note := range a.webhookNotes(w, part) {
+			f.Fix = f.Fix.With(note)
 		}
-		if w.wide != "" {
-			f.Fix = f.Fix.With("take " + clusterRoles + " and " + clusterBindings + " out of its rules, for which no namespaceSelector counts")
-		}
-		severity := Severity("")
-		if w.neighbours.objects != "" && !w.Conditional {
-			severity = High
-		}
-		a.add(idWebhook, severity, f)
+		a.add(idWebhook, w.severity(), f)
 	}
+}
+
+// severity returns the severity of the finding on the webhook; empty for the usual one.
+func (w listener) severity() Severity {
+	n := w.neighbours
+	switch {
+	case n.objects == "" || w.Conditional && n.severity == High:
+		return ""
+	case n.severity == Low && !w.onlyNeighbours():
+		return ""
+	}
+	return n.severity
+}
+
+// webhookNotes returns what to change in the webhook's configuration, of which part has the
+// selectors.
+func (a *auditor) webhookNotes(w listener, part string) []string {
+	if !w.isAdmission() {
+		return []string{"name a Service in a namespace of no tenant, to which only administrators have rights"}
+	}
+	var notes []string
+	if left := a.leaveOut(w); len(left) > 0 {
+		notes = append(notes, "give its "+part+" a namespaceSelector that leaves out "+strings.Join(left, " and "))
+	}
+	if w.wide != "" {
+		notes = append(notes, "take "+clusterRoles+" and "+clusterBindings+" out of its rules, for which no namespaceSelector counts")
+	}
+	if w.lent != "" {
+		notes = append(notes, "take what a controller carries out with its own rights out of its rules")
+	}
+	return notes
 }
 
 // leaveOut describes the namespaces that a webhook's namespaceSelector should leave out.
@@ -61,13 +85,15 @@ func (a *auditor) leaveOut(w listener) []string {
 		}
 	}
 	if w.rights != "" {
-		labelled = append(labelled, "those with the label "+tenant.LabelTenant+", or take roles and rolebindings out of its rules for them")
+		labelled = append(labelled, "those with the label "+tenant.LabelTenant+", or take roles, rolebindings and namespaces out of its rules for them")
 	}
 	if w.neighbours.objects != "" {
 		labelled = append(labelled, "those of other tenants, by the label "+tenant.LabelTenant)
 	}
-	if w.system != "" && !slices.Contains(named, systemNamespace) {
-		named = append(named, systemNamespace)
+	for _, namespace := range w.systems {
+		if !slices.Contains(named, namespace) {
+			named = append(named, namespace)
+		}
 	}
 	if len(named) > 0 {
 		labelled = append([]string{"the namespaces named " + shortened(named)}, labelled...)
@@ -94,9 +120,16 @@ func (a *auditor) checkAnswers(w listener) {
 		if w.objects == "" {
 			left = "these"
 		}
-		f.Fix = a.takeAwayAll([]opened{{path, steps}}).With("or leave " + left + " out of the webhook, as for " + idWebhook)
-		severity := everybodyIs(s)
 		onlyTenants := w.objects == "" && !w.reachesAll()
+		switch {
+		case !a.isDeployerIn(s, namespace):
+			f.Fix = a.takeAwayAll([]opened{{path, steps}}).With("or leave " + left + " out of the webhook, as for " + idWebhook)
+		case onlyTenants && w.neighbours.objects != "":
+			return // the webhook's own finding says that the tenant answers for it
+		default: // the tenant would be nothing without its binding
+			f.Fix = command.Run(command.Kubectl("edit", "", strings.ToLower(w.Kind), w.Configuration)).With("leave " + left + " out of the webhook, as for " + idWebhook + ", or have it answered in a namespace of no tenant")
+		}
+		severity := everybodyIs(s)
 		if severity == "" && (w.Conditional || s.Namespace == systemNamespace || onlyTenants) {
 			severity = Medium
 		}

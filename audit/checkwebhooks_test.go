@@ -150,7 +150,7 @@ func TestListeners(t *testing.T) {
 		{"a tenant's record", mutating, "UPDATE", "", "configmaps", has(tenant.LabelTenant, "b"), false, "the tenants' records, to change them"},
 		{"no record", mutating, "UPDATE", "", "configmaps", without(tenant.LabelTenant), false, ""},
 		{"homes", mutating, "UPDATE", "", "namespaces", has(tenant.LabelHome, "tiller"), false, "the namespaces themselves, to change their labels"},
-		{"no homes", mutating, "UPDATE", "", "namespaces", without(tenant.LabelHome), false, ""},
+		{"no homes", mutating, "UPDATE", "", "namespaces", without(tenant.LabelHome), false, "the labels and annotations, to change them, of a-1, b-1"},
 		{"ClusterRoles", mutating, "CREATE", rbacGroup, "clusterroles", nil, false, "the ClusterRoles, to change them"},
 		{"a policy of ClusterRoleBindings", MutatingPolicy, "UPDATE", rbacGroup, "clusterrolebindings", nil, false, "the ClusterRoleBindings, to change them"},
 		{"every kind of RBAC", mutating, "*", rbacGroup, "*", nil, false, "the RoleBindings, to change them of a-tiller, b-helm, and the RoleBindings, to change them, of a-1, b-1, and the ClusterRoleBindings and the ClusterRoles, to change them"},

@@ -20,9 +20,13 @@ type listener struct {
 	// objects describes what of homes it is sent; empty for nothing.
 	objects string
 	homes   []string
-	// system describes what of kube-system it is sent: whoever has an account there reaches every
-	// deployer. It is empty for nothing.
-	system string
+	// system describes what it is sent of systems, kube-system and namespaces with accounts that
+	// reach every deployer: whoever has such an account does as well. It is empty for nothing.
+	system  string
+	systems []string
+	// lent describes the objects that it changes and a controller carries out with its own
+	// rights; empty for none.
+	lent string
 	// rights describes what it changes in tenants' namespaces, which are in spaces; empty for
 	// nothing.
 	rights string
@@ -41,16 +45,18 @@ func (w listener) what() string {
 		parts = append(parts, w.objects+" of "+shortened(w.homes))
 	}
 	if w.system != "" {
-		parts = append(parts, w.system+" of "+systemNamespace)
+		parts = append(parts, w.system+" of "+shortened(w.systems))
 	}
-	if w.rights != "" {
+	if w.rights != "" && w.rights != w.neighbours.objects {
 		parts = append(parts, w.rights+" of "+shortened(w.spaces))
 	}
 	if w.neighbours.objects != "" {
 		parts = append(parts, w.neighbours.objects+" of "+shortened(w.neighbours.spaces)+", and "+visible.Named("tenant", w.neighbours.answering)+" can answer for it")
 	}
-	if w.wide != "" {
-		parts = append(parts, w.wide)
+	for _, part := range []string{w.lent, w.wide} {
+		if part != "" {
+			parts = append(parts, part)
+		}
 	}
 	return strings.Join(parts, ", and ")
 }
@@ -64,7 +70,7 @@ func (w listener) onlyNeighbours() bool {
 }
 
 // reachesAll reports whether who answers for it reaches every deployer.
-func (w listener) reachesAll() bool { return w.wide != "" || w.system != "" }
+func (w listener) reachesAll() bool { return w.wide != "" || w.system != "" || w.lent != "" }
 
 // chain returns how its objects lead to the webhook.
 func (w listener) chain(rest ...string) []string {
@@ -73,7 +79,7 @@ func (w listener) chain(rest ...string) []string {
 	case w.objects != "":
 		return append([]string{"namespace " + w.homes[0]}, chain...)
 	case w.system != "":
-		return append([]string{"namespace " + systemNamespace}, chain...)
+		return append([]string{"namespace " + w.systems[0]}, chain...)
 	case w.rights != "":
 		return append([]string{"namespace " + w.spaces[0]}, chain...)
 	case w.neighbours.objects != "":
@@ -96,9 +102,22 @@ func (w Webhook) isElsewhere() bool {
 	return w.Service != (ObjectRef{}) && w.Service.Namespace != systemNamespace
 }
 
+// isAdmission reports whether it is sent requests before they are carried out, and chooses them
+// by its rules.
+func (w Webhook) isAdmission() bool { return w.Kind != Definition && w.Kind != AggregatedAPI }
+
+// changes reports whether it can change what it is sent.
+func (w Webhook) changes() bool {
+	return w.Kind == "MutatingWebhookConfiguration" || w.Kind == MutatingPolicy
+}
+
 // sent returns how the webhook gets the objects, as text: its matchConditions are not evaluated.
 func (w listener) sent() string {
 	switch {
+	case w.Kind == Definition:
+		return "converts"
+	case w.Kind == AggregatedAPI:
+		return "serves"
 	case w.Kind == MutatingPolicy:
 		return "can change" // if its mutations do
 	case w.Conditional:
@@ -122,23 +141,9 @@ func (a *auditor) findListeners() []listener {
 		return nil
 	}
 	var certain, conditional []listener
+	powerful := a.powerfulNamespaces()
 	for _, w := range a.snapshot.Webhooks {
-		homes := a.homesOf(w.NamespaceSelector)
-		found := listener{Webhook: w, homes: homes}
-		if len(homes) > 0 {
-			found.objects = w.sees(a.kept(homes))
-		}
-		if all := a.homesOf(nil); len(all) > 0 {
-			found.wide = w.seesClusterRights(a.kept(all))
-			found.system = a.seesSystem(w)
-		}
-		found.rights, found.spaces = a.changesRights(w)
-		found.neighbours = a.seesNeighbours(w)
-		if w.Kind == MutatingPolicy { // it sends nothing
-			for _, part := range []*string{&found.objects, &found.system, &found.rights, &found.wide} {
-				*part, _, _ = strings.Cut(*part, ", to change")
-			}
-		}
+		found := a.listener(w, powerful)
 		switch {
 		case !found.isHeard():
 		case w.Conditional:
@@ -148,6 +153,33 @@ func (a *auditor) findListeners() []listener {
 		}
 	}
 	return append(certain, conditional...)
+}
+
+// listener returns what a webhook is sent. powerful are the namespaces with accounts that reach
+// every deployer.
+func (a *auditor) listener(w Webhook, powerful []string) listener {
+	found := listener{Webhook: w, lent: a.changesLent(w), neighbours: a.seesNeighbours(w)}
+	if !w.isAdmission() {
+		return found
+	}
+	found.homes = a.homesOf(w.NamespaceSelector)
+	if len(found.homes) > 0 {
+		found.objects = w.sees(a.kept(found.homes))
+	}
+	if all := a.homesOf(nil); len(all) > 0 {
+		found.wide = w.seesClusterRights(a.kept(all))
+		found.system, found.systems = a.seesSystems(w, powerful)
+	}
+	found.rights, found.spaces = a.changesRights(w)
+	if n := &found.neighbours; found.rights != "" && n.objects != "" && n.severity != High {
+		n.objects, n.severity = found.rights, High
+	}
+	if w.Kind == MutatingPolicy { // it sends nothing
+		for _, part := range []*string{&found.objects, &found.system, &found.rights, &found.lent, &found.wide} {
+			*part, _, _ = strings.Cut(*part, ", to change")
+		}
+	}
+	return found
 }
 
 // kept is what homes hold, as far as webhooks choose by it: labels of objects that carry their
@@ -178,12 +210,17 @@ func (a *auditor) kept(homes []string) kept {
 
 // takes reports whether one of the webhook's rules has the request.
 func (w Webhook) takes(verb, group, resource string) bool {
+	return w.takesIn(verb, group, resource, slices.Contains(clusterScoped, resource))
+}
+
+// takesIn is takes for a resource that is in no namespace if unscoped.
+func (w Webhook) takesIn(verb, group, resource string, unscoped bool) bool {
 	operation := admissionv1.OperationType(strings.ToUpper(verb))
 	_, sub, isSub := strings.Cut(resource, "/")
 	return slices.ContainsFunc(w.Rules, func(rule admissionv1.RuleWithOperations) bool {
 		return (slices.Contains(rule.Operations, operation) || slices.Contains(rule.Operations, admissionv1.OperationAll)) &&
 			(slices.Contains(rule.APIGroups, group) || slices.Contains(rule.APIGroups, "*")) &&
-			(rule.Scope == nil || *rule.Scope == admissionv1.AllScopes || (*rule.Scope == admissionv1.ClusterScope) == slices.Contains(clusterScoped, resource)) &&
+			(rule.Scope == nil || *rule.Scope == admissionv1.AllScopes || (*rule.Scope == admissionv1.ClusterScope) == unscoped) &&
 			slices.ContainsFunc(rule.Resources, func(r string) bool {
 				return r == resource || r == "*/*" || r == "*" && !isSub || isSub && (r == "*/"+sub || r == strings.TrimSuffix(resource, sub)+"*")
 			})
@@ -196,13 +233,17 @@ const (
 )
 
 // clusterScoped are those of the resources about which takes is asked that are in no namespace.
-var clusterScoped = []string{"namespaces", clusterRoles, clusterBindings}
+var clusterScoped = append([]string{clusterRoles, clusterBindings}, namespaceWrites...)
+
+// namespaceWrites are the resources that change a namespace's labels: neither of the subresources
+// resets the metadata (k8s.io/kubernetes/pkg/registry/core/namespace).
+var namespaceWrites = []string{"namespaces", "namespaces/status", "namespaces/finalize"}
 
 // seesClusterRights describes the objects outside namespaces that the webhook changes, and by
 // which anybody gets rights in every home; empty for none. An administrator writes them, as for
 // trustedWrites.
 func (w Webhook) seesClusterRights(k kept) string {
-	if w.Kind != "MutatingWebhookConfiguration" && w.Kind != MutatingPolicy {
+	if !w.changes() {
 		return ""
 	}
 	var seen []string
@@ -236,13 +277,12 @@ func (w Webhook) sees(k kept) string {
 		return slices.ContainsFunc(verbs, func(verb string) bool { return w.takes(verb, "", resource) })
 	}
 	plain, record := labels.Set{}, releaseLabels(w.ObjectSelector)
-	changes := w.Kind == "MutatingWebhookConfiguration" || w.Kind == MutatingPolicy
 	switch {
 	case written("secrets") && chosen(plain, record):
 		return "the Secrets"
 	case k.inConfigMaps && written("configmaps") && chosen(record):
 		return "the releases in ConfigMaps"
-	case !changes:
+	case !w.changes():
 		return ""
 	case chosen(slices.Concat(tillerLabels(k.ours), k.tillers)...) && slices.ContainsFunc(podWrites, func(write act) bool { return w.takes(write.verb, write.group, write.resource) }):
 		return "the pods, to change them"
@@ -250,7 +290,7 @@ func (w Webhook) sees(k kept) string {
 	for _, write := range trustedWrites {
 		objects := k.ours
 		switch {
-		case write.resource == "namespaces":
+		case slices.Contains(namespaceWrites, write.resource):
 			objects = k.homes
 		case write.group == rbacv1.GroupName: // whoever wrote a binding, it gives rights
 			objects = append([]labels.Set{plain}, k.ours...)
@@ -280,8 +320,10 @@ var trustedWrites = []struct{ group, resource, objects string }{
 	{rbacv1.GroupName, "rolebindings", "the RoleBindings, to change them"},
 	{rbacv1.GroupName, "roles", "the Roles, to change them"},
 	{"", "configmaps", "the tenants' records, to change them"},
-	{"", "namespaces", "the namespaces themselves, to change their labels"},
+	{"", "namespaces", labelsOfNamespaces}, {"", "namespaces/status", labelsOfNamespaces}, {"", "namespaces/finalize", labelsOfNamespaces},
 }
+
+const labelsOfNamespaces = "the namespaces themselves, to change their labels"
 
 // podWrites are the requests that create or change a Tiller's pod.
 var podWrites = []act{

@@ -25,7 +25,7 @@ func TestListenersOfNeighbours(t *testing.T) {
 	}{
 		{"Secrets of another tenant", validating, "CREATE", "", "secrets", inNamespaces("b-1"), nil, "a-1", false, "the Secrets of b-1, and tenant a can answer for it", High},
 		{"Helm's records of another tenant", validating, "UPDATE", "", "secrets", inNamespaces("b-1"), withLabel("owner", "helm"), "a-1", false, "the Secrets of b-1, and tenant a can answer for it", High},
-		{"Secrets with a label of no record", validating, "UPDATE", "", "secrets", inNamespaces("b-1"), withLabel("vault", "yes"), "a-1", false, "", ""},
+		{"Secrets with a label of no record", validating, "UPDATE", "", "secrets", inNamespaces("b-1"), withLabel("vault", "yes"), "a-1", false, "the secrets that its objectSelector chooses, to refuse them, of b-1, and tenant a can answer for it", Medium},
 		{"its conditions may leave them out", validating, "CREATE", "", "secrets", inNamespaces("b-1"), nil, "a-1", true, "the Secrets of b-1, and tenant a can answer for it", Medium},
 		{"its own Secrets", validating, "CREATE", "", "secrets", inNamespaces("a-1"), nil, "a-1", false, "", ""},
 		{"Secrets of a namespace of both", validating, "CREATE", "", "secrets", inNamespaces("common"), nil, "a-1", false, "", ""},
@@ -35,9 +35,14 @@ func TestListenersOfNeighbours(t *testing.T) {
 		{"pods of another tenant", mutating, "CREATE", "", "pods", inNamespaces("b-1"), nil, "a-1", false, "the pods, to change them, of b-1, and tenant a can answer for it", High},
 		{"Deployments of another tenant", mutating, "UPDATE", "apps", "deployments", inNamespaces("b-1"), nil, "a-1", false, "the pods, to change them, of b-1, and tenant a can answer for it", High},
 		{"pods that are there", mutating, "UPDATE", "", "pods", inNamespaces("b-1"), withLabel("app", "web"), "a-1", false, "the pods, to change them, of b-1, and tenant a can answer for it", High},
-		{"pods that are not there", mutating, "UPDATE", "", "pods", inNamespaces("b-1"), withLabel("inject", "yes"), "a-1", false, "", ""},
-		{"pods, not to change them", validating, "CREATE", "", "pods", inNamespaces("b-1"), nil, "a-1", false, "", ""},
-		{"ConfigMaps of another tenant", mutating, "CREATE", "", "configmaps", inNamespaces("b-1"), nil, "a-1", false, "", ""},
+		{"pods that are not there", mutating, "UPDATE", "", "pods", inNamespaces("b-1"), withLabel("inject", "yes"), "a-1", false, "the pods that its objectSelector chooses, to change or refuse them, of b-1", Medium},
+		{"pods, not to change them", validating, "CREATE", "", "pods", inNamespaces("b-1"), nil, "a-1", false, "the pods, to refuse them, of b-1, and tenant a can answer for it", Medium},
+		{"ConfigMaps of another tenant", mutating, "CREATE", "", "configmaps", inNamespaces("b-1"), nil, "a-1", false, "the configmaps, to change or refuse them, of b-1", Medium},
+		{"its operator's own kind", validating, "UPDATE", "db.example.com", "postgresqls", inNamespaces("a-1", "b-1"), nil, "a-1", true, "the postgresqls.db.example.com, to refuse them, of b-1", Low},
+		{"everything that is written", validating, "DELETE", "*", "*/*", inNamespaces("b-1"), withLabel("x", "y"), "a-1", false, "the objects of every kind that its objectSelector chooses, to refuse them, of b-1", Medium},
+		{"Roles of another tenant", mutating, "UPDATE", rbacGroup, "roles", inNamespaces("b-1"), nil, "a-1", false, "x is sent the Roles, to change them, of b-1, and tenant a can answer for it", High},
+		{"its own ConfigMaps", mutating, "CREATE", "", "configmaps", inNamespaces("a-1"), nil, "a-1", false, "", ""},
+		{"objects outside namespaces", validating, "CREATE", rbacGroup, "clusterroles", nil, nil, "a-1", false, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := sceneOf(team("a", tenant.EngineImpersonation), team("b", tenant.EngineImpersonation), team("c", tenant.EngineImpersonation))

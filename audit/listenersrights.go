@@ -9,22 +9,56 @@ import (
 	"helm-tenant/rbac"
 )
 
-// seesSystem describes the objects of kube-system that the webhook gets, if an account there
+// powerfulNamespaces returns kube-system and the namespaces with accounts that reach every
+// deployer by cluster-wide rights.
+func (a *auditor) powerfulNamespaces() []string {
+	namespaces := []string{systemNamespace}
+	for _, w := range a.wide {
+		if w.who.Kind != rbacv1.ServiceAccountKind || len(w.reached) < len(a.deployers) || slices.Contains(namespaces, w.who.Namespace) {
+			continue
+		}
+		if slices.ContainsFunc(w.paths, func(o opened) bool { return o.path.finding != idHome }) {
+			namespaces = append(namespaces, w.who.Namespace)
+		}
+	}
+	return namespaces
+}
+
+// seesSystems describes the objects that the webhook gets of those namespaces, if an account
+// there can be had by them, with the namespaces; empty for none. The webhook's own namespace is
+// left out: what answers runs there. Homes are described by sees.
+func (a *auditor) seesSystems(w Webhook, powerful []string) (seen string, namespaces []string) {
+	homes := a.homesOf(nil)
+	for _, namespace := range powerful {
+		if namespace == w.Service.Namespace || namespace != systemNamespace && slices.Contains(homes, namespace) {
+			continue
+		}
+		objects := a.seesSystem(w, namespace)
+		if seen == "" {
+			seen = objects
+		}
+		if objects != "" && objects == seen { // others are found when these are left out
+			namespaces = append(namespaces, namespace)
+		}
+	}
+	return seen, namespaces
+}
+
+// seesSystem describes the objects of a namespace that the webhook gets, if an account there
 // can be had by them; empty for none.
-func (a *auditor) seesSystem(w Webhook) string {
-	if !a.choosesNamespace(w, systemNamespace) {
+func (a *auditor) seesSystem(w Webhook, namespace string) string {
+	if !a.choosesNamespace(w, namespace) {
 		return ""
 	}
 	plain := labels.Set{}
 	pods := []labels.Set{plain}
-	for _, pod := range a.pods[systemNamespace] {
+	for _, pod := range a.pods[namespace] {
 		pods = append(pods, labels.Set(pod.Labels))
 	}
-	changes := w.Kind == "MutatingWebhookConfiguration" || w.Kind == MutatingPolicy
 	switch {
 	case w.Kind != MutatingPolicy && w.writes("", "secrets", "create", "update", "delete") && w.chooses(plain):
 		return "the Secrets"
-	case !changes:
+	case !w.changes():
 		return ""
 	case w.chooses(pods...) && w.writesPods():
 		return "the pods, to change them,"
@@ -32,18 +66,21 @@ func (a *auditor) seesSystem(w Webhook) string {
 		return "the RoleBindings, to change them,"
 	case w.chooses(plain) && w.writes(rbacv1.GroupName, "roles", "create", "update"):
 		return "the Roles, to change them,"
+	case namespace == IdentityMapNamespace && a.snapshot.Identities.Used && w.chooses(plain) && w.writes("", "configmaps", "create", "update"):
+		return "the ConfigMap " + IdentityMapName + ", to change it,"
 	}
 	return ""
 }
 
 // changesRights describes the roles and bindings of tenants' namespaces that the webhook changes,
-// with these namespaces: an administrator writes them, and the webhook can add a subject. A
+// with these namespaces: an administrator writes them, and the webhook can add a subject. The
+// labels and annotations of these namespaces say whose they are, and hold their guard rails. A
 // webhook that a tenant runs for its own namespaces is left out.
 func (a *auditor) changesRights(w Webhook) (rights string, spaces []string) {
-	if w.Kind != "MutatingWebhookConfiguration" && w.Kind != MutatingPolicy {
+	if !w.changes() {
 		return "", nil
 	}
-	objects := []labels.Set{{}}
+	objects, marks := []labels.Set{{}}, []labels.Set(nil)
 	for i := range a.snapshot.Records {
 		t := &a.snapshot.Records[i].Tenant
 		if w.Service.Namespace != "" && slices.Contains(t.Namespaces, w.Service.Namespace) {
@@ -51,17 +88,20 @@ func (a *auditor) changesRights(w Webhook) (rights string, spaces []string) {
 		}
 		for _, namespace := range t.Namespaces {
 			if !slices.Contains(spaces, namespace) && a.choosesNamespace(w, namespace) {
-				spaces = append(spaces, namespace)
+				spaces, marks = append(spaces, namespace), append(marks, a.namespaces[namespace].Labels)
 			}
 		}
 		objects = append(objects, rbac.Labels(t.Name))
 	}
+	writesMarks := slices.ContainsFunc(namespaceWrites, func(resource string) bool { return w.writes("", resource, "create", "update") })
 	switch {
-	case len(spaces) == 0 || !w.chooses(objects...):
-	case w.writes(rbacv1.GroupName, "rolebindings", "create", "update"):
+	case len(spaces) == 0:
+	case w.chooses(objects...) && w.writes(rbacv1.GroupName, "rolebindings", "create", "update"):
 		return "the RoleBindings, to change them,", spaces
-	case w.writes(rbacv1.GroupName, "roles", "create", "update"):
+	case w.chooses(objects...) && w.writes(rbacv1.GroupName, "roles", "create", "update"):
 		return "the Roles, to change them,", spaces
+	case w.chooses(marks...) && writesMarks:
+		return "the labels and annotations, to change them,", spaces
 	}
 	return "", nil
 }

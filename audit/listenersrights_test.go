@@ -62,7 +62,11 @@ func TestListenersBesideHomes(t *testing.T) {
 		{"RoleBindings of helm-tenant's", mutating, "CREATE", rbacGroup, "rolebindings", inNamespaces("a-1"), withLabel(tenant.LabelTenant, "a"), "", "the RoleBindings, to change them, of a-1", "", false},
 		{"deleted RoleBindings", mutating, "DELETE", rbacGroup, "rolebindings", inNamespaces("a-1"), nil, "", "", "", false},
 		{"a tenant's own webhook", mutating, "UPDATE", rbacGroup, "rolebindings", inNamespaces("a-1"), nil, "a-1", "", "", false},
-		{"a tenant's webhook, of others", mutating, "UPDATE", rbacGroup, "rolebindings", inNamespaces("a-1", "b-1"), nil, "a-1", "the RoleBindings, to change them, of b-1", "", false},
+		{"a tenant's webhook, of others", mutating, "UPDATE", rbacGroup, "rolebindings", inNamespaces("a-1", "b-1"), nil, "a-1", "the RoleBindings, to change them, of b-1, and tenant a can answer for it", "", false},
+		{"labels of tenants' namespaces", mutating, "UPDATE", "", "namespaces", inNamespaces("a-1", "b-1"), nil, "", "the labels and annotations, to change them, of a-1, b-1", "those with the label helm-tenant/tenant", false},
+		{"labels of tenants' namespaces, by their status", mutating, "UPDATE", "", "namespaces/status", inNamespaces("b-1"), withLabel(tenant.LabelTenant, "b"), "", "the labels and annotations, to change them, of b-1", "", false},
+		{"labels of a home, by its finalizers", mutating, "UPDATE", "", "namespaces/finalize", inNamespaces("b-helm"), nil, "", "the namespaces themselves, to change their labels of b-helm", "", false},
+		{"namespaces, not to change them", validating, "UPDATE", "", "namespaces", inNamespaces("a-1", "b-1"), nil, "", "", "", false},
 		{"pods of tenants, as injectors do", mutating, "CREATE", "", "pods", inNamespaces("a-1", "b-1"), nil, "", "", "", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {

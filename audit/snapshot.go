@@ -99,10 +99,18 @@ type IdentityMap struct{ Used, Exists bool }
 // MutatingPolicy is the kind of policies that change objects without a webhook.
 const MutatingPolicy = "MutatingAdmissionPolicy"
 
-// Webhook is one of an admission configuration's, or a bound MutatingAdmissionPolicy.
+// Definition is the kind of definitions of kinds whose versions a webhook converts, AggregatedAPI
+// that of groups that another server serves.
+const (
+	Definition    = "CustomResourceDefinition"
+	AggregatedAPI = "APIService"
+)
+
+// Webhook is one of an admission configuration's, a bound MutatingAdmissionPolicy, the conversion
+// webhook of a CustomResourceDefinition, or the server of an APIService.
 type Webhook struct {
-	// Kind is MutatingWebhookConfiguration, ValidatingWebhookConfiguration or MutatingPolicy,
-	// Configuration its name.
+	// Kind is MutatingWebhookConfiguration, ValidatingWebhookConfiguration, MutatingPolicy,
+	// Definition or AggregatedAPI, Configuration its name.
 	Kind, Configuration string
 	// Server is what is called: "service NAME in namespace NS", or a URL. Service is that
 	// service; zero for a URL.

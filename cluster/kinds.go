@@ -21,6 +21,9 @@ type kind struct {
 	// before is the API version that older API servers have instead of resource's, with the
 	// same fields as far as they are read; empty if there is none.
 	before string
+	// brief reports whether Each reads only a part of such objects, as JSON, into a type of this
+	// package; few fit into a page.
+	brief bool
 }
 
 // older returns the kind in the version of older API servers; false if there is none.
@@ -97,6 +100,8 @@ var kinds = map[string]kind{
 		resource: gvr("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicybindings"), before: "v1beta1"},
 	"ValidatingWebhookConfiguration": {
 		resource: gvr("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations")},
+	"CustomResourceDefinition": {resource: gvr(definitionsVersion.Group, definitionsVersion.Version, "customresourcedefinitions"), brief: true},
+	"APIService":               {resource: gvr(aggregationVersion.Group, aggregationVersion.Version, "apiservices"), brief: true},
 }
 
 // tenantKinds are the kinds that may carry a tenant's label, beside ConfigMap.

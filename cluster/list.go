@@ -37,6 +37,10 @@ type sizes struct {
 // recordSizes are the sizes for lists of release records.
 var recordSizes = sizes{first: recordPageSize, limit: pageSize, bytes: recordPageBytes, packed: true}
 
+// briefSizes are the sizes for lists of large objects of which little is kept: a
+// CustomResourceDefinition contains the schema of its kind.
+var briefSizes = sizes{first: 20, limit: pageSize, bytes: 4 << 20}
+
 // notZipped returns the header that keeps the API server from compressing an answer. By
 // default it compresses answers of more than 128 KiB. For release records, which are
 // compressed already, that takes longer than everything else and hardly saves bytes.

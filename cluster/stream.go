@@ -43,10 +43,16 @@ func eachSized[T any, P interface {
 	if err != nil {
 		return err
 	}
+	if k.brief {
+		size = briefSizes
+	}
 	err = c.pages(ctx, k, namespace, options, size, func(ctx context.Context, namespace string, options metav1.ListOptions) (runtime.Object, error) {
 		request := client.Get().Resource(k.resource.Resource).SpecificallyVersionedParams(&options, metav1.ParameterCodec, metav1.SchemeGroupVersion)
 		if size.packed {
 			request = request.SetHeader(notZipped())
+		}
+		if k.brief {
+			request = request.SetHeader("Accept", runtime.ContentTypeJSON)
 		}
 		if k.namespaced && namespace != "" {
 			request = request.Namespace(namespace)
@@ -157,7 +163,7 @@ func (c *Client) APIGroups(ctx context.Context) ([]string, error) {
 // the wrapper never needs it.
 var typedScheme = sync.OnceValues(func() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, rbacv1.AddToScheme, networkingv1.AddToScheme, batchv1.AddToScheme, admissionv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, rbacv1.AddToScheme, networkingv1.AddToScheme, batchv1.AddToScheme, admissionv1.AddToScheme, addServed} {
 		if err := add(scheme); err != nil {
 			return nil, err
 		}

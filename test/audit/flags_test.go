@@ -27,6 +27,8 @@ var lists = []struct{ rule, unseen string }{
 	{"list replicationcontrollers", "replicationcontrollers in all namespaces"},
 	{"list admission:validatingwebhookconfigurations", "validatingwebhookconfigurations in all namespaces"},
 	{"list admission:mutatingwebhookconfigurations", "mutatingwebhookconfigurations in all namespaces"},
+	{"list apiextensions.k8s.io:customresourcedefinitions", "customresourcedefinitions in all namespaces"},
+	{"list apiregistration.k8s.io:apiservices", "apiservices in all namespaces"},
 	{"list admission:mutatingadmissionpolicies", "mutatingadmissionpolicies in all namespaces"},
 	{"list admission:mutatingadmissionpolicybindings", "mutatingadmissionpolicybindings in all namespaces"},
 	{"list rbac:roles", "roles in all namespaces"},

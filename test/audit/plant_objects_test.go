@@ -219,3 +219,36 @@ func (p *plant) revision(home, name string, number int, status, ns string) {
 	must(p.T, create(p.w.root.CoreV1().Secrets(home).Create(ctx, record, metav1.CreateOptions{})))
 	p.later(func() { p.gone(p.w.root.CoreV1().Secrets(home).Delete(ctx, record.Name, metav1.DeleteOptions{})) })
 }
+
+// answeredAt has a mutating webhook answered at an address instead of by a Service.
+func (p *plant) answeredAt(name, address string) {
+	p.Helper()
+	patch := `[{"op":"replace","path":"/webhooks/0/clientConfig","value":{"url":"` + address + `"}}]`
+	_, err := p.w.root.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(context.Background(), name, types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+	must(p.T, err)
+}
+
+// converts makes the definition of a kind with two versions, which a Service of that namespace
+// converts.
+func (p *plant) converts(namespace string) {
+	p.Helper()
+	const schema = `"schema":{"openAPIV3Schema":{"type":"object"}}`
+	p.unnamespaced("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "plants.example.com", `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"plants.example.com"},
+		"spec":{"group":"example.com","scope":"Namespaced","names":{"plural":"plants","kind":"Plant"},"versions":[{"name":"v1","served":true,"storage":true,`+schema+`},{"name":"v2","served":true,"storage":false,`+schema+`}],
+		"conversion":{"strategy":"Webhook","webhook":{"conversionReviewVersions":["v1"],"clientConfig":{"service":{"namespace":"`+namespace+`","name":"converter"}}}}}}`)
+}
+
+// serves makes an API that a Service of that namespace serves.
+func (p *plant) serves(namespace string) {
+	p.Helper()
+	p.unnamespaced("/apis/apiregistration.k8s.io/v1/apiservices", "v1.planted.example.com", `{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{"name":"v1.planted.example.com"},
+		"spec":{"group":"planted.example.com","version":"v1","groupPriorityMinimum":1,"versionPriority":1,"insecureSkipTLSVerify":true,"service":{"namespace":"`+namespace+`","name":"server"}}}`)
+}
+
+// unnamespaced creates an object outside namespaces.
+func (p *plant) unnamespaced(path, name, body string) {
+	p.Helper()
+	client := p.w.root.CoreV1().RESTClient()
+	must(p.T, client.Post().AbsPath(path).SetHeader("Content-Type", "application/json").Body([]byte(body)).Do(context.Background()).Error())
+	p.later(func() { p.gone(client.Delete().AbsPath(path + "/" + name).Do(context.Background()).Error()) })
+}
