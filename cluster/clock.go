@@ -3,6 +3,7 @@ package cluster
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -34,6 +35,15 @@ func (c *clock) set(header http.Header) {
 	if !c.read || ahead > c.ahead {
 		c.ahead, c.read = ahead, true
 	}
+}
+
+// isOthersAPI reports whether another server than the API server may answer requests of the path:
+// one that somebody registered for an API group with a domain. The API server passes its headers
+// on, and whoever runs it must not set the clock by which temporary grants end.
+func isOthersAPI(path string) bool {
+	_, after, found := strings.Cut(path, "/apis/")
+	group, _, _ := strings.Cut(after, "/")
+	return found && strings.Contains(group, ".") && (!strings.HasSuffix(group, ".k8s.io") || strings.HasSuffix(group, "metrics.k8s.io"))
 }
 
 // Ahead returns how much the API server's clock is ahead of this machine's, by its answers;

@@ -6,6 +6,33 @@ import (
 	"time"
 )
 
+// TestClockOfOthers: the server of an API that somebody registered doesn't set the clock.
+func TestClockOfOthers(t *testing.T) {
+	for path, want := range map[string]time.Duration{
+		"/api/v1/namespaces": time.Hour, "/version": time.Hour, "/apis": time.Hour, "/apis/apps/v1/deployments": time.Hour, "/apis/rbac.authorization.k8s.io/v1/roles": time.Hour,
+		"/k8s/clusters/c-1/apis/apps/v1/deployments": time.Hour,
+		"/apis/metrics.k8s.io/v1beta1/pods":          0, "/apis/custom.metrics.k8s.io/v1": 0, "/apis/team-a.example.com/v1": 0, "/k8s/clusters/c-1/apis/team-a.example.com/v1/things": 0,
+	} {
+		clock := &clock{}
+		answer := &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{"Content-Type": {"application/json"}, "Date": {time.Now().UTC().Format(http.TimeFormat)}, "Age": {"3600"}}}
+		request, err := http.NewRequest(http.MethodGet, "https://server"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (meteredTransport{oneAnswer{answer}, clock}).RoundTrip(request); err != nil {
+			t.Fatal(err)
+		}
+		if off := (&Client{clock: clock}).Ahead() - want; off.Abs() > 2*time.Second {
+			t.Errorf("%s: the clock is off by %s", path, off)
+		}
+	}
+}
+
+// oneAnswer is a transport with one answer.
+type oneAnswer struct{ answer *http.Response }
+
+func (a oneAnswer) RoundTrip(*http.Request) (*http.Response, error) { return a.answer, nil }
+
 // TestClock: the server's time counts, not a machine's that is off.
 func TestClock(t *testing.T) {
 	date := func(ahead time.Duration) http.Header {

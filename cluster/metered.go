@@ -35,7 +35,9 @@ type meteredTransport struct {
 func (t meteredTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := t.RoundTripper.RoundTrip(r)
 	if err == nil {
-		t.clock.set(response.Header)
+		if !isOthersAPI(r.URL.Path) {
+			t.clock.set(response.Header)
+		}
 		dropLateRetry(r, response)
 		err = checkAnswer(r, response)
 	}

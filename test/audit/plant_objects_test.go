@@ -229,12 +229,12 @@ func (p *plant) answeredAt(name, address string) {
 }
 
 // converts makes the definition of a kind with two versions, which a Service of that namespace
-// converts.
-func (p *plant) converts(namespace string) {
+// converts. To go takes a definition a moment: each needs a name of its own.
+func (p *plant) converts(namespace, plural string) {
 	p.Helper()
 	const schema = `"schema":{"openAPIV3Schema":{"type":"object"}}`
-	p.unnamespaced("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "plants.example.com", `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"plants.example.com"},
-		"spec":{"group":"example.com","scope":"Namespaced","names":{"plural":"plants","kind":"Plant"},"versions":[{"name":"v1","served":true,"storage":true,`+schema+`},{"name":"v2","served":true,"storage":false,`+schema+`}],
+	p.unnamespaced("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", plural+".example.com", `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"`+plural+`.example.com"},
+		"spec":{"group":"example.com","scope":"Namespaced","names":{"plural":"`+plural+`","kind":"Kind`+plural+`"},"versions":[{"name":"v1","served":true,"storage":true,`+schema+`},{"name":"v2","served":true,"storage":false,`+schema+`}],
 		"conversion":{"strategy":"Webhook","webhook":{"conversionReviewVersions":["v1"],"clientConfig":{"service":{"namespace":"`+namespace+`","name":"converter"}}}}}}`)
 }
 

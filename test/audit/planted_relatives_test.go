@@ -77,8 +77,8 @@ var plantedRelatives = []planting{
 		p.answeredAt("mutator", "https://mutator.alpha-a.svc:443/")
 	}, []string{"HT028  MutatingWebhookConfiguration mutator"}},
 	{"a webhook that changes labels of a tenant's namespace", func(p *plant) { p.mutatorOf("mutator", "", "namespaces/status", "beta-a") }, []string{"HT028  MutatingWebhookConfiguration mutator"}},
-	{"a definition that a tenant converts", func(p *plant) { p.converts("alpha-a") }, []string{"HT028  CustomResourceDefinition plants.example.com"}},
-	{"a definition that nobody's namespace converts", func(p *plant) { p.converts("outside") }, nil},
+	{"a definition that a tenant converts", func(p *plant) { p.converts("alpha-a", "plants") }, []string{"HT028  CustomResourceDefinition plants.example.com"}},
+	{"a definition that nobody's namespace converts", func(p *plant) { p.converts("outside", "stones") }, nil},
 	{"an API that a tenant serves", func(p *plant) { p.serves("alpha-a") }, []string{"HT028  APIService v1.planted.example.com"}},
 	{"an API that others serve", func(p *plant) { p.serves("outside") }, nil},
 	{"a webhook of one tenant that changes its own pods", func(p *plant) {
