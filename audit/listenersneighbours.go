@@ -119,10 +119,6 @@ func isBuiltIn(group string) bool {
 	return group == "*" || !strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io")
 }
 
-// helmRecordLabels are those of a release record of Helm 3 and 4
-// (helm.sh/helm/v3/pkg/storage/driver, newSecretsObject).
-var helmRecordLabels = labels.Set{"owner": "helm", "name": "x", "status": "deployed", "version": "1"}
-
 // writesPods reports whether the webhook is sent requests that create or change pods, or a
 // workload that makes them.
 func (w Webhook) writesPods() bool {
