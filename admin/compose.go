@@ -233,6 +233,9 @@ func (d *decision) plan() (cluster.Plan, error) {
 	if err := d.planAdoption(&plan, keys); err != nil {
 		return plan, err
 	}
+	if d.squatted {
+		plan.TakeFirst(d.tenant.Home())
+	}
 	d.planRestart(&plan)
 	d.noteChanges(plan)
 	d.noteForeignGrants(keys)

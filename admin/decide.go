@@ -101,7 +101,8 @@ func consider(f *facts, r Request) (*decision, error) {
 		// be invited to accept it.
 		refused = refuse(slices.DeleteFunc(slices.Clone(ReasonsOf(refused)), func(err error) bool {
 			_, risky := errors.AsType[*RiskError](err)
-			return risky
+			claimed, isClaimed := errors.AsType[*ClaimedError](err)
+			return risky || isClaimed && !slices.Contains(r.Tenant.Namespaces, claimed.Namespace)
 		})...)
 	}
 	return d, refused

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/cluster"
@@ -290,12 +291,21 @@ func (d *decision) remade() []string {
 }
 
 // renew replaces service accounts that others made, of deployers, readers and for Flux: a new UID
-// invalidates every token, also those of a TokenRequest.
+// invalidates every token, also those of a TokenRequest. A stranger's record that can't be
+// changed is replaced as well.
 func (d *decision) renew(plan *cluster.Plan, wanted []runtime.Object) error {
 	for _, object := range wanted {
 		key := cluster.KeyOf(object)
 		live := d.facts.live.Get(key)
-		if key.Kind != "ServiceAccount" || live == nil || !d.madeByOthers(key) {
+		if live == nil {
+			continue
+		}
+		if immutable, _, _ := unstructured.NestedBool(live.Object, "immutable"); immutable && key == recordKey(d.tenant.Home()) && d.squatted {
+			if err := plan.Renew(object, live); err != nil {
+				return err
+			}
+		}
+		if key.Kind != "ServiceAccount" || !d.madeByOthers(key) {
 			continue
 		}
 		if err := plan.Renew(object, live); err != nil {

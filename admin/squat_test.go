@@ -79,12 +79,54 @@ func TestSquatted(t *testing.T) {
 		if prepared.Tenant.Role != tenant.DefaultRole || !prepared.Tenant.Members.IsZero() || len(prepared.Warnings) != 1 {
 			t.Errorf("it is %+v, with warnings %q", prepared.Tenant, prepared.Warnings)
 		}
+		// An interrupted run leaves nothing of the stranger's behind a namespace that leads there.
+		claims := slices.IndexFunc(got.Steps, func(step string) bool { return strings.Contains(step, " Namespace ") })
+		for _, step := range got.Steps[max(0, claims):] {
+			if strings.HasSuffix(step, " in namespace t-helm") {
+				t.Errorf("%q comes after %q", step, got.Steps[claims])
+			}
+		}
 		// What is written leads to the home: the same again changes nothing.
 		second := squatted.written(prepared.Plan)
 		if got := second.decide(t, asked(byHelm, adopting)); got.Err != "" || len(got.Steps) > 0 {
 			t.Errorf("again: %+v", got)
 		}
 	})
+}
+
+// TestSquattedOdd: what a stranger made so that its adoption fails half-way, and a record that names
+// a namespace of another tenant.
+func TestSquattedOdd(t *testing.T) {
+	byHelm := engine(tenant.EngineImpersonation)
+	labelled := namespace("t-helm", tenant.LabelTenant, "t", tenant.LabelHome, "impersonation", tenant.LabelManagedBy, tenant.ManagedBy)
+	record := recordIn("t-helm", "name: t\nnamespaces: [theirs]\nengine: impersonation\n", "t")
+	immutable := true
+	record.Immutable = &immutable
+	held := ownedAccount("t-helm", "helm", "t").(*corev1.ServiceAccount)
+	held.Finalizers, held.OwnerReferences = []string{"example.com/never"}, []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "gone", UID: "x"}}
+	w := empty().with(labelled, record, held, namespace("theirs", tenant.LabelTenant, "other"))
+	w.strangers = map[string][]string{"t-helm": nil}
+
+	if got := w.decide(t, asked(byHelm)).Err; !strings.Contains(got, "in it: ConfigMap helm-tenant, ServiceAccount helm") || strings.Contains(got, "theirs") {
+		t.Errorf("it is refused: %s", got)
+	}
+	prepared, err := decide(w.facts(t, asked(byHelm, adopting)), asked(byHelm, adopting))
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaced := 0
+	for _, change := range prepared.Plan.Changes {
+		if change.Action != cluster.Replace {
+			continue
+		}
+		replaced++
+		if set, _, _ := unstructured.NestedBool(change.Object.Object, "immutable"); set || len(change.Object.GetFinalizers())+len(change.Object.GetOwnerReferences()) > 0 {
+			t.Errorf("%s keeps what the stranger wrote: %v", change.Key, change.Object)
+		}
+	}
+	if replaced != 2 {
+		t.Errorf("%d objects are replaced, not the record and the account", replaced)
+	}
 }
 
 // TestTakenHome: what can act in a home namespace that had no tenant's label is named when it is

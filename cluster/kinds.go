@@ -38,9 +38,14 @@ func (k kind) older() (kind, bool) {
 type Phase int
 
 const (
-	// PhaseNamespaces is the first: all other objects are in namespaces, and a tenant's
-	// claim on a namespace is settled before anybody gets rights there.
-	PhaseNamespaces Phase = iota
+	// PhaseTaking is the first, before a claim leads to a home: what others prepared in it is
+	// replaced, so that an interrupted run leaves nothing of theirs that the next one believes.
+	// PhaseTakingBindings is for bindings, whose roles must exist.
+	PhaseTaking Phase = iota - 2
+	PhaseTakingBindings
+	// PhaseNamespaces is the first of other plans: all other objects are in namespaces, and a
+	// tenant's claim on a namespace is settled before anybody gets rights there.
+	PhaseNamespaces
 	// PhaseEarlyRemoval takes rights away before new ones are granted.
 	PhaseEarlyRemoval
 	PhaseObjects

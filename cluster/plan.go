@@ -154,9 +154,27 @@ func (p *Plan) Renew(object runtime.Object, live *unstructured.Unstructured) err
 	key := keyOf(want)
 	next := overlay(want, live)
 	delete(next.Object, "secrets") // the names of its token Secrets, which are deleted with it
+	delete(next.Object, "immutable")
+	next.SetFinalizers(nil)
+	next.SetOwnerReferences(nil) // by one, the garbage collector would delete it
 	p.Changes = slices.DeleteFunc(p.Changes, func(change Change) bool { return change.Key == key })
-	p.Changes = append(p.Changes, Change{Action: Replace, Key: key, Object: next, Live: live, phase: kinds[key.Kind].phase})
+	p.Changes = append(p.Changes, Change{Action: Replace, Key: key, Object: next, Live: live, phase: PhaseTaking})
 	return nil
+}
+
+// TakeFirst moves the changes in a namespace that others made, except those of workloads, before
+// all others: in it nothing of theirs is left when a claim leads to it.
+func (p *Plan) TakeFirst(namespace string) {
+	for i := range p.Changes {
+		change := &p.Changes[i]
+		switch {
+		case change.Key.Namespace != namespace:
+		case change.phase == PhaseBindings:
+			change.phase = PhaseTakingBindings
+		case change.phase == PhaseObjects, change.Action == Delete:
+			change.phase = PhaseTaking
+		}
+	}
 }
 
 // Delete adds the deletion of a live object to a phase.
