@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
@@ -42,9 +40,9 @@ func (f *facts) leadsToRecord(name string) bool {
 	})
 }
 
-// labelledOnly reports whether somebody labelled the home namespace, or an account of the
-// deployer's or of readers in it, as the tenant's, without an object that only admins write referring to
-// it.
+// labelledOnly reports whether somebody labelled the home namespace, an account of the deployer's
+// or of readers in it, the record, or a binding of people as the tenant's, without an object that
+// only admins write referring to it.
 func (d *decision) labelledOnly() bool {
 	name, home := d.tenant.Name, d.tenant.Home()
 	live := d.facts.live
@@ -55,10 +53,23 @@ func (d *decision) labelledOnly() bool {
 	if namespace.GetLabels()[tenant.LabelTenant] == name {
 		return true
 	}
-	return slices.ContainsFunc(append(d.tenant.Engine.DeployerAccounts(), tenant.ReaderAccount), func(account string) bool {
-		object := live.Get(accountKey(home, account))
+	keys := append(peopleKeys(home), recordKey(home))
+	for _, account := range append(d.tenant.Engine.DeployerAccounts(), tenant.ReaderAccount) {
+		keys = append(keys, accountKey(home, account))
+	}
+	return slices.ContainsFunc(keys, func(key cluster.Key) bool {
+		object := live.Get(key)
 		return object != nil && object.GetLabels()[tenant.LabelTenant] == name
 	})
+}
+
+// peopleKeys returns the bindings of people in a home.
+func peopleKeys(home string) []cluster.Key {
+	var keys []cluster.Key
+	for _, as := range tenant.Relations {
+		keys = append(keys, cluster.Key{Kind: "RoleBinding", Namespace: home, Name: rbac.BindingName(as)})
+	}
+	return keys
 }
 
 // shares reports whether objects that only admins write say that the tenant has the home of its
@@ -111,6 +122,12 @@ func (d *decision) judgeSquatter() error {
 		}
 	}
 	found = append(found, strangers...)
+	for _, key := range peopleKeys(home) {
+		// Who is in it would be one of the tenant's people.
+		if name := key.Kind + " " + key.Name; len(found) == 0 && d.facts.live.Get(key) != nil {
+			found = append(found, name)
+		}
+	}
 	if len(found) == 0 {
 		return nil
 	}
@@ -288,47 +305,6 @@ func (d *decision) remade() []string {
 		}
 	}
 	return remade
-}
-
-// renew replaces service accounts that others made, of deployers, readers and for Flux: a new UID
-// invalidates every token, also those of a TokenRequest. A stranger's record that can't be
-// changed is replaced as well.
-func (d *decision) renew(plan *cluster.Plan, wanted []runtime.Object) error {
-	for _, object := range wanted {
-		key := cluster.KeyOf(object)
-		live := d.facts.live.Get(key)
-		if live == nil {
-			continue
-		}
-		if immutable, _, _ := unstructured.NestedBool(live.Object, "immutable"); immutable && key == recordKey(d.tenant.Home()) && d.squatted {
-			if err := plan.Renew(object, live); err != nil {
-				return err
-			}
-		}
-		if key.Kind != "ServiceAccount" || !d.madeByOthers(key) {
-			continue
-		}
-		if err := plan.Renew(object, live); err != nil {
-			return err
-		}
-		d.note("service account %s in namespace %q is created again: every token of it ends", key.Name, key.Namespace)
-	}
-	return nil
-}
-
-// madeByOthers reports whether a live service account that the tenant should have was not
-// made by helm-tenant. In a tenant's namespace the label decides: who may write there can
-// set it, but only an admin puts the account into the record. A record that was restored
-// from bindings does not count as an admin's word.
-func (d *decision) madeByOthers(key cluster.Key) bool {
-	if d.tenant.FluxAccountIn(key.Namespace) == key.Name {
-		return d.restored || d.was.FluxAccountIn(key.Namespace) != key.Name
-	}
-	if d.squatted || d.adopted == nil {
-		return d.squatted
-	}
-	isReader := key == accountKey(d.tenant.Home(), tenant.ReaderAccount) && d.facts.live.Get(key).GetLabels()[tenant.LabelTenant] == ""
-	return isReader || slices.Contains(d.adopted.accounts, key.Name)
 }
 
 // strangersIn returns the names of the objects through which others can act in a namespace, except

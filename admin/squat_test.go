@@ -46,6 +46,9 @@ func TestSquatted(t *testing.T) {
 		{"an account of another label", empty().with(labelled, ownedAccount("t-helm", "helm", "")), asked(byHelm), in + "ServiceAccount helm"},
 		{"a labelled account in a namespace that is not", empty().with(namespace("h"), ownedAccount("h", "helm", "t")), asked(byHelm, home("h")), strings.ReplaceAll(in, "t-helm", "h") + "ServiceAccount helm"},
 		{"a namespace that leads elsewhere", squatted.with(leadingTo("other", namespace("c", tenant.LabelTenant, "t"))), asked(byHelm), in + "ConfigMap helm-tenant, ServiceAccount helm, RoleBinding mine, token Secret forever, Pod miner"},
+		{"a binding of members", empty().with(labelled, member), asked(byHelm), in + "RoleBinding helm-tenant-member"},
+		{"a binding of members in a namespace that is not labelled", empty().with(namespace("t-helm"), member), asked(byHelm), in + "RoleBinding helm-tenant-member; Namespace t-helm was not made by helm-tenant"},
+		{"a record in a namespace that is not labelled", empty().with(namespace("t-helm"), record), asked(byHelm), in + "ConfigMap helm-tenant; Namespace t-helm was not made by helm-tenant"},
 		{"as a tenants file asks", squatted, asked(byHelm, exactly), in + "ConfigMap helm-tenant, ServiceAccount helm, RoleBinding mine, token Secret forever, Pod miner"},
 		{"an empty one, as a run leaves that was killed", empty().with(labelled), asked(byHelm), ""},
 		{"a namespace of the tenant's leads to it", squatted.with(leadingTo("t-helm", namespace("c", tenant.LabelTenant, "t"))), asked(byHelm), ""},
@@ -92,6 +95,32 @@ func TestSquatted(t *testing.T) {
 			t.Errorf("again: %+v", got)
 		}
 	})
+}
+
+// TestSquattedPeople: a stranger who binds a user in the home as one of the tenant's people makes
+// nobody one of them, whatever the namespace is labelled.
+func TestSquattedPeople(t *testing.T) {
+	byHelm := engine(tenant.EngineImpersonation)
+	for _, home := range []runtime.Object{namespace("t-helm"), namespace("t-helm", tenant.LabelTenant, "t", tenant.LabelHome, "impersonation", tenant.LabelManagedBy, tenant.ManagedBy)} {
+		for _, name := range []string{"helm-tenant-member", "helm-tenant-reader", "helm-tenant-owner"} {
+			binding := bindingOf("t-helm", name, "x", user("mallory"))
+			binding.(metav1.Object).SetLabels(map[string]string{tenant.LabelTenant: "t"})
+			w := empty().with(home, binding)
+			w.strangers = map[string][]string{"t-helm": nil}
+			prepared, err := decide(w.facts(t, asked(byHelm, adopting)), asked(byHelm, adopting))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, as := range tenant.Relations {
+				if people := prepared.Tenant.People(as); !people.IsZero() {
+					t.Errorf("%s: %v are people of relation %s", name, people, as)
+				}
+			}
+			if got := w.decide(t, asked(byHelm)).Err; !strings.Contains(got, "RoleBinding "+name) {
+				t.Errorf("%s: without --adopt it is %q", name, got)
+			}
+		}
+	}
 }
 
 // TestSquattedOdd: what a stranger made so that its adoption fails half-way, and a record that names
