@@ -24,7 +24,13 @@ const (
 // isShared reports whether an object belongs to no single tenant: the admission policies
 // and the roles made for tenants, which a cluster has once.
 func isShared(key cluster.Key) bool {
-	return key.Kind == "ValidatingAdmissionPolicy" || key.Kind == "ValidatingAdmissionPolicyBinding" || key.Kind == "ClusterRole"
+	return IsPolicy(key) || key.Kind == "ClusterRole"
+}
+
+// IsPolicy reports whether an object is an admission policy or puts one into force. A cluster
+// has dozens of them, for all tenants.
+func IsPolicy(key cluster.Key) bool {
+	return key.Kind == "ValidatingAdmissionPolicy" || key.Kind == "ValidatingAdmissionPolicyBinding"
 }
 
 // TakeShared removes the changes of shared objects from the tenants' plans and returns

@@ -152,7 +152,7 @@ func (s *session) backups(client *cluster.Client, name string, say func(string, 
 func (s *session) event(e admin.Event) {
 	switch {
 	case e.Change != nil:
-		s.say("%-8s %s", pastTense[e.Change.Action], e.Change.Key)
+		s.change(*e.Change)
 	case e.Command != nil:
 		s.next(e.Text, *e.Command)
 	default:

@@ -8,7 +8,6 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/audit"
-	"helm-tenant/cluster"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -103,10 +102,11 @@ func (s *session) freeze(cmd *cobra.Command, request admin.Request, o freezeOpti
 		if err := s.dryRun(prepared, o.output); err != nil {
 			return err
 		}
-	} else if prepared, err = admin.WriteFreeze(ctx, client, request, func(change cluster.Change) { s.say("%-8s %s", pastTense[change.Action], change.Key) }); err != nil {
+	} else if prepared, err = admin.WriteFreeze(ctx, client, request, s.change); err != nil {
 		return explain(err)
 	}
 	if !o.dryRun {
+		s.changesMade()
 		if err := admin.AwaitFreeze(ctx, client, prepared.Tenant); err != nil {
 			s.say("Warning: whether the freeze is in force is not known: %v", err)
 		}

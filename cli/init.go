@@ -241,9 +241,8 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 		}
 		return s.dryRun(prepared, o.output)
 	}
-	prepared, err := admin.Write(ctx, client, prepare, func(change cluster.Change) {
-		s.say("%-8s %s", pastTense[change.Action], change.Key)
-	})
+	prepared, err := admin.Write(ctx, client, prepare, s.change)
+	s.changesMade()
 	if err != nil {
 		return s.explainInit(name, client, err)
 	}
@@ -268,8 +267,6 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 	}
 	return s.initDone(prepared, o)
 }
-
-var pastTense = map[cluster.Action]string{cluster.Create: "created", cluster.Update: "updated", cluster.Delete: "deleted", cluster.Replace: "replaced"}
 
 // clientDefaults returns the defaults that follow from the helm in use: the version of a
 // Tiller, empty unless it is Helm 2, and the engine of a new tenant.

@@ -65,6 +65,8 @@ type session struct {
 	client *cluster.Client
 	// completing reports whether the run is a completion, which runs no verb.
 	completing bool
+	// policies are changes that were made and are not printed yet.
+	policies policyChanges
 }
 
 // Run runs the command in the arguments and returns the exit code.
@@ -137,7 +139,9 @@ func (c caller) runVerb(ctx context.Context, args []string) (int, error) {
 	root.SetIn(c.Env.Stdin)
 	root.SetOut(c.Env.Stdout)
 	root.SetErr(c.Env.Stderr)
-	err := s.withLost(ctx, root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	s.changesMade()
+	err = s.withLost(ctx, err)
 	var unreachable *cluster.UnreachableError
 	var hinted *hintError
 	if errors.As(err, &unreachable) && unreachable.TimedOut && !(errors.As(err, &hinted) && len(hinted.hints) > 0) {
@@ -190,7 +194,7 @@ Before the command, and only there:
 	flags.Var((*contextName)(&s.kubeconfigFile), "kubeconfig", "kubeconfig file to use")
 	s.requestTimeout = 30 * time.Second
 	flags.Var((*nonNegativeDuration)(&s.requestTimeout), "request-timeout", "timeout for one request to the API server; 0 is no limit")
-	flags.Bool("debug", false, "accepted as helm does; it has no effect here")
+	flags.Bool("debug", false, "name each admission policy that is written")
 	hide(root, "kube-context", "debug")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		var unknown *pflag.NotExistError
@@ -304,6 +308,7 @@ func isDeployer(user string) bool {
 
 // say prints a message to stderr.
 func (s *session) say(format string, args ...any) {
+	s.changesMade()
 	var text strings.Builder
 	visible.Fprintf(&text, format, args...)
 	line := text.String()

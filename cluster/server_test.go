@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -325,6 +327,47 @@ func TestRecordsForbidden(t *testing.T) {
 		_, err := server.Connect().TenantRecords(t.Context())
 		if err == nil || err.Error() != test.want || !apierrors.IsForbidden(err) {
 			t.Errorf("%s: got %v", test.name, err)
+		}
+	}
+}
+
+// TestWriteInOrder: writes of a phase are made at once, and told in their order, those behind one
+// that failed too.
+func TestWriteInOrder(t *testing.T) {
+	for _, test := range []struct {
+		fails string
+		want  []string
+	}{
+		{"", []string{"Namespace a", "Namespace b", "Namespace c", "Namespace d"}},
+		{"b", []string{"Namespace a", "Namespace c", "Namespace d"}},
+	} {
+		server := clustertest.Start(t)
+		server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+			switch {
+			case r.Verb != "create":
+			case r.Name == test.fails:
+				time.Sleep(100 * time.Millisecond)
+				return apierrors.NewBadRequest("it is as asked by the test")
+			case r.Name == "a":
+				time.Sleep(50 * time.Millisecond)
+			}
+			return nil
+		}
+		var plan cluster.Plan
+		for _, name := range []string{"d", "b", "a", "c"} {
+			object := &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: name}}
+			if err := plan.Create(object); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var told []string
+		err := server.Connect().Write(t.Context(), &plan, len(plan.Changes), func(c cluster.Change) { told = append(told, c.Key.Kind+" "+c.Key.Name) })
+		if diff := cmp.Diff(test.want, told); diff != "" {
+			t.Errorf("%q fails: -want +got:\n%s", test.fails, diff)
+		}
+		failed, _ := errors.AsType[*cluster.WriteError](err)
+		if (err != nil) != (test.fails != "") || failed != nil && (failed.Made != 3 || failed.Total != 4) {
+			t.Errorf("%q fails: %v", test.fails, err)
 		}
 	}
 }

@@ -48,12 +48,12 @@ func Outdated(err error) bool {
 }
 
 // Write makes the changes phase by phase, up to width changes of a phase concurrently, and
-// calls made after each, one call at a time. The API server refuses an update if the object has
-// changed since the plan was made (resourceVersion), and a deletion likewise (uid). After the
-// first failure no further phase begins; the error is a *WriteError.
+// calls onChange for each that was made, one call at a time and in the plan's order. The API
+// server refuses an update if the object has changed since the plan was made (resourceVersion),
+// and a deletion likewise (uid). After the first failure no further phase begins; the error is
+// a *WriteError.
 func (c *Client) Write(ctx context.Context, plan *Plan, width int, onChange func(Change)) error {
 	plan.sort()
-	var mutex sync.Mutex
 	count, total := 0, len(plan.Changes)
 	for rest := plan.Changes; len(rest) > 0; {
 		end := slices.IndexFunc(rest, func(change Change) bool { return change.phase != rest[0].phase })
@@ -61,16 +61,15 @@ func (c *Client) Write(ctx context.Context, plan *Plan, width int, onChange func
 			end = len(rest)
 		}
 		phase := rest[:end]
+		told := inOrder{changes: phase, made: make([]bool, len(phase)), tell: onChange}
 		err := concurrently(len(phase), width, func(i int) error {
 			if err := c.write(ctx, phase[i]); err != nil {
 				return &WriteError{Change: phase[i], Err: c.explain("writing", err)}
 			}
-			mutex.Lock()
-			defer mutex.Unlock()
-			count++
-			onChange(phase[i])
+			told.add(i)
 			return nil
 		})
+		count += told.rest()
 		if err != nil {
 			if failed, ok := errors.AsType[*WriteError](err); ok {
 				failed.Made, failed.Total = count, total
@@ -80,6 +79,41 @@ func (c *Client) Write(ctx context.Context, plan *Plan, width int, onChange func
 		rest = rest[end:]
 	}
 	return nil
+}
+
+// inOrder tells of changes that are made concurrently, in their order: each as soon as all
+// before it are made.
+type inOrder struct {
+	changes []Change
+	tell    func(Change)
+
+	mutex sync.Mutex
+	made  []bool
+	next  int // the first that may not be told yet
+}
+
+func (o *inOrder) add(i int) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.made[i] = true
+	for ; o.next < len(o.changes) && o.made[o.next]; o.next++ {
+		o.tell(o.changes[o.next])
+	}
+}
+
+// rest tells of the changes behind one that failed, when no more are being made, and returns
+// how many were made.
+func (o *inOrder) rest() (made int) {
+	for i, done := range o.made {
+		if !done {
+			continue
+		}
+		made++
+		if i >= o.next {
+			o.tell(o.changes[i])
+		}
+	}
+	return made
 }
 
 // write makes one change. Failures of the server or the network are tried again a few

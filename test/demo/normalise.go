@@ -2,7 +2,6 @@ package demo
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -21,9 +20,8 @@ var varying = []struct {
 }
 
 // normalise returns the demo's output without the parts that differ from run to run. It begins
-// at the first heading and ends before the cluster ends. Lines of objects that are written
-// concurrently are sorted; of a wait for Tiller only the last line stays, since the
-// intermediate ones depend on the machine's speed.
+// at the first heading and ends before the cluster ends. Of a wait for Tiller only the last line
+// stays, since the intermediate ones depend on the machine's speed.
 func normalise(output string) string {
 	if index := strings.Index("\n"+output, "\n# "); index >= 0 {
 		output = output[index:]
@@ -40,7 +38,6 @@ func normalise(output string) string {
 		}
 		lines = append(lines, line)
 	}
-	runs(lines, func(line string) bool { return strings.HasPrefix(line, "created ") }, slices.Sort[[]string])
 	runs(lines, func(line string) bool { return strings.Contains(line, "\t") }, align)
 	return strings.Trim(strings.Join(lines, "\n"), "\n")
 }
