@@ -95,7 +95,14 @@ bounded() { # COMMAND...: becomes the command, which ends when a file of it gets
 
 watch_speed() { # FILE PID: ends the process when the file grows too slowly
 	before=0
-	while sleep "$patience" && kill -0 "$2"; do
+	while :; do
+		# A sleep that outlived us would keep the folder in which helm started us.
+		sleep "$patience" &
+		sleeping=$!
+		trap 'kill "$sleeping"; exit' TERM
+		if ! wait "$sleeping" || ! kill -0 "$2"; then
+			break
+		fi
 		size=$(wc -c <"$1") || size=0
 		[ $((size - before)) -ge $((least * patience)) ] || kill "$2"
 		before=$size
@@ -106,6 +113,30 @@ stop_download() { # a background process is not ended by Ctrl-C
 	# shellcheck disable=SC2086 # each may be empty
 	kill $downloading $watching 2>/dev/null || true
 	downloading='' watching=''
+}
+
+no_room() { # TEXT: fails if this error of the system is about a full disk
+	case $1 in
+	*'No space left'* | *'uota exceeded'*) fail "there is no room for the plugin's programs in $root: ${1##*: }" ;;
+	esac
+}
+
+take() { # FILE TO: copies a program of the archive
+	said=$(LC_ALL=C cp "$1" "$2" 2>&1) && return
+	no_room "$said"
+	fail "$1 can't be copied: $said"
+}
+
+not_downloaded() { # NAME CODE: says why, as far as curl has not said it
+	said=$(LC_ALL=C cp "$0" "$temp/room" 2>&1) || no_room "$said"
+	if ! command -v curl >/dev/null 2>&1; then
+		case $2 in # of GNU wget, which is silent; others speak
+		4) say "wget: no connection, or no answer in time" ;;
+		5) say "wget: the server's certificate is not trusted" ;;
+		8) say "wget: the server has no such file, or refuses it" ;;
+		esac
+	fi
+	fail "$1 can't be downloaded from $HELM_TENANT_URL"
 }
 
 signature() { # SUMS ASC: prints good, bad, unknown (no gpg, or not its key), expired or revoked (the key)
@@ -139,7 +170,7 @@ download() { # gets the program into $temp/new, checked
 	say "downloading $name from $HELM_TENANT_URL"
 	command -v curl >/dev/null 2>&1 || command -v wget >/dev/null 2>&1 || fail "neither curl nor wget is installed; install one, or unpack a release archive"
 	sums=$root/SHA256SUMS
-	fetch SHA256SUMS "$temp/SHA256SUMS" || fail "SHA256SUMS can't be downloaded from $HELM_TENANT_URL"
+	fetch SHA256SUMS "$temp/SHA256SUMS" || not_downloaded SHA256SUMS "$?"
 	fetch SHA256SUMS.asc "$temp/SHA256SUMS.asc" 2>/dev/null || rm -f "$temp/SHA256SUMS.asc"
 	state=unknown
 	if [ -s "$temp/SHA256SUMS.asc" ]; then state=$(signature "$temp/SHA256SUMS" "$temp/SHA256SUMS.asc"); fi
@@ -153,10 +184,10 @@ download() { # gets the program into $temp/new, checked
 		[ "$state" = good ] || fail "nothing vouches for SHA256SUMS at $HELM_TENANT_URL: import the release's public key into gpg, or name its file with HELM_TENANT_KEYRING"
 		sums=$temp/SHA256SUMS
 	fi
-	fetch "$name" "$temp/new" || fail "$name can't be downloaded from $HELM_TENANT_URL"
+	fetch "$name" "$temp/new" || not_downloaded "$name" "$?"
 	verify "$temp/new" "$name" "$sums"
 	if grep -q "[ *]$wrapper\$" "$sums"; then
-		fetch "$wrapper" "$temp/wrapper" || fail "$wrapper can't be downloaded from $HELM_TENANT_URL"
+		fetch "$wrapper" "$temp/wrapper" || not_downloaded "$wrapper" "$?"
 		verify "$temp/wrapper" "$wrapper" "$sums"
 	fi
 	how="downloaded and checked $name"
@@ -164,9 +195,7 @@ download() { # gets the program into $temp/new, checked
 }
 
 if ! temp=$(LC_ALL=C mkdir -p "$root/bin" 2>&1 && LC_ALL=C mktemp -d "$root/bin/.install.XXXXXX" 2>&1); then
-	case $temp in
-	*'No space left'* | *'uota exceeded'*) fail "there is no room for the plugin's programs in $root: ${temp##*: }" ;;
-	esac
+	no_room "$temp"
 	fail "the plugin's folder can't be written: $root; install the plugin as a user who owns it, or set HELM_PLUGINS to a folder of your own"
 fi
 trap 'stop_download; rm -rf "$temp"' EXIT
@@ -176,10 +205,10 @@ for left in "$root"/bin/.install.*; do # of a run that was killed
 done
 
 if [ -f "$root/dist/$name" ] && [ -f "$root/SHA256SUMS" ]; then
-	cp "$root/dist/$name" "$temp/new"
+	take "$root/dist/$name" "$temp/new"
 	verify "$temp/new" "$name" "$root/SHA256SUMS"
 	if [ -f "$root/dist/$wrapper" ]; then
-		cp "$root/dist/$wrapper" "$temp/wrapper"
+		take "$root/dist/$wrapper" "$temp/wrapper"
 		verify "$temp/wrapper" "$wrapper" "$root/SHA256SUMS"
 	fi
 	how="took the bundled $name"
@@ -204,6 +233,8 @@ elif [ -n "${HELM_TENANT_URL:-}" ]; then
 		export no_proxy
 	fi
 	download
+elif [ -f "$root/dist/$name" ]; then
+	fail "SHA256SUMS, which vouches for the programs in dist/, is missing from $root; unpack the release archive again"
 else
 	fail "no binary for $os/$arch comes with this plugin: install Go 1.26 or later and try again, or set HELM_TENANT_URL to the folder of a release"
 fi

@@ -17,6 +17,13 @@ shift || true
 number='(0|[1-9][0-9]{0,8})' identifier='(0|[1-9][0-9]{0,8}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)'
 [[ $version =~ ^$number\.$number\.$number(-$identifier(\.$identifier)*)?$ && ${#version} -le 64 ]] ||
 	fail "\"$version\" is not a version; type: make release VERSION=1.2.3"
+for argument in "$@"; do
+	case $argument in
+	-out* | --out*) fail "a release is built into dist/, where it is verified; $argument is for scripts/package.sh alone" ;;
+	-*) ;;
+	*) fail "\"$argument\" is no flag; platforms are named by the variable PLATFORMS" ;;
+	esac
+done
 for program in git go sha256sum; do
 	command -v "$program" >/dev/null || fail "$program is not installed"
 done

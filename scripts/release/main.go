@@ -43,14 +43,40 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := flag.String("source", "../..", "the project's root")
-	out := flag.String("out", "../../dist", "the folder to write; an earlier release in it is removed")
+	flag.CommandLine.Init("scripts/package.sh", flag.ExitOnError)
+	from := flag.String("from", ".", "the folder in which the relative paths of -source and -out begin")
+	root := flag.String("source", "", "the project's root (default that of scripts/package.sh)")
+	out := flag.String("out", "", "the folder to write; an earlier release in it is removed (default dist in the project's root)")
 	image := flag.Bool("image", true, "build the container image, which compiles Helm 4")
 	flag.Parse()
-	if err := run(ctx, *root, *out, *image); err != nil {
+	err := checkArguments(flag.Args())
+	if err == nil {
+		err = run(ctx, pathFrom(*from, *root, "../.."), pathFrom(*from, *out, "../../dist"), *image)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		os.Exit(1)
 	}
+}
+
+// checkArguments refuses what is no flag: a platform, say, would be passed over without a word.
+func checkArguments(args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q is no flag; platforms are named by the variable PLATFORMS", args[0])
+	}
+	return nil
+}
+
+// pathFrom returns a path of a flag, which begins in the caller's folder; without one, the
+// default, which begins in this program's.
+func pathFrom(folder, path, otherwise string) string {
+	if path == "" {
+		return otherwise
+	}
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(folder, path)
 }
 
 // A platform is an operating system and an architecture as Go names them.

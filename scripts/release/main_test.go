@@ -9,6 +9,25 @@ import (
 	"time"
 )
 
+func TestPathsOfFlags(t *testing.T) {
+	for _, test := range []struct{ path, want string }{
+		{"", "../../dist"},
+		{"out", "/home/me/out"},
+		{"../a b", "/home/a b"},
+		{"/tmp/x", "/tmp/x"},
+	} {
+		if got := pathFrom("/home/me", test.path, "../../dist"); got != test.want {
+			t.Errorf("%q is %q, want %q", test.path, got, test.want)
+		}
+	}
+	if err := checkArguments(nil); err != nil {
+		t.Error(err)
+	}
+	if err := checkArguments([]string{"linux/arm64"}); err == nil || err.Error() != `"linux/arm64" is no flag; platforms are named by the variable PLATFORMS` {
+		t.Errorf("a platform as an argument: %v", err)
+	}
+}
+
 func TestSourceDate(t *testing.T) {
 	for _, test := range []struct {
 		text string

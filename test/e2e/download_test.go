@@ -202,6 +202,71 @@ func TestDownloadIntoReadOnlyFolder(t *testing.T) {
 	}
 }
 
+// TestDownloadWithoutRoom: a disk that is full when a program arrives is said, by whatever
+// downloads or copies it, and so is what wget does not say.
+func TestDownloadWithoutRoom(t *testing.T) {
+	t.Parallel()
+	full := "cp: error copying: No space left on device"
+	for _, test := range []struct {
+		name, url string
+		bundled   bool
+		without   string
+		copies    string // an error of cp
+		want      string
+	}{
+		{"curl", "http://127.0.0.1:1", false, "wget", full, "helm-tenant: there is no room for the plugin's programs in DIR: No space left on device\n"},
+		{"wget", "http://127.0.0.1:1", false, "curl", full, "helm-tenant: there is no room for the plugin's programs in DIR: No space left on device\n"},
+		{"an archive", "", true, "", full, "helm-tenant: there is no room for the plugin's programs in DIR: No space left on device\n"},
+		{"an archive that can't be read", "", true, "", "cp: Permission denied", "helm-tenant: DIR/dist/PROGRAM can't be copied: cp: Permission denied\n"},
+		{"wget, and nobody answers", "http://127.0.0.1:1", false, "curl", "", "helm-tenant: wget: no connection, or no answer in time\nhelm-tenant: SHA256SUMS can't be downloaded from http://127.0.0.1:1\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if test.without == "curl" {
+				harness.Program(t, "wget")
+			}
+			i := newInstalling(t)
+			if test.bundled {
+				file := filepath.Join(i.dir, "dist", i.program)
+				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(file, i.content, 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			path := programs(t, test.without)
+			if test.copies != "" {
+				path = fake(t, "cp", "echo '"+test.copies+"' >&2; exit 1") + string(os.PathListSeparator) + path
+			}
+			out, err := i.command(test.url, "PATH="+path).CombinedOutput()
+			want := strings.NewReplacer("DIR", i.dir, "PROGRAM", i.program).Replace(test.want)
+			if err == nil || !strings.HasSuffix(string(out), want) || test.bundled && string(out) != want {
+				t.Errorf("%v, it says\n%swanted\n%s", err, out, want)
+			}
+			i.has(t, "before")
+		})
+	}
+}
+
+// TestInstallUnvouched: programs of an archive without its checksums are not taken for missing.
+func TestInstallUnvouched(t *testing.T) {
+	t.Parallel()
+	i := newInstalling(t)
+	file := filepath.Join(i.dir, "dist", i.program)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(i.dir, "SHA256SUMS"), file); err != nil {
+		t.Fatal(err)
+	}
+	out, err := i.command("").CombinedOutput()
+	want := "helm-tenant: SHA256SUMS, which vouches for the programs in dist/, is missing from " + i.dir + "; unpack the release archive again\n"
+	if err == nil || string(out) != want {
+		t.Errorf("%v, it says\n%swanted\n%s", err, out, want)
+	}
+}
+
 // TestInstallWithoutRoom: a full disk is told from a folder that the user may not write.
 func TestInstallWithoutRoom(t *testing.T) {
 	t.Parallel()

@@ -53,44 +53,45 @@ func TestReleaseRefused(t *testing.T) {
 	for _, test := range []struct {
 		name, version, want string
 		change              func()
+		flag                string // of package.sh, beside -image=false
 	}{
-		{"no version", "", `"" is not a version; type: make release VERSION=1.2.3`, nil},
-		{"a leading v", "v1.2.3", `"v1.2.3" is not a version`, nil},
-		{"two numbers", "1.2", `"1.2" is not a version`, nil},
-		{"a leading zero", "1.02.3", `"1.02.3" is not a version`, nil},
-		{"a shell's word", "1.2.3;id", `"1.2.3;id" is not a version`, nil},
-		{"build metadata", "1.2.3+linux", `"1.2.3+linux" is not a version`, nil},
-		{"a pre-release with a leading zero", "1.2.3-rc.01", `"1.2.3-rc.01" is not a version`, nil},
-		{"an empty pre-release", "1.2.3-", `"1.2.3-" is not a version`, nil},
-		{"an empty part", "1.2.3-rc..1", `"1.2.3-rc..1" is not a version`, nil},
-		{"digits of another script", "1.2.\u0663", "\"1.2.\u0663\" is not a version", nil},
-		{"a superscript", "1.2.\u00b2", "\"1.2.\u00b2\" is not a version", nil},
-		{"more than an integer", "1.2.99999999999999999999", `"1.2.99999999999999999999" is not a version`, nil},
-		{"white space", "1.2.3 ", `"1.2.3 " is not a version`, nil},
+		{"no version", "", `"" is not a version; type: make release VERSION=1.2.3`, nil, ""},
+		{"a leading v", "v1.2.3", `"v1.2.3" is not a version`, nil, ""},
+		{"two numbers", "1.2", `"1.2" is not a version`, nil, ""},
+		{"a leading zero", "1.02.3", `"1.02.3" is not a version`, nil, ""},
+		{"a shell's word", "1.2.3;id", `"1.2.3;id" is not a version`, nil, ""},
+		{"build metadata", "1.2.3+linux", `"1.2.3+linux" is not a version`, nil, ""},
+		{"a pre-release with a leading zero", "1.2.3-rc.01", `"1.2.3-rc.01" is not a version`, nil, ""},
+		{"an empty pre-release", "1.2.3-", `"1.2.3-" is not a version`, nil, ""},
+		{"an empty part", "1.2.3-rc..1", `"1.2.3-rc..1" is not a version`, nil, ""},
+		{"digits of another script", "1.2.\u0663", "\"1.2.\u0663\" is not a version", nil, ""},
+		{"a superscript", "1.2.\u00b2", "\"1.2.\u00b2\" is not a version", nil, ""},
+		{"more than an integer", "1.2.99999999999999999999", `"1.2.99999999999999999999" is not a version`, nil, ""},
+		{"white space", "1.2.3 ", `"1.2.3 " is not a version`, nil, ""},
 		{"no changelog", "9.0.0", "CHANGELOG.md is missing", func() {
 			git(t, dir, "rm", "-q", "CHANGELOG.md")
 			git(t, dir, "commit", "-qm", "No changelog")
-		}},
+		}, ""},
 		{"no version in plugin.yaml", "9.0.0", "plugin.yaml has no version", func() {
 			edit(t, filepath.Join(dir, "plugin.yaml"), "version: ", "edition: ")
 			git(t, dir, "commit", "-qam", "No version")
-		}},
-		{"an older version", "0.0.9", "0.0.9 is older than 0.1.0 in plugin.yaml", nil},
-		{"a pre-release of what is released", "0.1.0-rc.1", "0.1.0-rc.1 is older than 0.1.0", nil},
-		{"this version, with news", "0.1.0", "CHANGELOG.md has 0.1.0 already, and lines under [Unreleased]", nil},
-		{"changes that are not committed", "9.0.0", "the tree has changes that are not committed", func() { edit(t, changelog, "# Changelog", "# The changelog") }},
+		}, ""},
+		{"an older version", "0.0.9", "0.0.9 is older than 0.1.0 in plugin.yaml", nil, ""},
+		{"a pre-release of what is released", "0.1.0-rc.1", "0.1.0-rc.1 is older than 0.1.0", nil, ""},
+		{"this version, with news", "0.1.0", "CHANGELOG.md has 0.1.0 already, and lines under [Unreleased]", nil, ""},
+		{"changes that are not committed", "9.0.0", "the tree has changes that are not committed", func() { edit(t, changelog, "# Changelog", "# The changelog") }, ""},
 		{"a file that is not committed", "9.0.0", "the tree has changes that are not committed", func() {
 			if err := os.WriteFile(filepath.Join(dir, "new.txt"), nil, 0o644); err != nil {
 				t.Fatal(err)
 			}
-		}},
-		{"no branch", "9.0.0", "no branch is checked out; type: git checkout main", func() { git(t, dir, "checkout", "-q", "--detach") }},
-		{"a topic's branch", "9.0.0", "branch topic is checked out, and releases are made on main or on a branch release-...; type: git checkout main", func() { git(t, dir, "checkout", "-q", "-b", "topic") }},
+		}, ""},
+		{"no branch", "9.0.0", "no branch is checked out; type: git checkout main", func() { git(t, dir, "checkout", "-q", "--detach") }, ""},
+		{"a topic's branch", "9.0.0", "branch topic is checked out, and releases are made on main or on a branch release-...; type: git checkout main", func() { git(t, dir, "checkout", "-q", "-b", "topic") }, ""},
 		{"a tag elsewhere", "9.0.0", "v9.0.0 is released already", func() {
 			git(t, dir, "tag", "v9.0.0")
 			git(t, dir, "commit", "-q", "--allow-empty", "-m", "More")
-		}},
-		{"a tag by hand", "9.0.0", "the tag v9.0.0 is this commit, and plugin.yaml says 0.1.0", func() { git(t, dir, "tag", "v9.0.0") }},
+		}, ""},
+		{"a tag by hand", "9.0.0", "the tag v9.0.0 is this commit, and plugin.yaml says 0.1.0", func() { git(t, dir, "tag", "v9.0.0") }, ""},
 		{"nothing new", "9.0.0", "CHANGELOG.md has nothing under [Unreleased]; say what is new in 9.0.0", func() {
 			text, err := os.ReadFile(changelog)
 			if err != nil {
@@ -102,18 +103,24 @@ func TestReleaseRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			git(t, dir, "commit", "-qam", "Nothing new")
-		}},
+		}, ""},
 		{"no section for what is new", "9.0.0", "CHANGELOG.md has no section [Unreleased]", func() {
 			edit(t, changelog, "## [Unreleased]", "## Unreleased")
 			git(t, dir, "commit", "-qam", "Another heading")
-		}},
+		}, ""},
+		{"another folder", "9.0.0", "a release is built into dist/, where it is verified; -out=x is for scripts/package.sh alone", nil, "-out=x"},
+		{"a platform", "9.0.0", `"linux/arm64" is no flag; platforms are named by the variable PLATFORMS`, nil, "linux/arm64"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.change != nil {
 				test.change()
 			}
 			state := git(t, dir, "status", "--porcelain") + git(t, dir, "rev-parse", "HEAD") + git(t, dir, "tag")
-			out, err := exec.Command("bash", filepath.Join(dir, "scripts", "release.sh"), test.version, "-image=false").CombinedOutput()
+			flags := []string{filepath.Join(dir, "scripts", "release.sh"), test.version, "-image=false"}
+			if test.flag != "" {
+				flags = append(flags, test.flag)
+			}
+			out, err := exec.Command("bash", flags...).CombinedOutput()
 			if err == nil || !strings.HasPrefix(string(out), "release: "+test.want) || strings.Count(string(out), "\n") != 1 {
 				t.Errorf("%v, wanted one line %q:\n%s", err, test.want, out)
 			}
@@ -183,5 +190,5 @@ func TestRelease(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\n[ \"$1\" != run ] || { echo \"go $*\"; exit 0; }\nPATH=${PATH#*:} exec go \"$@\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, release("PATH="+bin+":"+os.Getenv("PATH")), "v1.2.3 is tagged; building it", "go run -trimpath . -image=false", "verifying dist/")
+	contains(t, release("PATH="+bin+":"+os.Getenv("PATH")), "v1.2.3 is tagged; building it", "go run -trimpath . -from "+dir+" -image=false", "verifying dist/")
 }
