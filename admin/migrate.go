@@ -99,6 +99,11 @@ func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int
 // each of Tiller's records that it reads, one at a time; an error of save ends the
 // reading. save may be nil.
 func readMigration(ctx context.Context, c *cluster.Client, name string, keep int, earlier *Migration, save func(cluster.Record) error) (*Migration, error) {
+	m, err := readMigrationOf(ctx, c, name, keep, earlier, save)
+	return m, explainNeeded(ctx, c, err, func(s *readSet) { s.migration(ctx, c, name) })
+}
+
+func readMigrationOf(ctx context.Context, c *cluster.Client, name string, keep int, earlier *Migration, save func(cluster.Record) error) (*Migration, error) {
 	live, err := c.Read(ctx, name)
 	if err != nil {
 		return nil, err
@@ -120,6 +125,10 @@ func readMigration(ctx context.Context, c *cluster.Client, name string, keep int
 	}
 	if m.State != nil && m.State.From != "" {
 		return nil, &MigratingError{name, *m.State}
+	}
+	// A Deployment that may not be seen is not one that is gone: its Tiller would go on running.
+	if err := checkSeen(live, m.State != nil || m.Tenant.Engine.Has(tenant.EngineTiller), false); err != nil {
+		return nil, err
 	}
 	storage := m.Tenant.Tiller.Storage
 	m.keep = keep

@@ -45,7 +45,7 @@ func Prove(ctx context.Context, c *cluster.Client, p Proof) (*prove.Report, erro
 	if err != nil {
 		return nil, err
 	}
-	targets, err := readProvable(ctx, c, p)
+	targets, err := readProofs(ctx, c, p)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +101,12 @@ func proveOne(ctx context.Context, sender *cluster.Impersonator, t *prove.Target
 	exchanges := send(t.Requests())
 	exchanges = append(exchanges, send(t.Follow(exchanges))...)
 	return t.Judge(exchanges)
+}
+
+// readProofs is readProvable; if reads are forbidden, its error is a *ReadDeniedError.
+func readProofs(ctx context.Context, c *cluster.Client, p Proof) ([]provable, error) {
+	all, err := readProvable(ctx, c, p)
+	return all, explainNeeded(ctx, c, err, (*readSet).proof)
 }
 
 // readProvable reads the requested tenants, and what their attempts need.

@@ -15,7 +15,12 @@ import (
 )
 
 // ReadDeniedError has the permissions to read that a request needs and the caller lacks.
-type ReadDeniedError struct{ Missing []cluster.Permission }
+type ReadDeniedError struct {
+	Missing []cluster.Permission
+	// Needed reports whether there is no way without them: neither a restriction to the
+	// tenant's namespaces, nor a ClusterRole that helm-tenant prints.
+	Needed bool
+}
 
 func (e *ReadDeniedError) Error() string {
 	if len(e.Missing) == 1 {
@@ -85,6 +90,24 @@ func (s *readSet) home(home string) {
 	}
 }
 
+// migration adds what a migration reads: of a tenant that can't be found, what all need.
+func (s *readSet) migration(ctx context.Context, c *cluster.Client, name string) {
+	s.tenants(tenant.EngineBoth, false)
+	s.add("get", "namespaces", "", "")
+	s.add("get", "clusterroles."+rbacv1.GroupName, "", "")
+	t, err := Find(ctx, c, name, "")
+	if err != nil {
+		return
+	}
+	for _, ns := range append([]string{t.Home()}, t.Namespaces...) {
+		s.add("list", "secrets", ns, "")
+		s.add("get", "secrets", ns, "")
+	}
+}
+
+// proof adds what prove reads.
+func (s *readSet) proof() { s.list("namespaces", "configmaps", roleBindingsResource) }
+
 // requested adds what an init of the request reads. live is what was read so far, nil for
 // nothing.
 func (s *readSet) requested(r Request, live *cluster.Live) {
@@ -149,7 +172,16 @@ func explainReads(ctx context.Context, c *cluster.Client, err error, fill func(*
 		_, read := errors.AsType[*ReadDeniedError](reason)
 		return read || apierrors.IsForbidden(reason)
 	})
-	return refuse(append([]error{&ReadDeniedError{missing}}, others...)...)
+	return refuse(append([]error{&ReadDeniedError{Missing: missing}}, others...)...)
+}
+
+// explainNeeded is explainReads for a verb that needs all of its reads.
+func explainNeeded(ctx context.Context, c *cluster.Client, err error, fill func(*readSet)) error {
+	err = explainReads(ctx, c, err, fill)
+	if denied, ok := errors.AsType[*ReadDeniedError](err); ok {
+		denied.Needed = true
+	}
+	return err
 }
 
 // checkSeen returns an error if a kind could not be listed of which the tenant has
@@ -170,7 +202,7 @@ func checkSeen(live *cluster.Live, tiller, isolated bool) error {
 	if len(s.needed) == 0 {
 		return nil
 	}
-	return &ReadDeniedError{s.needed}
+	return &ReadDeniedError{Missing: s.needed}
 }
 
 // Scope returns a client that lists nothing over the whole cluster, only in the homes and

@@ -94,6 +94,44 @@ func TestDeniedReads(t *testing.T) {
 	})
 }
 
+// TestDeniedReadsOfMoves: migrate and prove name all missing reads at once, too, and nothing that
+// would do without them.
+func TestDeniedReadsOfMoves(t *testing.T) {
+	missing := func(err error) string {
+		denied, ok := errors.AsType[*ReadDeniedError](err)
+		if !ok || !denied.Needed {
+			return fmt.Sprint(err)
+		}
+		var all []string
+		for _, p := range denied.Missing {
+			all = append(all, p.String())
+		}
+		return strings.Join(all, "\n")
+	}
+	server, c := empty().start(t)
+	write(t, c, asked(engine(tenant.EngineTiller)))
+	for _, test := range []struct {
+		denied         []string
+		migrate, prove string
+	}{
+		{[]string{"namespaces", "configmaps", "rolebindings"},
+			"list configmaps in the cluster\nlist namespaces in the cluster\nlist rolebindings.rbac.authorization.k8s.io in the cluster",
+			"list configmaps in the cluster\nlist namespaces in the cluster\nlist rolebindings.rbac.authorization.k8s.io in the cluster"},
+		{[]string{"rolebindings"}, "list rolebindings.rbac.authorization.k8s.io in the cluster", "list rolebindings.rbac.authorization.k8s.io in the cluster"},
+		{[]string{"deployments"}, "list deployments.apps in the cluster", "<nil>"},
+	} {
+		deny(server, test.denied...)
+		_, err := ReadMigration(t.Context(), c, "t", 0, nil)
+		if diff := cmp.Diff(test.migrate, missing(err)); diff != "" {
+			t.Errorf("migrate without %q: -want +got:\n%s", test.denied, diff)
+		}
+		_, err = readProofs(t.Context(), c, Proof{})
+		if diff := cmp.Diff(test.prove, missing(err)); diff != "" {
+			t.Errorf("prove without %q: -want +got:\n%s", test.denied, diff)
+		}
+	}
+}
+
 // TestAdministratorRole: the role that is printed holds every read that init needs, and
 // every right that the administrator gives away.
 func TestAdministratorRole(t *testing.T) {

@@ -128,8 +128,11 @@ func requestHints(err error, a asking) (hints []hint, known bool) {
 }
 
 // deniedHints are the hints for missing rights to read. Rights in the cluster are not needed with
-// --no-cluster-reads; those that are missing in a namespace are, and then it may be given already.
+// --no-cluster-reads; those that are missing in a namespace are, and then it may be given already. A verb that has neither needs what is missing.
 func deniedHints(unread *admin.ReadDeniedError) []hint {
+	if unread.Needed {
+		return nil
+	}
 	hints := []hint{typed("the ClusterRole that an admin needs is printed by", command.Command{"helm", "tenant", "init", "--print-role"})}
 	if slices.ContainsFunc(unread.Missing, func(p cluster.Permission) bool { return p.Namespace == "" && p.Verb == "list" }) {
 		hints = append(hints, "an admin of only the home and the tenant's namespaces adds --no-cluster-reads")

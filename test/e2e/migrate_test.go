@@ -136,7 +136,7 @@ func TestMigrate(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		admin2, admin3, mia3 := admin2.in(t), admin3.in(t), mia3.in(t)
 		contains(t, admin2.fails(1, "a Helm 3 or 4 has to find the releases afterwards", "helm", "tenant", "migrate", "mig").stderr, "HELM_BIN")
-		mia3.fails(1, "forbidden", "helm", "tenant", "migrate", "mig")
+		mia3.fails(1, "you may not read what this needs, and nothing was written", "helm", "tenant", "migrate", "mig")
 		admin3.fails(1, "it is not being migrated: there is nothing to finish", "helm", "tenant", "migrate", "mig", "--finish", "--yes")
 		admin3.fails(1, "it is not being migrated: there is nothing to go back from", "helm", "tenant", "migrate", "mig", "--abort")
 		admin3.fails(2, "contradict", "helm", "tenant", "migrate", "mig", "--abort", "--finish")
