@@ -37,6 +37,16 @@ func (r reading) resource() string {
 	return first
 }
 
+// where returns where all of that lies.
+func (r reading) where() string {
+	for gvr, known := range cluster.Resources() {
+		if gvr.Resource == r.resource() && known.Namespaced {
+			return "in all namespaces"
+		}
+	}
+	return "in the cluster"
+}
+
 // taking is a snapshot under construction. Several lists are read concurrently.
 type taking struct {
 	client   *cluster.Client
@@ -229,7 +239,7 @@ func (t *taking) readAll(ctx context.Context, readings []reading) error {
 
 // unseen records that a list is forbidden, once for each kind.
 func (t *taking) unseen(r reading, err error) {
-	list := r.what + " in all namespaces"
+	list := r.what + " " + r.where()
 	if !slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.What == list }) {
 		t.snapshot.Unseen = append(t.snapshot.Unseen, audit.Unseen{Resource: r.resource(), What: list, Why: reason(err), Matters: r.matters})
 	}
