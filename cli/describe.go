@@ -51,7 +51,7 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 	}
 	d, err := admin.Describe(ctx, client, name, homeOf(k, name, home))
 	if err != nil {
-		return withHint(fmt.Errorf("describe of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err, byFlag)...)
+		return withHint(fmt.Errorf("describe of tenant %q in %s: %w", name, client.Where(), err), append(hintsFor(err, byFlag), ownHints(err)...)...)
 	}
 	if output == "text" {
 		return s.printDescription(d)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/admin"
 	"helm-tenant/audit"
@@ -66,11 +67,23 @@ func (s *session) explainMembers(verb, name string, client *cluster.Client, err 
 	if _, ok := errors.AsType[*cluster.NotOursError](err); ok && len(hints) > 0 {
 		hints = []hint{typed("its label "+tenant.LabelTenant+" is missing; an administrator restores it with", command.Tenant("init", name, "--adopt"))}
 	}
+	if len(hints) == 0 && apierrors.IsForbidden(err) {
+		hints = []hint{hint("ask an owner of the tenant, or an administrator of the cluster, for this " + verb)}
+	}
 	before := fmt.Sprintf("%s for tenant %q in %s", verb, name, client.Where())
 	if len(admin.ReasonsOf(err)) > 1 {
 		return explained(before, err, byFlag)
 	}
 	return withHint(fmt.Errorf("%s: %w", before, err), hints...)
+}
+
+// ownHints name what shows the caller's own tenant, where a verb needs more rights than a member
+// has.
+func ownHints(err error) []hint {
+	if !apierrors.IsForbidden(err) {
+		return nil
+	}
+	return []hint{typed("your own tenant is shown by", command.Command{"helm", "tenant", "whoami"})}
 }
 
 // subjectWays are the ways of a subject that is not, or no longer, a member.

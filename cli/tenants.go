@@ -94,7 +94,7 @@ func (s *session) tenants(ctx context.Context, q tenantsQuery) error {
 // for each tenant that does not exist.
 func takeTenants(ctx context.Context, client *cluster.Client, names []string) (inventory *admin.Inventory, missing problems, err error) {
 	if inventory, err = admin.TakeInventory(ctx, client); err != nil {
-		return nil, nil, fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err)
+		return nil, nil, withHint(fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err), ownHints(err)...)
 	}
 	if len(names) == 0 {
 		return inventory, nil, nil

@@ -1,0 +1,35 @@
+package cli_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"helm-tenant/cluster/clustertest"
+)
+
+// TestMembersAreTold: a member who types an administrator's verb is told whom to ask, or what
+// shows their own tenant.
+func TestMembersAreTold(t *testing.T) {
+	a := newAdministrator(t)
+	a.runs("init", "t", "--namespaces=x", "--create-namespaces", "--engine=impersonation", "--user=alice")
+	a.server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: r.Kind}, r.Name, errors.New("no"))
+	}
+	a.server.Allowed = func(string) bool { return false }
+	const own = "\n  your own tenant is shown by: helm tenant whoami\n"
+	for line, want := range map[string]string{
+		"tenants":             own,
+		"describe t":          own,
+		"grant t --user=bob":  "\n  ask an owner of the tenant, or an administrator of the cluster, for this grant\n",
+		"revoke t --user=bob": "\n  ask an owner of the tenant, or an administrator of the cluster, for this revoke\n",
+	} {
+		got := a.tries("", strings.Fields(line)...)
+		if got.code == 0 || !strings.HasSuffix(got.stderr, want) {
+			t.Errorf("%s: exit code %d:\n%swanted at the end %q", line, got.code, got.stderr, want)
+		}
+	}
+}
