@@ -12,6 +12,7 @@ import (
 
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
+	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
 
@@ -151,6 +152,7 @@ func (d *Destroy) remove(ctx context.Context, removal *Removal, saved backup.Bac
 	if err != nil {
 		return err
 	}
+	d.awaitPowerless(ctx, removal)
 	_, err = Write(ctx, d.Client, func(ctx context.Context) (*Prepared, error) {
 		current, err := check(PrepareDestroy(ctx, d.Client, d.Name, d.DeleteNamespaces))
 		if err != nil {
@@ -163,4 +165,18 @@ func (d *Destroy) remove(ctx context.Context, removal *Removal, saved backup.Bac
 		return current.Prepared, nil
 	}, d.Event.made)
 	return err
+}
+
+// awaitPowerless waits until the API server enforces the removal of the deployers' rights.
+func (d *Destroy) awaitPowerless(ctx context.Context, removal *Removal) {
+	var namespaces []string
+	for _, key := range removal.Prepared.live.OfTenant(d.Name) {
+		if key.Kind == "RoleBinding" && key.Namespace != removal.Home {
+			namespaces = append(namespaces, key.Namespace)
+		}
+	}
+	err := awaitPowerless(ctx, d.Client, tenant.EngineBoth, removal.Home, namespaces)
+	if err != nil {
+		d.Event(Event{Text: fmt.Sprintf("Warning: whether the deployer of tenant %s can still write releases is not known: %v", d.Name, err)})
+	}
 }

@@ -2,18 +2,15 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/audit"
@@ -222,46 +219,48 @@ func checkThawed(record tenant.Tenant) error {
 	return nil
 }
 
-// freezePatience is how long AwaitFreeze waits: an API server loads policies within
-// seconds.
-const freezePatience = 20 * time.Second
+// rightsPatience is how long AwaitFreeze waits for rights of a deployer that it may never have.
+const rightsPatience = 5 * time.Second
 
-// AwaitFreeze waits until the admission policy of a freeze denies a write of the tenant's
-// deployer, by dry runs. It returns an error if that could not be seen: the caller may
-// not impersonate the deployer, say, or the time was too short.
+// AwaitFreeze waits until the API server enforces the freeze of a tenant, or no longer enforces
+// one, in each of its namespaces: it asks by dry runs of a write of the tenant's deployer. It
+// returns an error if that could not be seen: the caller may not impersonate the deployer, say, or
+// the time was too short.
 func AwaitFreeze(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
-	if !t.FrozenBy(tenant.FreezeByPolicy) {
-		return nil // RBAC is in force from the next request on
+	if t.AllNamespaces {
+		t.Namespaces = []string{t.Home()}
 	}
 	impersonator, err := c.NewImpersonator()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, freezePatience, errors.New("the API server has not taken up the policy yet"))
-	defer cancel()
-	account := t.Engine.DeployerAccounts()[0]
-	path := "/api/v1/namespaces/" + t.DefaultNamespace() + "/configmaps"
-	body := []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"generateName":"helm-tenant-freeze-"}}`)
-	for {
-		code, answer, err := impersonator.Do(ctx, tenant.AccountUser(t.Home(), account), nil, http.MethodPost, path, url.Values{"dryRun": {"All"}}, "application/json", body)
-		var status metav1.Status
-		_ = json.Unmarshal(answer, &status) // if the write was allowed, the answer is an object and no status
-		switch {
-		case context.Cause(ctx) != nil:
-			return context.Cause(ctx)
-		case err != nil:
+	for _, namespace := range t.Namespaces {
+		start := time.Now()
+		err := awaitEnforced(ctx, enforcePatience, func(ctx context.Context) (bool, error) {
+			answer, err := tryDeployer(ctx, impersonator, t, namespace, "configmaps", `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"generateName":"helm-tenant-freeze-"}}`)
+			switch {
+			case err != nil:
+				return false, err
+			case answer.code == http.StatusCreated:
+				return t.Frozen == nil, nil
+			case strings.Contains(answer.Message, rails.FrozenName):
+				return t.Frozen != nil, nil
+			case answer.code != http.StatusForbidden || answer.Details == nil || answer.Details.Kind != "configmaps":
+				return false, errors.New(answer.Message)
+			case t.FrozenBy(tenant.FreezeByRole):
+				return true, nil
+			case time.Since(start) < rightsPatience: // the deployer's binding may be as new
+				return false, nil
+			case t.Frozen == nil:
+				return true, nil
+			}
+			return false, errors.New(answer.Message)
+		})
+		if err != nil {
 			return err
-		case strings.Contains(status.Message, rails.PolicyPrefix):
-			return nil
-		case code != http.StatusCreated:
-			return errors.New(status.Message)
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(100 * time.Millisecond):
 		}
 	}
+	return nil
 }
 
 // maxFreezeRounds bounds the rounds of WriteFreeze.

@@ -142,6 +142,11 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 	if err := SetEngine(ctx, m.Client, migration, tenant.PhaseAborting, migration.State.Engine, m.Event.made); err != nil {
 		return nil, err
 	}
+	if !migration.State.Engine.Has(tenant.EngineImpersonation) {
+		if err := awaitPowerless(ctx, m.Client, tenant.EngineImpersonation, migration.Tenant.Home(), migration.Tenant.Namespaces); err != nil {
+			m.say("Warning: whether Helm 3 can still write releases of tenant %s is not known: %v", m.Name, err)
+		}
+	}
 	if migration, err = m.readAgain(ctx, migration); err != nil {
 		return nil, err
 	}

@@ -108,7 +108,11 @@ func (s *session) freeze(cmd *cobra.Command, request admin.Request, o freezeOpti
 	if !o.dryRun {
 		s.changesMade()
 		if err := admin.AwaitFreeze(ctx, client, prepared.Tenant); err != nil {
-			s.say("Warning: whether the freeze is in force is not known: %v", err)
+			what := "the freeze is in force"
+			if prepared.Tenant.Frozen == nil {
+				what = "the freeze has ended"
+			}
+			s.say("Warning: whether %s is not known: %v", what, err)
 		}
 	}
 	var writers []audit.Writer

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"helm-tenant/admin"
+	"helm-tenant/cluster"
 	"helm-tenant/tenant"
 )
 
@@ -118,6 +119,9 @@ func (s *session) grant(ctx context.Context, name string, request admin.GrantReq
 		var result admin.Membership
 		result, err = admin.Grant(ctx, client, t, request, o.dryRun)
 		if err == nil {
+			if !o.dryRun {
+				s.awaitGranted(ctx, client, result)
+			}
 			err := s.printMembership(result, o, granted, nil, nil, nil)
 			for _, note := range result.Notes {
 				s.say("Note: %s", note)
@@ -135,4 +139,11 @@ func (s *session) grant(ctx context.Context, name string, request admin.GrantReq
 		}
 	}
 	return s.explainMembers("grant", name, client, err)
+}
+
+// awaitGranted waits until the API server enforces a grant: they may use it at once.
+func (s *session) awaitGranted(ctx context.Context, client *cluster.Client, result admin.Membership) {
+	if err := admin.AwaitGranted(ctx, client, result); err != nil {
+		s.say("Warning: whether the grant is in force is not known: %v", err)
+	}
 }

@@ -250,6 +250,9 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 		s.say("Note: %s", note)
 	}
 	t := prepared.Tenant
+	if err := admin.AwaitInForce(ctx, client, prepared); err != nil {
+		s.say("Warning: whether the tenant's rights and guard rails are in force is not known: %v", err)
+	}
 	if unheld := admin.PodSecurityUnheld(ctx, client, t); unheld != "" {
 		s.say("Warning: %s", unheld)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,7 @@ func newRevoke(s *session) *cobra.Command {
 
 They are removed from the members, readers and owners, or only from those that --member,
 --reader and --owner name. An owner can revoke members and readers.
-The removal takes effect with their next request; a port-forward to a Tiller that they
+The removal is in force when the command ends; a port-forward to a Tiller that they
 have open lasts until Tiller is restarted. Afterwards the output names every other binding
 through which they can still use the tenant's deployer.
 
@@ -181,6 +182,7 @@ func (s *session) reportRevoked(ctx context.Context, client *cluster.Client, res
 	if unknown != nil {
 		s.say("Warning: whether they can still reach tenant %s in another way is not known: %v", name, unknown)
 	}
+	s.awaitRevoked(ctx, client, result, remaining)
 	if !end {
 		return s.printMembership(result, &o.memberOptions, revoked, remaining, unknown, nil)
 	}
@@ -193,6 +195,17 @@ func (s *session) reportRevoked(ctx context.Context, client *cluster.Client, res
 		return revokeError(name, client, stuck)
 	}
 	return nil
+}
+
+// awaitRevoked waits until the API server enforces a revoke: the output says that they can no
+// longer use the tenant, and connections that are ended must not be opened again.
+func (s *session) awaitRevoked(ctx context.Context, client *cluster.Client, result admin.Membership, remaining []subjectWays) {
+	err := admin.AwaitRevoked(ctx, client, result, func(subject tenant.Subject) bool {
+		return slices.ContainsFunc(remaining, func(w subjectWays) bool { return w.Subject == subject.String() })
+	})
+	if err != nil {
+		s.say("Warning: whether the revoke is in force is not known: %v", err)
+	}
 }
 
 // revokeExpired removes from all tenants those whose time has ended.

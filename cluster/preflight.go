@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -210,12 +209,7 @@ func (p *Preflight) ask(ctx context.Context, permissions []Permission) error {
 	p.mutex.Unlock()
 	return concurrently(len(permissions), Width, func(i int) error {
 		permission := permissions[i]
-		resource, subresource, _ := strings.Cut(permission.Resource, "/")
-		review := authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
-			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Verb: permission.Verb, Group: permission.Group, Resource: resource, Subresource: subresource,
-				Namespace: permission.Namespace, Name: permission.Name,
-			}}}
+		review := authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: permission.attributes()}}
 		review.APIVersion, review.Kind = authorizationv1.SchemeGroupVersion.String(), "SelfSubjectAccessReview"
 		if err := p.client.ask(ctx, "selfsubjectaccessreviews", &review); err != nil {
 			return err

@@ -125,9 +125,14 @@ func frozenWarning(one policy, selector *metav1.LabelSelector) *admissionv1.Vali
 	return warning
 }
 
+// FrozenName is the name of the policy that Freezing returns.
+const FrozenName = PolicyPrefix + frozenKind
+
+const frozenKind = "frozen"
+
 func frozen() policy {
 	return policy{
-		kind: "frozen", groups: []string{"*"}, resources: []string{"*/*"}, operations: onAny,
+		kind: frozenKind, groups: []string{"*"}, resources: []string{"*/*"}, operations: onAny,
 		exclude: []admissionv1.Rule{
 			{APIGroups: []string{"", "events.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"events"}},
 			{APIGroups: []string{"coordination.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"leases"}},

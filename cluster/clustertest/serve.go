@@ -74,7 +74,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if len(parts) > 0 {
 		asked.Name = parts[0]
 	}
-	if strings.HasPrefix(gvr.Resource, "selfsubject") {
+	if strings.HasPrefix(gvr.Resource, "selfsubject") || gvr.Resource == "subjectaccessreviews" {
 		s.review(w, r, gvr.Resource)
 		return
 	}
@@ -141,7 +141,7 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 	key := cluster.Key{Kind: asked.Kind, Namespace: asked.Namespace, Name: asked.Name}
 	existing := s.objects[key]
 	if asked.Verb == "dry-run" {
-		answer(w, 200, body.Object) // a dry run stores nothing
+		s.dryRun(w, r, gvr.GroupResource(), asked, body.Object)
 		return
 	}
 	if asked.Verb == "list" {
@@ -323,6 +323,13 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request, resource string)
 	case "selfsubjectaccessreviews":
 		a, _, _ := unstructured.NestedMap(review.Object, "spec", "resourceAttributes")
 		review.Object["status"] = map[string]any{"allowed": s.Allowed(fmt.Sprintf("%s %s", a["verb"], a["resource"]))}
+	case "subjectaccessreviews":
+		allowed, err := s.anotherMay(&review)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		review.Object["status"] = map[string]any{"allowed": allowed}
 	case "selfsubjectrulesreviews":
 		review.Object["status"] = map[string]any{"resourceRules": []any{}, "nonResourceRules": []any{}, "incomplete": false}
 	case "selfsubjectreviews":

@@ -39,6 +39,9 @@ type Server struct {
 	Refuse func(Request) *apierrors.StatusError
 	// Allowed reports whether the caller has a permission: VERB RESOURCE, as "create roles".
 	Allowed func(permission string) bool
+	// AnotherMay reports whether a user, or a group, has a permission: VERB RESOURCE. If it is
+	// nil, the caller may not ask.
+	AnotherMay func(who, permission string) bool
 
 	t       testing.TB
 	url     string

@@ -86,7 +86,7 @@ type counted struct {
 // its namespaces and FILE what export wrote.
 var verbsCounted = []counted{
 	// A namespace and a binding are created, and looked for before.
-	{"init TEAM --engine ENGINE --namespaces NAMESPACES --create-namespaces --user alice --wait=false", 52, 4},
+	{"init TEAM --engine ENGINE --namespaces NAMESPACES --create-namespaces --user alice --wait=false", 55, 4},
 	{"init TEAM --wait=false", 21, 0},
 	{"init TEAM --user alice,bob --wait=false --dry-run", 20, 0},
 	{"describe TEAM", 39, 0}, // members may read neither lists nor namespaces: the home is asked for by name
@@ -99,7 +99,7 @@ var verbsCounted = []counted{
 	{"apply -f FILE", 21, 0},
 	{"apply -f FILE --dry-run", 20, 0},
 	{"grant TEAM --user carol", 12, 0},
-	{"revoke TEAM --user carol", 37, 0},
+	{"revoke TEAM --user carol", 38, 0},
 	{"prove TEAM", 73, 11},            // each attempt is a request
 	{"freeze TEAM --reason x", 90, 1}, // it tries until the policy is enforced: some 65 requests on idle processors
 	{"thaw TEAM", 60, 1},
@@ -150,7 +150,9 @@ func (w *world) countRequests(t *testing.T, engine string, size int) {
 		if c.command == "export TEAM" {
 			must(t, os.WriteFile(file, []byte(r.stdout), 0o644))
 		}
-		created := way.take()
+		created := slices.CompactFunc(way.take(), func(a, b string) bool { // asked again until a right and the guard are in force
+			return a == b && (strings.HasSuffix(a, "/subjectaccessreviews") || args[0] == "init" && strings.HasSuffix(a, "/services"))
+		})
 		t.Logf("%s: %d requests", c.command, len(created))
 		limit := c.most + (size-2)*c.each
 		if engine == "impersonation" && (args[0] == "describe" || args[0] == "releases") {

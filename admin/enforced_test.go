@@ -1,0 +1,197 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"helm-tenant/cluster"
+	"helm-tenant/rails"
+	"helm-tenant/tenant"
+)
+
+// TestAwaitEnforced: it ends when the condition is met, at an error, and when the time is up.
+func TestAwaitEnforced(t *testing.T) {
+	broken := errors.New("broken")
+	for name, c := range map[string]struct {
+		look func(try int) (bool, error)
+		want error
+	}{
+		"at the third look": {func(try int) (bool, error) { return try == 3, nil }, nil},
+		"an error":          {func(int) (bool, error) { return false, broken }, broken},
+		"never":             {func(int) (bool, error) { return false, nil }, errNotEnforced},
+	} {
+		t.Run(name, func(t *testing.T) {
+			try := 0
+			err := awaitEnforced(t.Context(), 4*enforcePause, func(context.Context) (bool, error) {
+				try++
+				return c.look(try)
+			})
+			if !errors.Is(err, c.want) || c.want == nil && (err != nil || try != 3) {
+				t.Errorf("after %d looks: %v", try, err)
+			}
+		})
+	}
+}
+
+// TestAwaitRights: a grant and a revoke are in force a moment after they are written. One subject
+// of each relation is asked about, and nobody who has another way.
+func TestAwaitRights(t *testing.T) {
+	both := tenant.Tenant{Name: "t", Engine: tenant.EngineBoth}.WithDefaults()
+	tiller := tenant.Tenant{Name: "t", Engine: tenant.EngineTiller}.WithDefaults()
+	everything := map[tenant.Relation]tenant.Members{
+		tenant.RelationMember: {tenant.User("ann"), tenant.User("bob")},
+		tenant.RelationReader: {tenant.Group("devs")},
+		tenant.RelationOwner:  {tenant.Account("ci", "bot")},
+	}
+	members := map[tenant.Relation]tenant.Members{tenant.RelationMember: {tenant.User("ann"), tenant.User("bob")}}
+	for name, c := range map[string]struct {
+		change  Membership
+		granted bool
+		another []string
+		want    []string
+	}{
+		"granted": {Membership{Tenant: both, Changed: everything}, true, nil, []string{
+			"ann impersonate serviceaccounts", "ann impersonate serviceaccounts", "devs impersonate serviceaccounts", "system:serviceaccount:ci:bot update rolebindings"}},
+		"revoked":                      {Membership{Tenant: tiller, Changed: members}, false, nil, []string{"ann create pods", "ann create pods"}},
+		"revoked, one has another way": {Membership{Tenant: tiller, Changed: members}, false, []string{"user ann"}, []string{"bob create pods", "bob create pods"}},
+		"revoked, all have":            {Membership{Tenant: tiller, Changed: members}, false, []string{"user ann", "user bob"}, nil},
+		"nothing changed":              {Membership{Tenant: tiller}, false, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, client := empty().start(t)
+			var asked []string
+			server.AnotherMay = func(who, permission string) bool {
+				asked = append(asked, who+" "+permission)
+				return (len(asked) > 1) == c.granted // the first answer is one of before the change
+			}
+			var err error
+			if c.granted {
+				err = AwaitGranted(t.Context(), client, c.change)
+			} else {
+				err = AwaitRevoked(t.Context(), client, c.change, func(s tenant.Subject) bool { return slices.Contains(c.another, s.String()) })
+			}
+			if err != nil || !slices.Equal(asked, c.want) {
+				t.Errorf("%v; asked %q, not %q", err, asked, c.want)
+			}
+		})
+	}
+	_, client := empty().start(t) // an owner may not ask
+	if err := AwaitRevoked(t.Context(), client, Membership{Tenant: tiller, Changed: members}, func(tenant.Subject) bool { return false }); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAwaitFreeze: it waits for each namespace, and for the rights of a deployer that is as new as
+// the freeze; and so does a thaw.
+func TestAwaitFreeze(t *testing.T) {
+	frozen := tenant.Tenant{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineImpersonation,
+		Frozen: &tenant.Freeze{Reason: "x", Means: tenant.FreezeByPolicy}}.WithDefaults()
+	byRole, thawed := frozen, frozen
+	byRole.Frozen, thawed.Frozen = &tenant.Freeze{Reason: "x", Means: tenant.FreezeByRole}, nil
+	namespace := func(name, label string) *corev1.Namespace {
+		return &corev1.Namespace{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{rails.LabelFrozen: label}}}
+	}
+	binding := func(namespace, role string) *rbacv1.RoleBinding {
+		return &rbacv1.RoleBinding{TypeMeta: metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "RoleBinding"}, ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "helm-tenant.t"},
+			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+			Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: frozen.Home(), Name: tenant.HelmAccount}}}
+	}
+	for name, c := range map[string]struct {
+		tenant        tenant.Tenant
+		before, after []any // of namespace b: its label, its role
+	}{
+		"a namespace is late":   {frozen, []any{"false", "admin"}, []any{"true", "admin"}},
+		"a new deployer":        {frozen, []any{"true", ""}, []any{"true", "admin"}},
+		"by role":               {byRole, []any{"false", "admin"}, []any{"false", "view"}},
+		"a thaw":                {thawed, []any{"true", "admin"}, []any{"false", "admin"}},
+		"a thaw, of the role":   {thawed, []any{"false", "view"}, []any{"false", "admin"}},
+		"nothing has to happen": {frozen, []any{"true", "admin"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			label, role := "false", "admin"
+			switch {
+			case c.tenant.FrozenBy(tenant.FreezeByPolicy):
+				label = "true"
+			case c.tenant.Frozen != nil:
+				role = "view"
+			}
+			server, client := empty().start(t)
+			set := func(state []any) {
+				server.Put(namespace("b", state[0].(string)))
+				if state[1] != "" {
+					server.Put(binding("b", state[1].(string)))
+				}
+			}
+			server.Put(namespace("a", label), binding("a", role))
+			set(c.before)
+			ended := make(chan error, 1)
+			go func() { ended <- AwaitFreeze(t.Context(), client, c.tenant) }()
+			if c.after != nil {
+				select {
+				case err := <-ended:
+					t.Fatalf("it did not wait: %v", err)
+				case <-time.After(4 * enforcePause):
+				}
+				set(c.after)
+			}
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestAwaitInForce: an init waits for its members' rights, its deployer's in each namespace, and
+// the guard.
+func TestAwaitInForce(t *testing.T) {
+	server, client := empty().start(t)
+	prepared := write(t, client, asked(func(r *Request) {
+		r.Tenant.Members = tenant.Members{tenant.User("ann")}
+	}))
+	var questions []string
+	server.AnotherMay = func(who, permission string) bool {
+		questions = append(questions, who+" "+permission)
+		return len(questions) != 1
+	}
+	if err := AwaitInForce(t.Context(), client, prepared); err != nil {
+		t.Fatal(err)
+	}
+	if len(questions) < 3 || questions[0] != questions[1] || !strings.HasPrefix(questions[0], "ann ") || !strings.HasPrefix(questions[2], "system:serviceaccount:") {
+		t.Errorf("it asked %q", questions)
+	}
+	prepared.Wrote = false
+	questions = nil
+	if err := AwaitInForce(t.Context(), client, prepared); err != nil || questions != nil {
+		t.Errorf("nothing was written: %v, %q", err, questions)
+	}
+}
+
+// TestDestroyAwaitsRights: the records are read and removed when the deployer can write no more.
+func TestDestroyAwaitsRights(t *testing.T) {
+	server, c := withReleases(t)
+	d, _ := destroying(t, c)
+	d.KeepReleases = true
+	asked := 0
+	server.AnotherMay = func(_, _ string) bool {
+		asked++
+		if home := server.Get(cluster.Key{Kind: "Namespace", Name: "t-tiller"}); home == nil {
+			t.Error("the home is gone while the deployer can still write in it")
+		}
+		return asked < 4
+	}
+	if _, err := d.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if asked < 4 {
+		t.Errorf("it asked %d times whether the deployer can still write", asked)
+	}
+}

@@ -1,0 +1,84 @@
+package clustertest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"helm-tenant/cluster"
+	"helm-tenant/rails"
+	"helm-tenant/rbac"
+	"helm-tenant/tenant"
+)
+
+// dryRun answers a write that is not stored.
+func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, resource schema.GroupResource, asked Request, object any) {
+	code := http.StatusOK
+	if r.Method == http.MethodPost {
+		code = http.StatusCreated
+	}
+	if user := r.Header.Get(authenticationv1.ImpersonateUserHeader); user != "" {
+		if err := s.denied(user, resource, asked); err != nil {
+			fail(w, err)
+			return
+		}
+	}
+	answer(w, code, object)
+}
+
+// anotherMay answers a review of somebody else's permission.
+func (s *Server) anotherMay(review *unstructured.Unstructured) (bool, *apierrors.StatusError) {
+	if s.AnotherMay == nil {
+		return false, apierrors.NewForbidden(schema.GroupResource{Group: "authorization.k8s.io", Resource: "subjectaccessreviews"}, "", errors.New("nobody may ask"))
+	}
+	a, _, _ := unstructured.NestedMap(review.Object, "spec", "resourceAttributes")
+	user, _, _ := unstructured.NestedString(review.Object, "spec", "user")
+	groups, _, _ := unstructured.NestedStringSlice(review.Object, "spec", "groups")
+	return s.AnotherMay(cmp.Or(user, strings.Join(groups, ",")), fmt.Sprintf("%s %s", a["verb"], a["resource"])), nil
+}
+
+// denied returns why an account may not create an object, nil if it may: it has the rights of the
+// bindings of its namespace, the guard refuses each Service, and a freeze everything.
+func (s *Server) denied(user string, resource schema.GroupResource, asked Request) *apierrors.StatusError {
+	namespace := s.objects[cluster.Key{Kind: "Namespace", Name: asked.Namespace}]
+	switch {
+	case !s.mayWrite(user, asked.Namespace):
+		return apierrors.NewForbidden(resource, "", errors.New("no role"))
+	case namespace != nil && namespace.GetLabels()[rails.LabelFrozen] == "true":
+		return apierrors.NewForbidden(resource, "", errors.New(rails.FrozenName))
+	case asked.Kind == "Service":
+		return apierrors.NewForbidden(resource, "", errors.New(rails.PolicyPrefix+"services"))
+	}
+	return nil
+}
+
+// mayWrite reports whether a binding gives the account a role that does not only read.
+func (s *Server) mayWrite(user, namespace string) bool {
+	for key, object := range s.objects {
+		if key.Kind != "ClusterRoleBinding" && (key.Kind != "RoleBinding" || key.Namespace != namespace) {
+			continue
+		}
+		var binding rbacv1.RoleBinding // the fields in use are those of a ClusterRoleBinding
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &binding); err != nil {
+			s.t.Error(err)
+			continue
+		}
+		reads := slices.Contains([]string{rbac.ViewRole, rbac.SecretsRole}, binding.RoleRef.Name)
+		if !reads && slices.ContainsFunc(binding.Subjects, func(subject rbacv1.Subject) bool {
+			return subject.Kind == rbacv1.ServiceAccountKind && tenant.AccountUser(subject.Namespace, subject.Name) == user
+		}) {
+			return true
+		}
+	}
+	return false
+}
