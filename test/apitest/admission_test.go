@@ -107,6 +107,7 @@ func TestTheAdmissionPolicy(t *testing.T) {
 
 			w.role(t, team.home, "everything", rule("*", "*", "*"))
 			w.bind(t, team.home, "everything", "Role", "everything", rbacv1.Subject{Kind: "ServiceAccount", Namespace: team.home, Name: "tiller"})
+			w.authorized(t, "system:serviceaccount:"+team.home+":tiller", access("create", "", "pods", "", team.home))
 			eventually(t, "the policy", func() error {
 				_, err := tiller.CoreV1().Secrets(team.home).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "first"}}, metav1.CreateOptions{})
 				return asPolicy(err)

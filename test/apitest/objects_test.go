@@ -194,9 +194,10 @@ func (w *world) allow(t *testing.T, u *user, namespace string, rules ...rbacv1.P
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := rules[len(rules)-1] // the others come with it
-	resource, subresource, _ := strings.Cut(last.Resources[0], "/")
-	w.authorized(t, u.name, access(last.Verbs[0], last.APIGroups[0], resource, subresource, namespace, last.ResourceNames[:min(1, len(last.ResourceNames))]...))
+	for _, rule := range rules { // the user may have had some of it
+		resource, subresource, _ := strings.Cut(rule.Resources[0], "/")
+		w.authorized(t, u.name, access(rule.Verbs[0], rule.APIGroups[0], resource, subresource, namespace, rule.ResourceNames[:min(1, len(rule.ResourceNames))]...))
+	}
 }
 
 // eventually waits for what comes by a controller or an informer of the API

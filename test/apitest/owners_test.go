@@ -92,6 +92,7 @@ func TestOwners(t *testing.T) {
 
 	// An owner may read until when they are a reader themselves.
 	dana.must(t, "grant", team.name, "--reader", "--user", dana.name, "--for", "1h", "--reason", "INC-7", "--accept-risk=reads-secrets")
+	w.authorized(t, dana.name, access("impersonate", "", "serviceaccounts", "", team.home, "helm-reader"))
 	dana.must(t, "use", team.name)
 	if r := dana.must(t, "whoami"); !strings.Contains(r.stdout, "INC-7") || !strings.Contains(r.stdout, "grant and revoke its members") {
 		t.Errorf("whoami of a reader for a time: %v", r)

@@ -230,3 +230,11 @@ func (w *world) label(t *testing.T, namespace string, labels map[string]string) 
 }
 
 func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o644) }
+
+// settle waits until the API server's authorizer knows what was written.
+func (w *world) settle(t *testing.T, namespace string) {
+	t.Helper()
+	if err := harness.Settle(t.Context(), w.root, namespace); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,6 +1,7 @@
 package prove
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -8,10 +9,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/prove"
+	"helm-tenant/test/harness"
 )
 
 // find returns the rows of an attempt in a namespace.
@@ -63,6 +66,13 @@ func TestReportedRefusals(t *testing.T) {
 	w.must(t, "init", "said", "--namespaces", "said-a,said-b", "--create-namespaces", "--engine", "impersonation", "--user", "alice")
 	w.label(t, "said-a", map[string]string{"pod-security.kubernetes.io/enforce": "baseline"})
 	w.label(t, "said-b", map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "any"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "any", Image: "any"}}}}
+	if err := harness.Await(t.Context(), "the level restricted in said-b", func(ctx context.Context) (bool, error) {
+		_, err := w.root.CoreV1().Pods("said-b").Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err != nil && strings.Contains(err.Error(), `violates PodSecurity "restricted`), nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 	rows := w.proves(t, "said")
 	for _, attempt := range []string{"privileged-container", "host-path", "host-network", "host-port", "host-pid", "host-ipc", "capabilities", "seccomp-unconfined"} {
 		for namespace, by := range map[string]string{"said-a": "PodSecurity baseline", "said-b": "PodSecurity restricted"} {
@@ -97,6 +107,7 @@ func TestReportedRefusals(t *testing.T) {
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	w.settle(t, "said-helm")
 	rows = w.proves(t, "said")
 	for _, attempt := range []string{"home-secrets", "home-pod", "token"} {
 		if row := find(t, rows, attempt, prove.Account, ""); row.Result != prove.Allowed {
@@ -200,6 +211,7 @@ func TestReaders(t *testing.T) {
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	w.settle(t, "readable-a")
 	rows = w.proves(t, "readable")
 	for _, attempt := range []string{"reader-create", "reader-workload", "reader-release", "reader-change", "reader-delete", "reader-exec", "reader-scale", "reader-evict", "reader-token"} {
 		if row := find(t, rows, attempt, prove.Reader, ""); row.Result != prove.Allowed {
@@ -227,6 +239,7 @@ func TestWithoutImpersonation(t *testing.T) {
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "looker"}, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "looker"}}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	w.settle(t, "barred-a")
 	r := w.run(t, "looker", nil, "prove", "barred")
 	if r.code != 5 || !strings.Contains(r.stdout, "cannot impersonate") || strings.Contains(r.stdout, "refused   ") {
 		t.Error(r)
