@@ -167,7 +167,7 @@ func (w *world) everything(t *testing.T) map[string]string {
 		return found
 	}
 	var last map[string]string
-	for range 100 {
+	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); {
 		next := now()
 		if last != nil && cmp.Equal(last, next) {
 			return next

@@ -48,7 +48,7 @@ func TestFull(t *testing.T) {
 
 	// The API server reaches the kubelet, and the kubelet the pod.
 	// kube-proxy may still be writing the service's rules.
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
+	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(500 * time.Millisecond) {
 		kubectl := exec.Command(c.Bin("kubectl"), "--kubeconfig", c.Admin(), "--namespace", "strict",
 			"exec", pod.Name, "--", "/wait", "dial", "10.96.0.1:443")
 		out, err := kubectl.CombinedOutput()
