@@ -266,8 +266,13 @@ func TestWrite(t *testing.T) {
 		if r.Verb != "create" {
 			return nil
 		}
-		if tries++; tries < 3 {
+		switch tries++; tries {
+		case 1:
 			return apierrors.NewInternalError(errors.New("for a moment"))
+		case 2: // admission takes a namespace for the one of that name before
+			ending := apierrors.NewForbidden(schema.GroupResource{}, r.Name, errors.New("it is being terminated"))
+			ending.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+			return ending
 		}
 		return nil
 	}

@@ -131,9 +131,10 @@ func patience() wait.Backoff {
 
 // passing reports whether the next try may succeed. If a failed create or update did
 // reach the server, the next try is refused as outdated, and everything is read and
-// planned again.
+// planned again. For a moment after a namespace was deleted and made again, admission takes the
+// new one for the old one, which is being terminated.
 func passing(err error) bool {
-	return apierrors.IsInternalError(err) || apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) ||
+	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) || apierrors.IsInternalError(err) || apierrors.IsServerTimeout(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err)
 }
 
