@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"helm-tenant/test/harness"
 )
 
 // themesOfImpersonation are all attacks on tenants of Helm 3 and 4.
@@ -283,6 +285,9 @@ func accountImpersonates(user, group string) func(context.Context, *attackRun) o
 	return func(ctx context.Context, s *attackRun) outcome {
 		if err := s.plant(ctx, accountWithAdmin); err != nil {
 			return s.settle(err, "", nil)
+		}
+		if err := harness.Settle(ctx, s.root.client, markers); err != nil { // a refusal must not be one of before
+			return failure("%v", err)
 		}
 		by := s.actor
 		if !s.direct {
