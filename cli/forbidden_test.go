@@ -24,12 +24,26 @@ func TestMembersAreTold(t *testing.T) {
 	for line, want := range map[string]string{
 		"tenants":             own,
 		"describe t":          own,
-		"grant t --user=bob":  "\n  ask an owner of the tenant, or an administrator of the cluster, for this grant\n",
-		"revoke t --user=bob": "\n  ask an owner of the tenant, or an administrator of the cluster, for this revoke\n",
+		"grant t --user=bob":  "\n  an owner of the tenant may grant its members and readers, an administrator of the cluster everybody\n",
+		"revoke t --user=bob": "\n  an owner of the tenant may revoke its members and readers, an administrator of the cluster everybody\n",
 	} {
 		got := a.tries("", strings.Fields(line)...)
 		if got.code == 0 || !strings.HasSuffix(got.stderr, want) {
 			t.Errorf("%s: exit code %d:\n%swanted at the end %q", line, got.code, got.stderr, want)
 		}
+	}
+}
+
+// TestUseByNobody: whoever may read a tenant's record is not one who may use the tenant.
+func TestUseByNobody(t *testing.T) {
+	a := newAdministrator(t)
+	a.runs("init", "t", "--namespaces=x", "--create-namespaces", "--engine=impersonation")
+	const note = "Note: you are neither a member nor a reader of tenant t, and helm is refused until an owner or an admin types: helm tenant grant t --user=YOU\n"
+	if got := a.runs("use", "t"); strings.Contains(got.stderr, note) {
+		t.Errorf("who may act as the deployer is told:\n%s", got.stderr)
+	}
+	a.server.Allowed = func(permission string) bool { return !strings.HasPrefix(permission, "impersonate ") }
+	if got := a.runs("use", "t"); !strings.HasSuffix(got.stderr, note) {
+		t.Errorf("got:\n%swant:\n%s", got.stderr, note)
 	}
 }

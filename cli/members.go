@@ -68,13 +68,18 @@ func (s *session) explainMembers(verb, name string, client *cluster.Client, err 
 		hints = []hint{typed("its label "+tenant.LabelTenant+" is missing; an administrator restores it with", command.Tenant("init", name, "--adopt"))}
 	}
 	if len(hints) == 0 && apierrors.IsForbidden(err) {
-		hints = []hint{hint("ask an owner of the tenant, or an administrator of the cluster, for this " + verb)}
+		hints = []hint{hint("an owner of the tenant may " + verb + " its members and readers, an administrator of the cluster everybody")}
 	}
 	before := fmt.Sprintf("%s for tenant %q in %s", verb, name, client.Where())
 	if len(admin.ReasonsOf(err)) > 1 {
 		return explained(before, err, byFlag)
 	}
 	return withHint(fmt.Errorf("%s: %w", before, err), hints...)
+}
+
+// askForMember is the hint for a reader who types what only a member can.
+func askForMember(name string) hint {
+	return typed("ask a member to type it, or an owner or an admin to type", command.Tenant("grant", name, "--user=YOU"))
 }
 
 // ownHints name what shows the caller's own tenant, where a verb needs more rights than a member

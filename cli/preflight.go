@@ -179,7 +179,12 @@ func (f *flight) locate(ctx context.Context, client helm.Client) error {
 			return err
 		}
 	}
-	if f.decision, err = f.decide(ctx, call, client, k, resolved, f.requestTimeout); err != nil {
+	f.decision, err = f.decide(ctx, call, client, k, resolved, f.requestTimeout)
+	if _, reads := errors.AsType[*helm.ReaderError](err); reads {
+		return withHint(fmt.Errorf("you may read tenant %q, and a preflight asks as its deployer what may be written", resolved.Name),
+			askForMember(resolved.Name))
+	}
+	if err != nil {
 		return err
 	}
 	if k.InPod() && resolved.Engine == tenant.EngineImpersonation {

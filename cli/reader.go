@@ -25,15 +25,21 @@ func isReader(ctx context.Context, client *cluster.Client, home string) (reader,
 // asReader sets whether the caller is a reader of a tenant of Helm 3 and 4. If the
 // kubeconfig's user acts as one of the tenant's accounts, that decides it.
 func asReader(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, r tenant.Resolved) (tenant.Resolved, error) {
+	r, _, err := withAccount(ctx, client, k, r)
+	return r, err
+}
+
+// withAccount is asReader; neither reports that the caller is no member either.
+func withAccount(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, r tenant.Resolved) (_ tenant.Resolved, neither bool, _ error) {
 	if _, acts := k.Impersonates(); acts || r.Engine == tenant.EngineTiller {
-		return r, nil
+		return r, false, nil
 	}
 	reader, known, err := isReader(ctx, client, r.Home)
 	if err != nil {
-		return r, fmt.Errorf("finding out whether you may use or only read the tenant: %w", err)
+		return r, false, fmt.Errorf("finding out whether you may use or only read the tenant: %w", err)
 	}
 	if known {
 		r.Reader = reader
 	}
-	return r, nil
+	return r, !known, nil
 }

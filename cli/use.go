@@ -95,13 +95,14 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 			return err
 		}
 	}
+	stranger := false
 	known := tenant.Known{Name: record.Name, HomeNamespace: home, Engine: record.Engine, Namespaces: record.Namespaces, AllNamespaces: record.AllNamespaces}
 	if record.Engine.Has(tenant.EngineImpersonation) {
-		acts, err := asReader(ctx, client, k, tenant.Resolved{Home: home, Engine: tenant.EngineImpersonation})
+		acts, neither, err := withAccount(ctx, client, k, tenant.Resolved{Home: home, Engine: tenant.EngineImpersonation})
 		if err != nil {
 			return err
 		}
-		known.Reader = acts.Reader
+		known.Reader, stranger = acts.Reader, neither
 	}
 	extension, err := k.Use(known)
 	if err != nil {
@@ -115,6 +116,9 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		}{"ContextTenants", k.Context, extension})
 	}
 	s.sayUsed(k, known, record, engine)
+	if stranger {
+		s.next(fmt.Sprintf("Note: you are neither a member nor a reader of tenant %s, and helm is refused until an owner or an admin types", record.Name), command.Tenant("grant", record.Name, "--user=YOU"))
+	}
 	return nil
 }
 
