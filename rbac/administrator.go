@@ -34,6 +34,8 @@ func Administrator(engine tenant.Engine, role string, policies []string) *rbacv1
 		{APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"}, Verbs: []string{"get", "list", "create"}},
 		{APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingadmissionpolicies", "validatingadmissionpolicybindings"}, ResourceNames: policies, Verbs: []string{"update"}},
 		{APIGroups: []string{"scheduling.k8s.io"}, Resources: []string{"priorityclasses"}, Verbs: []string{"list"}},
+		// Whether the API server enforces what was granted or revoked.
+		{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: []string{"create"}},
 		// What a namespace contains: whether its pods violate PodSecurity, what the guard
 		// would refuse, and whether a home belongs to the tenant alone.
 		{APIGroups: []string{""}, Resources: []string{"services", "persistentvolumeclaims", "replicationcontrollers", "podtemplates"}, Verbs: []string{"list"}},
