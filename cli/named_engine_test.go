@@ -21,7 +21,7 @@ func TestNamedTenantOfAnotherEngine(t *testing.T) {
 		{"kubeconfig none", 1, []string{`the namespaces of tenant "none" are not known: you are no member, or there is no such tenant`, "  ask an admin: helm tenant grant none --user YOU\n  if its home is elsewhere"}},
 		{"--tenant two whoami", 1, []string{"two-tiller\n", "TILLER"}},
 		{"--tenant three whoami", 0, []string{"three-helm\n", "ACTS AS      system:serviceaccount:three-helm:helm\n"}},
-		{"--tenant three releases", 0, []string{"There are no such releases."}},
+		{"--tenant three releases", 0, []string{"There are no releases."}},
 	} {
 		got := a.tries("", strings.Fields(test.line)...)
 		for _, want := range test.want {

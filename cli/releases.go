@@ -73,8 +73,16 @@ func (s *session) releases(ctx context.Context, names []string, q releaseQuery, 
 	if err != nil {
 		return err
 	}
+	none := "There are no releases."
+	if len(list.Releases) > 0 {
+		none = "There are no such releases." // the flags leave all out, or all are uninstalled
+	}
 	list.Releases = q.choose(list.Releases, pattern)
 	list.Unlisted = slices.DeleteFunc(list.Unlisted, func(u admin.UnlistedReleases) bool { return u.Namespace != "" && !q.inNamespace(u.Namespace) })
+	if isTable := q.output == "table" || q.output == "wide"; isTable && !q.plain.quiet && len(list.Releases)+len(list.Unlisted) == 0 {
+		s.say("%s", none)
+		return nil
+	}
 	if err := s.printReleases(list, q.output, q.plain); err != nil {
 		return err
 	}
@@ -284,10 +292,6 @@ func (s *session) printReleases(list *admin.ReleaseList, output string, plain ta
 		for _, r := range list.Releases {
 			visible.Fprintf(s.out(), "%s/%s\n", r.Namespace, r.Name)
 		}
-		return nil
-	}
-	if len(list.Releases)+len(list.Unlisted) == 0 {
-		s.say("There are no such releases.")
 		return nil
 	}
 	wide := output == "wide"
