@@ -5,6 +5,9 @@
 # verifies it. It pushes nothing. After a failure, repair the cause and type the same command
 # again: it does not repeat finished steps.
 set -euo pipefail
+for variable in SIGNING_KEYRING SIGNING_PASSPHRASE_FILE; do # paths are the caller's
+	[[ ${!variable:-/} == /* ]] || export "$variable=$PWD/${!variable}"
+done
 cd "$(dirname "$0")/.."
 
 say() { printf 'release: %s\n' "$*" >&2; }
@@ -36,7 +39,10 @@ case $branch in
 *) fail "branch $branch is checked out, and releases are made on $default or on a branch release-...; type: git checkout $default" ;;
 esac
 [ -z "$(git status --porcelain)" ] || fail "the tree has changes that are not committed; commit them, or type: git checkout -- . && git clean -n"
-if [ -n "${SIGNING_KEYRING:-}" ] && [ ! -r "$SIGNING_KEYRING" ]; then fail "SIGNING_KEYRING $SIGNING_KEYRING can't be read"; fi
+if [ -n "${SIGNING_KEYRING:-}" ]; then
+	if [ ! -f "$SIGNING_KEYRING" ] || [ ! -r "$SIGNING_KEYRING" ]; then fail "SIGNING_KEYRING $SIGNING_KEYRING can't be read"; fi
+	command -v gpg >/dev/null || fail "gpg is not installed; it verifies what SIGNING_KEYRING signs"
+fi
 
 for file in plugin.yaml CHANGELOG.md; do
 	[ -f "$file" ] || fail "$file is missing"
@@ -56,26 +62,34 @@ else
 	grep -q '^## \[Unreleased\]' CHANGELOG.md || fail "CHANGELOG.md has no section [Unreleased]"
 	if ! grep -qF "## [$version]" CHANGELOG.md; then
 		[ -n "$news" ] || fail "CHANGELOG.md has nothing under [Unreleased]; say what is new in $version"
-		today=$(date -u +%Y-%m-%d)
-		awk -v heading="## [$version] - $today" '{ print } /^## \[Unreleased\]/ { print ""; print heading }' CHANGELOG.md >CHANGELOG.md.new
-		mv CHANGELOG.md.new CHANGELOG.md
+		heading="## [$version] - $(date -u +%Y-%m-%d)"
 	elif [ -n "$news" ]; then
 		fail "CHANGELOG.md has $version already, and lines under [Unreleased]: release a later version"
 	fi
-	sed "s/^version: .*/version: $version/" plugin.yaml >plugin.yaml.new
-	mv plugin.yaml.new plugin.yaml
-	for file in deploy/*/kustomization.yaml; do # the image of the same version
-		sed "s/^\(  newTag:\) .*/\1 $version/" "$file" >"$file.new"
+	bash scripts/package.sh -check "$@" # before anything is tagged that can't be built
+	files=(CHANGELOG.md plugin.yaml deploy/*/kustomization.yaml)
+	trap 'rm -f "${files[@]/%/.new}"' EXIT
+	# All new files are complete before the first takes its place: a disk may be full.
+	write() {
+		awk -v heading="${heading:-}" '{ print } heading != "" && /^## \[Unreleased\]/ { print ""; print heading }' CHANGELOG.md >CHANGELOG.md.new || return
+		sed "s/^version: .*/version: $version/" plugin.yaml >plugin.yaml.new || return
+		for file in deploy/*/kustomization.yaml; do # the image of the same version
+			sed "s/^\(  newTag:\) .*/\1 $version/" "$file" >"$file.new" || return
+		done
+	}
+	write || fail "the version can't be written, and nothing is changed; see above"
+	for file in "${files[@]}"; do
 		mv "$file.new" "$file"
 	done
 	if [ -n "$(git status --porcelain)" ]; then
 		git commit -qam "Release $version" || { git checkout -q HEAD -- .; fail "git can't commit, and nothing is changed; see above"; }
 	fi
-	git tag -a "v$version" -m "helm-tenant $version"
+	git tag -a "v$version" -m "helm-tenant $version" || fail "git can't tag the commit, see above; then type the same command again"
 fi
 
 bash scripts/package.sh "$@"
 say "verifying dist/"
+[ -f dist/SHA256SUMS ] || fail "dist/ is missing or incomplete"
 (cd dist && sha256sum --quiet -c SHA256SUMS)
 if [ -f dist/SHA256SUMS.asc ]; then
 	gpg --verify dist/SHA256SUMS.asc dist/SHA256SUMS || fail "the signature can't be verified: import the public key of SIGNING_KEYRING into gpg"

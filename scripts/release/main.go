@@ -48,10 +48,15 @@ func main() {
 	root := flag.String("source", "", "the project's root (default that of scripts/package.sh)")
 	out := flag.String("out", "", "the folder to write; an earlier release in it is removed (default dist in the project's root)")
 	image := flag.Bool("image", true, "build the container image, which compiles Helm 4")
+	check := flag.Bool("check", false, "look at the settings and the Go toolchain, and build nothing")
 	flag.Parse()
 	err := checkArguments(flag.Args())
 	if err == nil {
-		err = run(ctx, pathFrom(*from, *root, "../.."), pathFrom(*from, *out, "../../dist"), *image)
+		do := run
+		if *check {
+			do = settings
+		}
+		err = do(ctx, pathFrom(*from, *root, "../.."), pathFrom(*from, *out, "../../dist"), *image)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
@@ -125,6 +130,9 @@ func run(ctx context.Context, root, out string, image bool) error {
 	if err != nil {
 		return err
 	}
+	if os.Getenv("RELEASE_URL") == "" {
+		say("RELEASE_URL is not set: the manifests for package managers name %s", b.url)
+	}
 	final := b.out
 	b.out += ".unfinished"
 	for _, dir := range []string{final, b.out} {
@@ -139,6 +147,15 @@ func run(ctx context.Context, root, out string, image bool) error {
 		return errors.Join(err, os.RemoveAll(b.out))
 	}
 	return os.Rename(b.out, final)
+}
+
+// settings returns what is wrong with the settings of a build, before anything is built.
+func settings(ctx context.Context, root, out string, image bool) error {
+	b, err := newBuild(ctx, root, out, image)
+	if err != nil {
+		return err
+	}
+	return checkRelease(b.out)
 }
 
 // do makes all files of the release.
@@ -170,9 +187,17 @@ func (b *build) do(ctx context.Context) error {
 	return nil
 }
 
-// removeRelease removes a folder if everything in it looks like a file of a release: -out may
-// name any folder, such as the user's own.
+// removeRelease removes a folder that checkRelease lets pass.
 func removeRelease(dir string) error {
+	if err := checkRelease(dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// checkRelease refuses a folder with anything that does not look like a file of a release: -out
+// may name any folder, such as the user's own.
+func checkRelease(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -185,7 +210,7 @@ func removeRelease(dir string) error {
 			return fmt.Errorf("-out %s has the file %q, which is no file of a release; name another folder", dir, entry.Name())
 		}
 	}
-	return os.RemoveAll(dir)
+	return nil
 }
 
 var releaseFile = regexp.MustCompile(`^(helm-tenant[-.].*|helm4|krew|krew-tenant\.yaml|artifacthub-.*\.yml|SHA256SUMS(\.asc)?)$`)
@@ -214,7 +239,6 @@ func newBuild(ctx context.Context, root, out string, image bool) (*build, error)
 	b.url = strings.TrimSuffix(os.Getenv("RELEASE_URL"), "/")
 	if b.url == "" {
 		b.url = "https://releases.example.com/helm-tenant/v" + b.version
-		say("RELEASE_URL is not set: the manifests for package managers name %s", b.url)
 	} else if err := checkURL(b.url); err != nil {
 		return nil, err
 	}

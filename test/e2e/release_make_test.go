@@ -53,7 +53,7 @@ func TestReleaseRefused(t *testing.T) {
 	for _, test := range []struct {
 		name, version, want string
 		change              func()
-		flag                string // of package.sh, beside -image=false
+		flag                string // of package.sh, beside -image=false; or a variable
 	}{
 		{"no version", "", `"" is not a version; type: make release VERSION=1.2.3`, nil, ""},
 		{"a leading v", "v1.2.3", `"v1.2.3" is not a version`, nil, ""},
@@ -110,6 +110,9 @@ func TestReleaseRefused(t *testing.T) {
 		}, ""},
 		{"another folder", "9.0.0", "a release is built into dist/, where it is verified; -out=x is for scripts/package.sh alone", nil, "-out=x"},
 		{"a platform", "9.0.0", `"linux/arm64" is no flag; platforms are named by the variable PLATFORMS`, nil, "linux/arm64"},
+		{"a keyring that is not there", "9.0.0", "SIGNING_KEYRING " + filepath.Join(dir, "gone.gpg") + " can't be read", nil, "SIGNING_KEYRING=gone.gpg"},
+		{"half a platform", "9.0.0", `PLATFORMS: "linux" is not OS/ARCH`, nil, "PLATFORMS=linux"},
+		{"an address without a scheme", "9.0.0", `RELEASE_URL "example.com" is not the address of a folder`, nil, "RELEASE_URL=example.com"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.change != nil {
@@ -117,10 +120,17 @@ func TestReleaseRefused(t *testing.T) {
 			}
 			state := git(t, dir, "status", "--porcelain") + git(t, dir, "rev-parse", "HEAD") + git(t, dir, "tag")
 			flags := []string{filepath.Join(dir, "scripts", "release.sh"), test.version, "-image=false"}
-			if test.flag != "" {
+			name, _, _ := strings.Cut(test.flag, "=")
+			isVariable := name != "" && strings.ToUpper(name) == name
+			if test.flag != "" && !isVariable {
 				flags = append(flags, test.flag)
 			}
-			out, err := exec.Command("bash", flags...).CombinedOutput()
+			cmd := exec.Command("bash", flags...)
+			cmd.Dir = dir
+			if isVariable {
+				cmd.Env = append(os.Environ(), test.flag)
+			}
+			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.HasPrefix(string(out), "release: "+test.want) || strings.Count(string(out), "\n") != 1 {
 				t.Errorf("%v, wanted one line %q:\n%s", err, test.want, out)
 			}
@@ -152,6 +162,68 @@ func TestReleaseCommitFails(t *testing.T) {
 	}
 	if left := git(t, dir, "status", "--porcelain") + git(t, dir, "tag"); left != "" || git(t, dir, "rev-parse", "HEAD") != head {
 		t.Errorf("it changed the repository: %s", left)
+	}
+}
+
+// onlyPrograms returns a folder for PATH with these programs of the machine, and a go that runs
+// nothing.
+func onlyPrograms(t *testing.T, names ...string) string {
+	t.Helper()
+	bin := t.TempDir()
+	for _, name := range names {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+// TestReleaseHalfWay: where gpg is missing, a file can't be written as a whole, or git can't tag,
+// the last line says so, and no file stays half-written; after a commit without a tag the same
+// command goes on.
+func TestReleaseHalfWay(t *testing.T) {
+	t.Parallel()
+	dir := clone(t)
+	head := git(t, dir, "rev-parse", "HEAD")
+	programs := []string{"bash", "git", "sha256sum", "awk", "sed", "sort", "tail", "grep", "date", "dirname", "rm", "mv"}
+	keyring := filepath.Join(t.TempDir(), "secret.gpg")
+	if err := os.WriteFile(keyring, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	attempt := func(before, want string, env ...string) {
+		t.Helper()
+		cmd := exec.Command("bash", "-c", before+` exec bash "$0" 9.0.0 -image=false`, filepath.Join(dir, "scripts", "release.sh"))
+		cmd.Env = append(append(os.Environ(), "PATH="+onlyPrograms(t, programs...)), env...)
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.HasSuffix(string(out), "release: "+want+"\n") {
+			t.Errorf("%v, wanted at the end %q:\n%s", err, want, out)
+		}
+		if left := git(t, dir, "status", "--porcelain"); left != "" {
+			t.Errorf("it left: %s", left)
+		}
+	}
+	attempt("", "gpg is not installed; it verifies what SIGNING_KEYRING signs", "SIGNING_KEYRING="+keyring)
+	attempt("ulimit -f 4;", "the version can't be written, and nothing is changed; see above")
+	if now := git(t, dir, "rev-parse", "HEAD"); now != head {
+		t.Errorf("it committed %s", git(t, dir, "show", "--stat"))
+	}
+	git(t, dir, "config", "tag.gpgSign", "true")
+	git(t, dir, "config", "gpg.program", "false")
+	attempt("", "git can't tag the commit, see above; then type the same command again")
+	if tags := git(t, dir, "tag"); tags != "" || git(t, dir, "show", "-s", "--format=%s") != "Release 9.0.0" {
+		t.Errorf("tags %q, at %s", tags, git(t, dir, "show", "-s", "--format=%s"))
+	}
+	git(t, dir, "config", "tag.gpgSign", "false")
+	attempt("", "dist/ is missing or incomplete") // the go above builds nothing
+	if tagged := git(t, dir, "rev-parse", "v9.0.0^{commit}"); tagged != git(t, dir, "rev-parse", "HEAD") {
+		t.Errorf("the tag is %s", tagged)
 	}
 }
 
