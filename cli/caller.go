@@ -74,6 +74,9 @@ func explainDecision(err error) error {
 	if _, old := errors.AsType[*helm.OldClientError](err); old {
 		return withHint(err, "if the plugin supports it, write apiVersion: client.authentication.k8s.io/v1beta1 there", "or use a context with other credentials: helm tenant --context CONTEXT COMMAND")
 	}
+	if _, missing := errors.AsType[*tenant.PluginError](err); missing {
+		return withHint(err, "install it, or use a context with other credentials: helm tenant --context CONTEXT COMMAND")
+	}
 	if read, isReader := errors.AsType[*helm.ReaderError](err); isReader {
 		hints := []hint{hint("ask an admin to make you a member, then type once: helm tenant use " + tenantWord(read.Tenant.Name))}
 		if read.DryRun {

@@ -61,3 +61,70 @@ func TestCreateNamespaceOfNamed(t *testing.T) {
 		})
 	}
 }
+
+// TestMissingPlugin: a context whose credentials come from a program that is not there is refused
+// before helm is started, except for what may not need the cluster.
+func TestMissingPlugin(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "config")
+	const token, gone = "{token: t}", `{exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: helm-tenant-has-no-such-program, installHint: "see\n the intranet"}}`
+	if err := os.WriteFile(config, []byte(strings.Replace(kubeconfig, token, gone, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const refused = `context "known": user "u" of the kubeconfig gets its credentials from the program "helm-tenant-has-no-such-program", which is not installed: see the intranet`
+	for args, want := range map[string]string{
+		"list": refused, "upgrade --install web ./chart": refused,
+		"upgrade --help": "", "install -h": "", "diff version": "", "lint .": "",
+	} {
+		c, err := New(Environment{Args: strings.Fields(args), Environ: []string{"KUBECONFIG=" + config}, CommandLine: func(int) ([]string, error) { return nil, errors.New("hidden") }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if _, err := c.Start(t.Context(), helm.Client{Path: "helm", Major: 3}, filesOnly{}); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", args, got, want)
+		}
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for command, missing := range map[string]bool{program: false, filepath.Join(dir, "gone"): true} {
+		text := strings.Replace(kubeconfig, token, `{exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: '`+command+`'}}`, 1)
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		k, err := tenant.LoadKubeconfig([]string{"KUBECONFIG=" + config}, "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.CheckPlugin(); (err != nil) != missing {
+			t.Errorf("%s: %v", command, err)
+		}
+	}
+}
+
+// TestNoteWords: what helm would not understand is noted, and passed on as it was typed.
+func TestNoteWords(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(config, []byte(kubeconfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"list --tenant t": "--tenant goes before the command: helm tenant --tenant NAME list ...", "status web --context=c": "--context goes before the command: helm tenant --context NAME status ...",
+		"get tenants": "get is helm's command, for releases; tenants are listed with: helm tenant tenants", "ls tenants": "ls is helm's command, for releases; tenants are listed with: helm tenant tenants",
+		"get values web": "", "diff upgrade web . --context 3": "", "upgrade web . -- --tenant t": "",
+	} {
+		c, err := New(Environment{Args: strings.Fields(args), Environ: []string{"KUBECONFIG=" + config}, CommandLine: func(int) ([]string, error) { return nil, errors.New("hidden") }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start, err := c.Start(t.Context(), helm.Client{Path: "helm", Major: 3}, filesOnly{})
+		if got := strings.Join(start.Notes, "\n"); err != nil || got != want || !strings.HasSuffix(strings.Join(start.Args, " "), args) {
+			t.Errorf("%s: got %q with %q, %v", args, got, start.Args, err)
+		}
+	}
+}

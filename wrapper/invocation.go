@@ -74,15 +74,25 @@ func (c Caller) Start(ctx context.Context, client helm.Client, cluster Cluster) 
 	if err != nil {
 		return Start{Notes: c.noteDelete(k)}, err
 	}
-	start := Start{Notes: c.noteDelete(k)}
+	start := Start{Notes: append(c.noteDelete(k), noteWords(class, line)...)}
 	for _, setting := range d.Ignored {
 		start.Notes = append(start.Notes, "Helm 2 does not know, and ignores, "+setting)
 	}
 	if d.LeavesOut() && c.Debug() {
 		start.Notes = append(start.Notes, fmt.Sprintf("--create-namespace is left out: namespace %s is the tenant's, and is there", d.Namespace))
 	}
+	if class != helm.Plugin && !asksHelp(line) { // a plugin may not ask the API server
+		if err := k.CheckPlugin(); err != nil {
+			return Start{}, fmt.Errorf("%s: %w", k.Where(), err)
+		}
+	}
 	start.Invocation, err = c.Invocation(d, k)
 	return start, err
+}
+
+// asksHelp reports whether a command is to show its help.
+func asksHelp(line helm.Line) bool {
+	return slices.Contains(line.Args, "--help") || slices.Contains(line.Args, "-h")
 }
 
 // Invocation returns how helm is started by a decision. In a pod it writes the kubeconfig
@@ -111,7 +121,7 @@ func (c Caller) withoutTenant(client helm.Client, class helm.Class, why error) (
 	line := c.Call.Line
 	_, isUnresolved := errors.AsType[*tenant.UnresolvedError](why)
 	switch {
-	case class != helm.Plugin && (slices.Contains(line.Args, "--help") || slices.Contains(line.Args, "-h")):
+	case class != helm.Plugin && asksHelp(line):
 		return Start{Invocation: helm.WrapLocal(client, helm.Line{Command: "help", Args: line.Words()}, c.Env.Environ)}, nil
 	case class == helm.Plugin && (isUnresolved || errors.Is(why, tenant.ErrNoKubeconfig)) && !c.Call.NamesTenant() &&
 		helm.PluginInstalled(c.Env.Lookup, client.Major, line.Command):
@@ -123,6 +133,24 @@ func (c Caller) withoutTenant(client helm.Client, class helm.Class, why error) (
 // Removes reports whether helm's command of that name removes a release.
 func Removes(command string) bool {
 	return slices.Contains([]string{"delete", "del", "uninstall", "un"}, command)
+}
+
+// noteWords notes where our flags, and the list of tenants, are to be typed: helm itself only says
+// what it does not know, or prints its help.
+func noteWords(class helm.Class, line helm.Line) []string {
+	if class == helm.Plugin {
+		return nil // it may have flags of these names
+	}
+	var notes []string
+	for _, flag := range []string{"tenant", "context"} {
+		if _, given := (helm.Line{Args: line.Args}).Typed(flag); given {
+			notes = append(notes, fmt.Sprintf("--%s goes before the command: helm tenant --%s NAME %s ...", flag, flag, line.Command))
+		}
+	}
+	if slices.Contains([]string{"get", "list", "ls"}, line.Command) && len(line.Args) > 0 && slices.Contains([]string{"tenant", "tenants"}, line.Args[0]) {
+		notes = append(notes, line.Command+" is helm's command, for releases; tenants are listed with: helm tenant tenants")
+	}
+	return notes
 }
 
 // noteDelete notes whose command helm's delete is if its argument is a tenant's name.

@@ -32,8 +32,16 @@ func Mistyped(word string) error {
 	return mistyped(word)
 }
 
-// mistyped returns a *MistypedError if a word is similar to one of our verbs.
+// synonyms are words for what our verbs do that no helm has for a command. Some are near another
+// verb, which would do something else.
+var synonyms = map[string]string{"unfreeze": "thaw", "edit": "init", "remove": "destroy", "rm": "destroy", "switch": "use", "use-context": "use"}
+
+// mistyped returns a *MistypedError if a word is similar to one of our verbs, or means what one
+// does.
 func mistyped(word string) error {
+	if verb := synonyms[word]; verb != "" {
+		return &MistypedError{word, verb}
+	}
 	if len(word) <= 2 || IsVerb(word) {
 		return nil
 	}
