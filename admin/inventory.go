@@ -102,12 +102,13 @@ type Unmanaged struct {
 func (u Unmanaged) Adoptable() bool { return !u.labelled || len(u.Releases) > 0 }
 
 // TakeInventory reads the inventory with a few paged lists, however many tenants there
-// are.
+// are. Missing permissions are named all at once, by a *ReadDeniedError: as its error if the
+// tenants may not be listed, otherwise in Unseen.
 func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 	terminating := map[string]bool{}
 	records, err := c.TenantRecords(ctx, func(ns *metav1.PartialObjectMetadata) { terminating[ns.Name] = ns.DeletionTimestamp != nil })
 	if err != nil {
-		return nil, err
+		return nil, ExplainLists(ctx, c, err)
 	}
 	var inventory Inventory
 	seen := func(err error) bool {
@@ -131,6 +132,7 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 		seen(err) // those of tenants are known
 		tillers = append(tillers, pods...)
 	}
+	inventory.Unseen = explainUnseen(ctx, c, inventory.Unseen)
 
 	homes, owned := map[string]bool{}, map[string]bool{}
 	for _, record := range records {

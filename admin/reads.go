@@ -20,13 +20,19 @@ type ReadDeniedError struct {
 	// Needed reports whether there is no way without them: neither a restriction to the
 	// tenant's namespaces, nor a ClusterRole that helm-tenant prints.
 	Needed bool
+	// Lists reports whether the verb lists tenants, and writes nothing.
+	Lists bool
 }
 
 func (e *ReadDeniedError) Error() string {
-	if len(e.Missing) == 1 {
-		return "you may not read what this needs, and nothing was written: " + e.Missing[0].String()
+	text := "you may not read what this needs"
+	if !e.Lists {
+		text += ", and nothing was written"
 	}
-	return fmt.Sprintf("you may not read what this needs, and nothing was written; %d permissions are missing:", len(e.Missing))
+	if len(e.Missing) == 1 {
+		return text + ": " + e.Missing[0].String()
+	}
+	return fmt.Sprintf("%s; %d permissions are missing:", text, len(e.Missing))
 }
 
 // Details returns the permissions, unless the error itself is the only one.
@@ -103,6 +109,11 @@ func (s *readSet) migration(ctx context.Context, c *cluster.Client, name string)
 		s.add("list", "secrets", ns, "")
 		s.add("get", "secrets", ns, "")
 	}
+}
+
+// inventory adds what a list of all tenants reads, with their people, Tillers and releases.
+func (s *readSet) inventory() {
+	s.list("namespaces", "configmaps", roleBindingsResource, deploymentsResource, "statefulsets.apps", "daemonsets.apps", "pods", "secrets")
 }
 
 // proof adds what prove reads.
@@ -182,6 +193,29 @@ func explainNeeded(ctx context.Context, c *cluster.Client, err error, fill func(
 		denied.Needed = true
 	}
 	return err
+}
+
+// ExplainLists is explainReads for a verb that lists tenants.
+func ExplainLists(ctx context.Context, c *cluster.Client, err error) error {
+	err = explainReads(ctx, c, err, (*readSet).inventory)
+	if denied, ok := errors.AsType[*ReadDeniedError](err); ok {
+		denied.Lists = true
+	}
+	return err
+}
+
+// explainUnseen returns the errors of lists without which a verb goes on, those for missing
+// permissions as one *ReadDeniedError: who was told of the first only would meet the next.
+func explainUnseen(ctx context.Context, c *cluster.Client, unseen []error) []error {
+	index := slices.IndexFunc(unseen, apierrors.IsForbidden)
+	if index < 0 {
+		return unseen
+	}
+	denied, ok := errors.AsType[*ReadDeniedError](ExplainLists(ctx, c, unseen[index]))
+	if !ok {
+		return unseen
+	}
+	return append([]error{denied}, slices.DeleteFunc(unseen, apierrors.IsForbidden)...)
 }
 
 // checkSeen returns an error if a kind could not be listed of which the tenant has

@@ -162,11 +162,12 @@ func (s *session) export(ctx context.Context, names []string, file string, write
 	}
 	inventory, err := admin.TakeInventory(ctx, client)
 	if err != nil {
-		return fmt.Errorf("export from %s: %w", client.Where(), err)
+		return withHint(fmt.Errorf("export from %s: %w", client.Where(), err), hintsFor(err, byFlag)...)
 	}
 	if len(inventory.Unseen) > 0 {
 		// Applying a file without the members would take them away.
-		return fmt.Errorf("export from %s: %w", client.Where(), inventory.Unseen[0])
+		err := inventory.Unseen[0]
+		return withHint(fmt.Errorf("export from %s: %w", client.Where(), err), hintsFor(err, byFlag)...)
 	}
 	var tenants []tenant.Tenant
 	var missing problems

@@ -85,7 +85,7 @@ func askForMember(name string) hint {
 // ownHints name what shows the caller's own tenant, where a verb needs more rights than a member
 // has.
 func ownHints(err error) []hint {
-	if !apierrors.IsForbidden(err) {
+	if _, denied := errors.AsType[*admin.ReadDeniedError](err); !denied && !apierrors.IsForbidden(err) {
 		return nil
 	}
 	return []hint{typed("your own tenant is shown by", command.Command{"helm", "tenant", "whoami"})}

@@ -87,8 +87,8 @@ func (s *session) releases(ctx context.Context, names []string, q releaseQuery, 
 		return err
 	}
 	if len(list.Unlisted) > 0 {
-		for _, u := range list.Unlisted {
-			s.say("Warning: not everything is shown: %s", u.Reason)
+		for _, reason := range unlistedReasons(list.Unlisted) {
+			s.say("Warning: not everything is shown: %s", reason)
 		}
 		return &codeError{exitPartly, errors.New("some releases could not be listed")}
 	}
@@ -115,7 +115,10 @@ func (s *session) listReleases(ctx context.Context, names []string, q releaseQue
 			return list, err
 		case errors.As(err, &unknown):
 			return nil, withHint(fmt.Errorf("releases: %w", unknown), noTenantHints(unknown)...)
-		case !apierrors.IsForbidden(err) || q.all:
+		case q.all:
+			err = admin.ExplainLists(ctx, client, err)
+			return nil, withHint(fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err), append(hintsFor(err, byFlag), ownHints(err)...)...)
+		case !apierrors.IsForbidden(err):
 			return nil, fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err)
 		}
 	}
@@ -166,7 +169,8 @@ func (s *session) memberReleases(ctx context.Context, k *tenant.Kubeconfig, name
 	if err != nil {
 		return nil, err
 	}
-	if resolved, err = asReader(ctx, client, k, resolved); err != nil {
+	resolved, neither, err := withAccount(ctx, client, k, resolved)
+	if err != nil {
 		return nil, err
 	}
 	if as, _ := k.Impersonates(); as != resolved.DeployerUser() {
@@ -174,9 +178,13 @@ func (s *session) memberReleases(ctx context.Context, k *tenant.Kubeconfig, name
 			return nil, err
 		}
 	}
-	return admin.ListReleases(ctx, client, []tenant.Tenant{{
+	list, err := admin.ListReleases(ctx, client, []tenant.Tenant{{
 		Name: resolved.Name, Engine: tenant.EngineImpersonation, HomeNamespace: resolved.Home, Namespaces: resolved.Namespaces, AllNamespaces: resolved.AllNamespaces,
 	}}, charts)
+	if err == nil && neither && len(list.Releases) == 0 && len(list.Unlisted) > 0 {
+		return nil, withHint(notMember(k, resolved), askForTenant(resolved.Name)[0])
+	}
+	return list, err
 }
 
 // listPage is the number of releases in one answer of Helm 2.

@@ -57,7 +57,7 @@ A "?" stands for what you may not read, and null in -o json; a warning names it.
 
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return asUsage(cmd, fmt.Errorf("%s takes no arguments, not %q", cmd.Name(), args[0]))
+		return asUsage(cmd, withHint(fmt.Errorf("%s takes no arguments, not %q", cmd.Name(), args[0]), strayHints(cmd, args[0])...))
 	}
 	return nil
 }
@@ -72,7 +72,7 @@ func (s *session) tenants(ctx context.Context, q tenantsQuery) error {
 		return err
 	}
 	for _, unseen := range inventory.Unseen {
-		s.say("Warning: not everything is shown: %v", unseen)
+		s.say("Warning: not everything is shown: %s", errorText(unseen))
 	}
 	if err := s.printTenants(inventory, client.Where(), q); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (s *session) tenants(ctx context.Context, q tenantsQuery) error {
 // for each tenant that does not exist.
 func takeTenants(ctx context.Context, client *cluster.Client, names []string) (inventory *admin.Inventory, missing problems, err error) {
 	if inventory, err = admin.TakeInventory(ctx, client); err != nil {
-		return nil, nil, withHint(fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err), ownHints(err)...)
+		return nil, nil, withHint(fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err), append(hintsFor(err, byFlag), ownHints(err)...)...)
 	}
 	if len(names) == 0 {
 		return inventory, nil, nil

@@ -59,7 +59,7 @@ var (
 	byRBAC   = regexp.MustCompile(`User "([^"]+)" cannot \S+ (?:resource|path) "[^"]+"`)
 	refusals = []refusal{
 		// helm-tenant asks the API server as the caller, and says what it may not.
-		{"RBAC", regexp.MustCompile(`you may not read what this needs, and nothing was written; \d+ permissions? (?:is|are) missing: `)},
+		{"RBAC", regexp.MustCompile(`you may not read what this needs(?:, and nothing was written)?; \d+ permissions? (?:is|are) missing: `)},
 		{"RBAC", regexp.MustCompile(`you are no member of it, or there is no such tenant: you may not list pods in namespace "[^"]+"`)},
 		{"escalation check", regexp.MustCompile(`is attempting to grant RBAC permissions not currently held`)},
 		{"admission policy", regexp.MustCompile(`ValidatingAdmissionPolicy 'helm-tenant-records' with binding 'helm-tenant-records' denied request: [^\n]*`)},
