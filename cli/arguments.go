@@ -66,7 +66,7 @@ func oneArgument(cmd *cobra.Command, args []string) error {
 	case len(args) == 0:
 		return asUsage(cmd, errors.New("the tenant's name is missing"))
 	case len(args) > 1:
-		return asUsage(cmd, fmt.Errorf("one tenant is named at a time, not also %q", args[1]))
+		return asUsage(cmd, withHint(fmt.Errorf("one tenant is named at a time, not also %q", args[1]), strayHints(cmd, args[1])...))
 	}
 	return nil
 }

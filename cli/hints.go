@@ -134,8 +134,14 @@ func deniedHints(unread *admin.ReadDeniedError) []hint {
 		return nil
 	}
 	hints := []hint{typed("the ClusterRole that an admin needs is printed by", command.Command{"helm", "tenant", "init", "--print-role"})}
+	if unread.Lists {
+		return hints
+	}
 	if slices.ContainsFunc(unread.Missing, func(p cluster.Permission) bool { return p.Namespace == "" && p.Verb == "list" }) {
 		hints = append(hints, "an admin of only the home and the tenant's namespaces adds --no-cluster-reads")
+	}
+	if !slices.ContainsFunc(unread.Missing, func(p cluster.Permission) bool { return p.Namespace == "" }) {
+		hints = append(hints, "a RoleBinding of it in each of these namespaces is enough")
 	}
 	return hints
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"helm-tenant/admin"
@@ -30,17 +31,22 @@ func TestUnreadableRecordHints(t *testing.T) {
 }
 
 // TestDeniedHints: --no-cluster-reads helps against missing rights to list the cluster's objects,
-// and not against those in a namespace.
+// and not against those in a namespace, which a RoleBinding there gives.
 func TestDeniedHints(t *testing.T) {
 	for _, test := range []struct {
 		missing []cluster.Permission
-		want    int
+		want    hint
 	}{
-		{[]cluster.Permission{{Verb: "list", Resource: "secrets"}, {Verb: "get", Resource: "secrets", Namespace: "a"}}, 2},
-		{[]cluster.Permission{{Verb: "list", Resource: "secrets", Namespace: "a"}}, 1},
+		{[]cluster.Permission{{Verb: "list", Resource: "secrets"}, {Verb: "get", Resource: "secrets", Namespace: "a"}}, "an admin of only the home and the tenant's namespaces adds --no-cluster-reads"},
+		{[]cluster.Permission{{Verb: "list", Resource: "secrets", Namespace: "a"}}, "a RoleBinding of it in each of these namespaces is enough"},
+		{[]cluster.Permission{{Verb: "get", Resource: "clusterroles"}}, ""},
 	} {
-		if hints := hintsFor(&admin.ReadDeniedError{Missing: test.missing}, byFlag); len(hints) != test.want {
-			t.Errorf("%v: %q", test.missing, hints)
+		want := []hint{"the ClusterRole that an admin needs is printed by: helm tenant init --print-role"}
+		if test.want != "" {
+			want = append(want, test.want)
+		}
+		if hints := hintsFor(&admin.ReadDeniedError{Missing: test.missing}, byFlag); !slices.Equal(hints, want) {
+			t.Errorf("%v: %q, want %q", test.missing, hints, want)
 		}
 	}
 }

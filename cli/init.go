@@ -163,6 +163,7 @@ func (o *initOptions) complete(cmd *cobra.Command) error {
 		t.Tiller.Replicas = &o.replicas
 	}
 	wrong = append(wrong, o.rails.complete(cmd, &t.Rails)...)
+	wrong = append(wrong, o.checkChoices()...)
 	if invalid, ok := errors.AsType[admin.Invalid](o.request.Check()); ok {
 		wrong = append(wrong, invalid...)
 	} else {
@@ -180,6 +181,18 @@ func (o *initOptions) complete(cmd *cobra.Command) error {
 		return asUsage(cmd, problems(wrong))
 	}
 	return nil
+}
+
+// checkChoices returns mistakes in the values of flags that have a list of values: they are said
+// whatever else is wrong, also to somebody who may not read the cluster.
+func (o *initOptions) checkChoices() []error {
+	t := o.request.Tenant
+	only := tenant.Tenant{Name: "any", Namespaces: []string{"any-namespace"}, Engine: t.Engine}
+	only.PodSecurity, only.Guard, only.Network = t.PodSecurity, t.Guard, t.Network
+	wrong := only.WithDefaults().Validate()
+	storage := tenant.Tenant{Name: "any", Namespaces: []string{"any-namespace"}, Engine: tenant.EngineTiller}
+	storage.Tiller.Storage = t.Tiller.Storage
+	return append(wrong, storage.WithDefaults().Validate()...)
 }
 
 // checkNames returns mistakes in the typed names, except the tenant's and its members'.

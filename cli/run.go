@@ -100,6 +100,9 @@ func run(ctx context.Context, env Environment) (int, error) {
 	}
 	c, err := newCaller(env)
 	if err != nil {
+		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+			err = withHint(err, beforeHints(env.Args, unknown.GetSpecifiedName())...)
+		}
 		return 0, &usageError{err, "helm tenant [--tenant T] [--context C] COMMAND [ARGUMENT...]"}
 	}
 	if c.Wraps() {
@@ -114,6 +117,8 @@ func run(ctx context.Context, env Environment) (int, error) {
 	case line.Version:
 		visible.Fprintf(env.Stdout, "helm-tenant %s\n", wrapper.Version())
 		return exitDone, nil
+	case line.Help && wrapper.IsVerb(line.Command):
+		return c.runVerb(ctx, []string{line.Command, "--help"})
 	case line.Command == "" || line.Help:
 		return c.runVerb(ctx, []string{"--help"})
 	case line.Command == "help" && (len(line.Args) == 0 || wrapper.IsVerb(line.Args[0])):
@@ -158,6 +163,11 @@ func nearFlags(cmd *cobra.Command, name string) []hint {
 			known = append(known, f.Name)
 		}
 	})
+	return nearWords(name, known)
+}
+
+// nearWords suggests those of the known flags that may have been meant by a name.
+func nearWords(name string, known []string) []hint {
 	near := tenant.Near(name, known)
 	if len(name) < 2 || len(near) == 0 {
 		return nil // a letter is near to any short name
@@ -207,7 +217,11 @@ Before the command, and only there:
 		case cmd.Name() == "init" && slices.Contains(helmInitFlags, unknown.GetSpecifiedName()):
 			err = withHint(err, hint("helm's own init is typed without \"tenant\": helm init --"+unknown.GetSpecifiedName())) // one of the flags above
 		default:
-			err = withHint(err, nearFlags(cmd, unknown.GetSpecifiedName())...)
+			hints := habitHints(cmd.Name(), unknown.GetSpecifiedName())
+			if near := nearFlags(cmd, unknown.GetSpecifiedName()); len(near) > 0 {
+				hints = near
+			}
+			err = withHint(err, hints...)
 		}
 		return asUsage(cmd, err)
 	})

@@ -118,7 +118,7 @@ const noAnswer = "the API server gave no answer"
 func (q Question) Refusal(o Object, verb string, err error) Finding {
 	s := status(err)
 	if s != nil && strings.HasPrefix(s.Message, untypedApply) {
-		return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template", visible.Excerpt(s.Message))
+		return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template; -o wide has the API server's words", visible.Excerpt(s.Message))
 	}
 	if s == nil || s.Code >= 500 || s.Code == http.StatusTooManyRequests || s.Code == http.StatusUnauthorized {
 		return about(o, NotTried, Untried, noAnswer, "try again", visible.Excerpt(err.Error()))
@@ -150,7 +150,7 @@ func (q Question) Refusal(o Object, verb string, err error) Finding {
 	case s.Code == http.StatusConflict:
 		return refused(o, Exists, "it is there", "rename the release, or delete the object", message)
 	}
-	return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template", message)
+	return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template; -o wide has the API server's words", message)
 }
 
 // by returns a finding for a refusal whose origin is known.
