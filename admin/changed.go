@@ -11,11 +11,17 @@ import (
 	"helm-tenant/rbac"
 	"helm-tenant/recognise"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // noteChanges warns of changes made by hand that are dangerous: a binding that was opened
 // to everybody, and another image of the tenant's Tiller.
 func (d *decision) noteChanges(plan cluster.Plan) {
+	for _, change := range plan.Changes {
+		if finalizers := change.Finalizers(); len(finalizers) > 0 {
+			d.note("%s is deleted in spite of its finalizers, which are removed: %s", change.Key, visible.List(finalizers))
+		}
+	}
 	if !d.existed || d.adopted != nil {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -400,6 +401,47 @@ func TestSquattedShared(t *testing.T) {
 			prepared, err := decide(test.world.facts(t, test.request), test.request)
 			if err != nil || prepared.Tenant.Role != tenant.DefaultRole || !slices.Contains(test.world.decide(t, test.request).Steps, "replace ServiceAccount helm in namespace t-helm") {
 				t.Errorf("adopted: %v, %+v", err, prepared)
+			}
+		})
+	}
+}
+
+// TestFinalizersOfStrangers: what a stranger holds with a finalizer is replaced or deleted all the
+// same, an interrupted deletion too, and it is said; of an own binding with one likewise.
+func TestFinalizersOfStrangers(t *testing.T) {
+	byHelm := engine(tenant.EngineImpersonation)
+	for name, ending := range map[string]bool{"held": false, "held, and being deleted": true} {
+		t.Run(name, func(t *testing.T) {
+			account := ownedAccount("t-helm", "helm", "t").(*corev1.ServiceAccount)
+			member := bindingOf("t-helm", "helm-tenant-member", "x", user("mallory")).(*rbacv1.RoleBinding)
+			member.Labels = map[string]string{tenant.LabelTenant: "t"}
+			for _, held := range []metav1.Object{account, member} {
+				held.SetFinalizers([]string{"example.com/never"})
+				if ending {
+					held.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1, 0)})
+				}
+			}
+			labelled := namespace("t-helm", tenant.LabelTenant, "t", tenant.LabelHome, "impersonation", tenant.LabelManagedBy, tenant.ManagedBy)
+			server, c := empty().with(labelled, account, member).start(t)
+			before := server.Get(accountKey("t-helm", "helm")).GetUID()
+			prepared := write(t, c, asked(byHelm, adopting))
+			for _, key := range []cluster.Key{accountKey("t-helm", "helm"), memberKey("t-helm")} {
+				if now := server.Get(key); now == nil || len(now.GetFinalizers()) > 0 || now.GetDeletionTimestamp() != nil || now.GetUID() == before {
+					t.Errorf("%s is %v", key, now)
+				}
+				if note := key.String() + " is deleted in spite of its finalizers, which are removed: example.com/never"; !slices.Contains(prepared.Notes, note) {
+					t.Errorf("no note %q among %q", note, prepared.Notes)
+				}
+			}
+			if did := write(t, c, asked(byHelm)); len(did.Plan.Changes) > 0 {
+				t.Errorf("it is done in two runs: %q", stepsOf(did.Plan))
+			}
+			held := server.Get(cluster.Key{Kind: "RoleBinding", Namespace: "a", Name: "helm-tenant.t.admin"})
+			held.SetFinalizers([]string{"example.com/never"})
+			server.Put(held)
+			write(t, c, asked(byHelm, role("edit"), exactly))
+			if now := server.Get(cluster.KeyOf(held)); now != nil {
+				t.Errorf("with another role, the deployer still has the first one by %v", now)
 			}
 		})
 	}

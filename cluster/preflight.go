@@ -147,13 +147,18 @@ func permissions(change Change) []Permission {
 	case Update:
 		p.Verb = "update"
 		return []Permission{p}
-	case Delete:
-		p.Verb = "delete"
-		return []Permission{p}
 	}
-	remove, anew := p, p
-	remove.Verb, anew.Verb, anew.Name = "delete", "create", ""
-	return []Permission{remove, anew}
+	needed := []Permission{p}
+	needed[0].Verb = "delete"
+	if len(change.Finalizers()) > 0 {
+		p.Verb = "update"
+		needed = append(needed, p)
+	}
+	if change.Action == Replace {
+		p.Verb, p.Name = "create", ""
+		needed = append(needed, p)
+	}
+	return needed
 }
 
 // grantsMore reports whether a change of a role or binding is one for which the API

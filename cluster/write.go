@@ -187,6 +187,9 @@ func (c *Client) writeOnce(ctx context.Context, change Change) error {
 		_, err := api.Update(ctx, change.Object, metav1.UpdateOptions{FieldManager: FieldManager})
 		return err
 	}
+	if err := c.removeFinalizers(ctx, change); err != nil {
+		return err
+	}
 	uid := change.Live.GetUID()
 	err := api.Delete(ctx, change.Key.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 	if apierrors.IsNotFound(err) {
@@ -195,6 +198,10 @@ func (c *Client) writeOnce(ctx context.Context, change Change) error {
 	if err != nil || change.Action == Delete {
 		return err
 	}
-	_, err = api.Create(ctx, Stripped(change.Object), metav1.CreateOptions{FieldManager: FieldManager})
+	anew := Stripped(change.Object)
+	if len(change.Finalizers()) > 0 {
+		anew.SetFinalizers(nil)
+	}
+	_, err = api.Create(ctx, anew, metav1.CreateOptions{FieldManager: FieldManager})
 	return err
 }

@@ -164,7 +164,7 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 			fail(w, apierrors.NewConflict(gvr.GroupResource(), key.Name, errors.New("the UID in the precondition is another")))
 			return
 		}
-		s.remove(key)
+		s.end(existing)
 		answer(w, 200, map[string]string{"kind": "Status", "apiVersion": "v1", "status": "Success"})
 	case asked.Verb == "get":
 		answerText(w, 200, s.text(existing))
@@ -172,7 +172,7 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 		body.SetKind(asked.Kind)
 		body.SetAPIVersion(gvr.GroupVersion().String())
 		body.SetNamespace(asked.Namespace)
-		s.store(&body)
+		s.write(&body, existing)
 		answer(w, 200, body.Object)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -224,4 +225,27 @@ func (s *Server) tell(kind string, object *unstructured.Unstructured) {
 	s.events = append(s.events, event{s.version, kind, object})
 	close(s.more)
 	s.more = make(chan struct{})
+}
+
+// end deletes an object. One with finalizers stays until they are removed.
+func (s *Server) end(object *unstructured.Unstructured) {
+	if len(object.GetFinalizers()) == 0 {
+		s.remove(cluster.KeyOf(object))
+		return
+	}
+	ending := object.DeepCopy()
+	ending.SetDeletionTimestamp(&metav1.Time{Time: time.Now()})
+	s.store(ending)
+}
+
+// write stores a new object, or the next state of an existing one.
+func (s *Server) write(object, existing *unstructured.Unstructured) {
+	switch {
+	case existing == nil:
+		object.SetDeletionTimestamp(nil)
+	case existing.GetDeletionTimestamp() != nil && len(object.GetFinalizers()) == 0:
+		s.remove(cluster.KeyOf(object))
+		return
+	}
+	s.store(object)
 }
