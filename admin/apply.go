@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -94,6 +95,7 @@ func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcom
 	if err := writeShared(ctx, c, first, &shared); err != nil {
 		return err
 	}
+	held := new(atomic.Bool)
 	moved := writeMoves(ctx, c, requests, outcomes)
 	var group errgroup.Group
 	group.SetLimit(tenantsAtOnce)
@@ -102,7 +104,7 @@ func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcom
 		group.Go(func() error {
 			o := &outcomes[i]
 			if o.Err == nil && !moved[i] {
-				o.Err = applyOne(ctx, c, requests[i], o.Prepared)
+				o.Err = applyOne(ctx, c, requests[i], o.Prepared, held)
 			}
 			mutex.Lock()
 			defer mutex.Unlock()
@@ -130,14 +132,14 @@ func writeShared(ctx context.Context, c *cluster.Client, first Request, shared *
 	return err
 }
 
-func applyOne(ctx context.Context, c *cluster.Client, r Request, prepared *Prepared) error {
+func applyOne(ctx context.Context, c *cluster.Client, r Request, prepared *Prepared, held *atomic.Bool) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if len(prepared.Plan.Changes) == 0 {
 		return nil
 	}
-	err := c.Write(ctx, &prepared.Plan, requestsOfOne, func(cluster.Change) {})
+	err := prepared.write(ctx, c, requestsOfOne, held, func(cluster.Change) {})
 	if !cluster.Outdated(err) {
 		return err
 	}

@@ -54,7 +54,7 @@ func decideAccepted(f *facts, r Request) (*Prepared, error) {
 		d.onlyFreeze(&plan)
 		d.notes, d.warnings = d.freezeNotes, nil
 	}
-	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, Revoked: d.revoked, Disconnect: d.marks() || d.marked(), RoleGaps: d.roleGaps, Stale: d.stale(), live: f.live}, nil
+	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, Revoked: d.revoked, Disconnect: d.marks() || d.marked(), RoleGaps: d.roleGaps, Stale: d.stale(), live: f.live, accepted: r.Accepted}, nil
 }
 
 // stale reports whether facts in members' kubeconfigs become outdated.

@@ -86,7 +86,7 @@ func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool
 		if err != nil {
 			return nil, err
 		}
-		return &Prepared{Tenant: t, Existed: true, Plan: plan, live: live}, nil
+		return &Prepared{Tenant: t, Existed: true, Plan: plan, live: live, accepted: p.accepted}, nil
 	}
 	if dryRun {
 		_, err = prepare(ctx)

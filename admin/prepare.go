@@ -38,6 +38,8 @@ type Prepared struct {
 	Wrote bool
 
 	live *cluster.Live
+	// accepted has the risks that the admin accepted.
+	accepted Accepted
 }
 
 // Invalid has everything that is wrong with a request, whatever the cluster has.

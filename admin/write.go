@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -65,6 +66,7 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 	var last error
 	var earlier []string
 	wrote := false
+	held := new(atomic.Bool)
 	pause := conflictPauses(maxRounds)
 	for range maxRounds {
 		prepared, err := prepare(ctx)
@@ -84,7 +86,7 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 			}
 			wrote = wrote || len(prepared.Plan.Changes) > 0
 			prepared.Wrote = wrote
-			last = c.Write(ctx, &prepared.Plan, cluster.Width, onChange)
+			last = prepared.write(ctx, c, cluster.Width, held, onChange)
 			if !cluster.Outdated(last) {
 				return prepared, last
 			}

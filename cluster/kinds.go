@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"helm-tenant/rbac"
 )
 
 // kind describes how objects of one kind are read, compared and written.
@@ -24,6 +26,14 @@ type kind struct {
 	// brief reports whether Each reads only a part of such objects, as JSON, into a type of this
 	// package; few fit into a page.
 	brief bool
+}
+
+// phaseOf returns the phase of a change of an object of the kind.
+func (k kind) phaseOf(key Key) Phase {
+	if k.phase == PhaseBindings && key.Name == rbac.OwnerName {
+		return PhaseOwners
+	}
+	return k.phase
 }
 
 // older returns the kind in the version of older API servers; false if there is none.
@@ -50,6 +60,9 @@ const (
 	PhaseEarlyRemoval
 	PhaseObjects
 	PhaseBindings
+	// PhaseOwners gives a tenant's owners their rights: after the admission policy that limits
+	// what they write, and after the binding of members, by which Plan.Gate tries it.
+	PhaseOwners
 	// PhaseNarrowing takes excess rights from an adopted Tiller: after the new
 	// bindings, and before its Deployment is labelled, which marks the adoption as
 	// complete.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -43,6 +44,9 @@ type Change struct {
 // Plan has the changes that make the live objects the wanted ones.
 type Plan struct {
 	Changes []Change
+	// Gate, if it is set, is called before the writes of PhaseOwners, which are not made if it
+	// returns an error.
+	Gate func(context.Context) error
 }
 
 // NotOursError reports objects that exist and were not made for this tenant.
@@ -92,7 +96,7 @@ func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (
 		}
 		existing := live.Get(key)
 		if existing == nil {
-			plan.Changes = append(plan.Changes, Change{Action: Create, Key: key, Object: want, phase: k.phase})
+			plan.Changes = append(plan.Changes, Change{Action: Create, Key: key, Object: want, phase: k.phaseOf(key)})
 			continue
 		}
 		if rails.Newer(existing) {
@@ -116,7 +120,7 @@ func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (
 		if k.immutable != "" && slices.ContainsFunc(fields, func(f Field) bool { return under(f.Path, k.immutable) }) {
 			action = Replace
 		}
-		plan.Changes = append(plan.Changes, Change{Action: action, Key: key, Object: overlay(want, existing), Live: existing, Fields: fields, phase: k.phase})
+		plan.Changes = append(plan.Changes, Change{Action: action, Key: key, Object: overlay(want, existing), Live: existing, Fields: fields, phase: k.phaseOf(key)})
 	}
 	if len(notOurs.Keys) > 0 {
 		notOurs.Rest = plan
@@ -169,7 +173,7 @@ func (p *Plan) TakeFirst(namespace string) {
 		change := &p.Changes[i]
 		switch {
 		case change.Key.Namespace != namespace:
-		case change.phase == PhaseBindings:
+		case change.phase == PhaseBindings, change.phase == PhaseOwners:
 			change.phase = PhaseTakingBindings
 		case change.phase == PhaseObjects, change.Action == Delete:
 			change.phase = PhaseTaking

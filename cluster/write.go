@@ -61,6 +61,11 @@ func (c *Client) Write(ctx context.Context, plan *Plan, width int, onChange func
 			end = len(rest)
 		}
 		phase := rest[:end]
+		if phase[0].phase == PhaseOwners && plan.Gate != nil {
+			if err := plan.Gate(ctx); err != nil {
+				return &WriteError{Change: phase[0], Made: count, Total: total, Err: err}
+			}
+		}
 		told := inOrder{changes: phase, made: make([]bool, len(phase)), tell: onChange}
 		err := concurrently(len(phase), width, func(i int) error {
 			if err := c.write(ctx, phase[i]); err != nil {
@@ -156,6 +161,27 @@ func (c *Client) createSecret(ctx context.Context, secret *corev1.Secret) error 
 	options := metav1.CreateOptions{FieldManager: FieldManager}
 	return client.Post().Resource("secrets").Namespace(secret.Namespace).SetHeader("Accept", metadataOnly).
 		SpecificallyVersionedParams(&options, metav1.ParameterCodec, metav1.SchemeGroupVersion).Body(secret).Do(ctx).Error()
+}
+
+// TryAnnotate returns the API server's answer to the dry run of an update that adds an annotation
+// to an object. The object may have changed since it was read: then it is a conflict.
+func (c *Client) TryAnnotate(ctx context.Context, key Key, annotation, value string) error {
+	live := NewLive()
+	if err := c.Lookup(ctx, live, []Key{key}); err != nil {
+		return err
+	}
+	object := live.Get(key)
+	if object == nil {
+		return apierrors.NewNotFound(kinds[key.Kind].resource.GroupResource(), key.Name)
+	}
+	next := object.DeepCopy()
+	annotations := next.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[annotation] = value
+	next.SetAnnotations(annotations)
+	return c.tryWrite(ctx, Change{Action: Update, Key: key, Object: next})
 }
 
 // tryWrite makes a creation, update or deletion as a server-side dry run: it is checked and not

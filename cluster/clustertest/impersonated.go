@@ -16,13 +16,19 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"helm-tenant/cluster"
+	"helm-tenant/install"
 	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
 
-// dryRun answers a write that is not stored.
-func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, resource schema.GroupResource, asked Request, object any) {
+// dryRun answers a write that is not stored. held says that the admission policy of owners refuses
+// it, if it is stored.
+func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, resource schema.GroupResource, asked Request, object any, held bool) {
+	if held && s.objects[cluster.Key{Kind: "ValidatingAdmissionPolicyBinding", Name: install.OwnersName}] != nil {
+		fail(w, apierrors.NewForbidden(resource, asked.Name, errors.New(install.OwnersName)))
+		return
+	}
 	code := http.StatusOK
 	if r.Method == http.MethodPost {
 		code = http.StatusCreated

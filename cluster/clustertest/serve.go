@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"helm-tenant/cluster"
+	"helm-tenant/install"
 )
 
 func answer(w http.ResponseWriter, code int, object any) {
@@ -132,6 +133,7 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 			return
 		}
 	}
+	held := asked.Verb == "dry-run" && body.GetAnnotations()[install.AnnotationProbe] != "" && (s.Enforced == nil || s.Enforced())
 	if asked.Verb == "watch" {
 		s.watch(w, r, asked)
 		return
@@ -141,7 +143,7 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 	key := cluster.Key{Kind: asked.Kind, Namespace: asked.Namespace, Name: asked.Name}
 	existing := s.objects[key]
 	if asked.Verb == "dry-run" {
-		s.dryRun(w, r, gvr.GroupResource(), asked, body.Object)
+		s.dryRun(w, r, gvr.GroupResource(), asked, body.Object, held)
 		return
 	}
 	if asked.Verb == "list" {

@@ -44,6 +44,10 @@ type Server struct {
 	// nil, the caller may not ask.
 	AnotherMay func(who, permission string) bool
 
+	// Enforced reports whether the server enforces the admission policy of owners, if it is
+	// stored; nil if it does at once.
+	Enforced func() bool
+
 	t       testing.TB
 	url     string
 	kinds   map[schema.GroupVersionResource]cluster.Resource

@@ -1,0 +1,85 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"helm-tenant/cluster"
+	"helm-tenant/install"
+	"helm-tenant/tenant"
+)
+
+// RBAC is enforced sooner than an admission policy, which the API server compiles first: owners
+// whose rights are written together with the policy that limits them would have a second or two in
+// which nothing does.
+
+// write makes the writes of the plan. New owners get their rights when the API server enforces the
+// admission policy of owners; held remembers over several plans that it does.
+func (p *Prepared) write(ctx context.Context, c *cluster.Client, width int, held *atomic.Bool, onChange func(cluster.Change)) error {
+	p.Plan.Gate = func(ctx context.Context) error {
+		if held.Load() || !p.limitsNewOwners() {
+			return nil
+		}
+		if err := awaitOwnersHeld(ctx, c, p.Tenant); err != nil {
+			return err
+		}
+		held.Store(true)
+		return nil
+	}
+	return c.Write(ctx, &p.Plan, width, onChange)
+}
+
+// limitsNewOwners reports whether the plan gives somebody an owner's rights that an admission
+// policy is to limit. Where there is none, that is a risk that the admin accepted; it selects no
+// home of a tenant of all namespaces, whose owners can become administrators anyway.
+func (p *Prepared) limitsNewOwners() bool {
+	if p.live == nil || p.Tenant.AllNamespaces || !servesPolicies(p.live) || p.accepted.has(RiskUnheldOwners) {
+		return false
+	}
+	index := slices.IndexFunc(p.Plan.Changes, func(change cluster.Change) bool {
+		return change.Key == peopleKey(p.Tenant.Home(), tenant.RelationOwner)
+	})
+	if index < 0 {
+		return false
+	}
+	change := p.Plan.Changes[index]
+	return len(boundIn(change.Object).Without(boundIn(change.Live))) > 0
+}
+
+// boundIn returns the subjects of a RoleBinding; none for nil.
+func boundIn(object *unstructured.Unstructured) tenant.Members {
+	var binding rbacv1.RoleBinding
+	if object == nil || runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &binding) != nil {
+		return nil
+	}
+	return tenant.MembersOf(binding.Subjects, binding.Namespace)
+}
+
+// awaitOwnersHeld waits until the API server enforces the admission policy of owners in a tenant's
+// home namespace: until it refuses the dry run of a write that the policy refuses to everybody. If
+// anything else refuses that, the answer does not show whether the policy would.
+func awaitOwnersHeld(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
+	err := awaitEnforced(ctx, enforcePatience, func(ctx context.Context) (bool, error) {
+		err := c.TryAnnotate(ctx, memberKey(t.Home()), install.AnnotationProbe, t.Name)
+		switch {
+		case apierrors.IsConflict(err):
+			return false, nil
+		case apierrors.IsForbidden(err), apierrors.IsInvalid(err), err != nil && strings.Contains(err.Error(), install.OwnersName):
+			return true, nil
+		}
+		return false, err
+	})
+	if errors.Is(err, errNotEnforced) {
+		return fmt.Errorf("whoever becomes an owner gets no rights before the API server enforces the admission policy %s, which limits what owners write, and it does not yet; a server that never does needs --accept-risk=%s", install.OwnersName, RiskUnheldOwners)
+	}
+	return err
+}

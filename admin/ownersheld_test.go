@@ -1,0 +1,72 @@
+package admin
+
+import (
+	"testing"
+
+	"helm-tenant/cluster"
+	"helm-tenant/tenant"
+)
+
+// TestOwnersAreHeldFirst: an owner's rights are written when the API server enforces the policy
+// that limits what owners write, whichever verb makes the owner; nobody waits for an owner who
+// leaves, nor where an admin accepted that nothing limits them.
+func TestOwnersAreHeldFirst(t *testing.T) {
+	request := asked(exactly, engine(tenant.EngineImpersonation), owners("dana"))
+	dana := tenant.Members{tenant.User("dana")}
+	none := asked(engine(tenant.EngineImpersonation))
+	grant := func(t *testing.T, c *cluster.Client, who tenant.Members, accepted ...Risk) {
+		t.Helper()
+		team := tenant.Tenant{Name: "t", Namespaces: []string{"a", "b"}, Engine: tenant.EngineImpersonation}.WithDefaults()
+		if _, err := Grant(t.Context(), c, team, GrantRequest{Who: who, As: tenant.RelationOwner, Accepted: accepted}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		before []Request
+		do     func(*testing.T, *cluster.Client)
+		asks   int
+	}{
+		"init": {nil, func(t *testing.T, c *cluster.Client) { write(t, c, request) }, 3},
+		"apply": {nil, func(t *testing.T, c *cluster.Client) {
+			requests := []Request{request}
+			outcomes, err := PrepareAll(t.Context(), c, requests)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := ApplyAll(t.Context(), c, requests, outcomes, TakeShared(outcomes), func(Outcome) {}); err != nil || outcomes[0].Err != nil {
+				t.Fatal(err, outcomes[0].Err)
+			}
+		}, 3},
+		"grant":                {[]Request{none}, func(t *testing.T, c *cluster.Client) { grant(t, c, dana) }, 3},
+		"grant, with the risk": {[]Request{none}, func(t *testing.T, c *cluster.Client) { grant(t, c, dana, RiskUnheldOwners) }, 0},
+		"of all namespaces": {nil, func(t *testing.T, c *cluster.Client) {
+			write(t, c, asked(exactly, everywhere, engine(tenant.EngineImpersonation), owners("dana"), func(r *Request) { r.Accepted = Accepted{RiskClusterWide, RiskOwnerOfCluster} }))
+		}, 0},
+		"a second owner":        {[]Request{request}, func(t *testing.T, c *cluster.Client) { grant(t, c, tenant.Members{tenant.User("lea")}) }, 3},
+		"nobody new":            {[]Request{request}, func(t *testing.T, c *cluster.Client) { grant(t, c, dana) }, 0},
+		"an owner who leaves":   {[]Request{request}, func(t *testing.T, c *cluster.Client) { write(t, c, asked(exactly, engine(tenant.EngineImpersonation))) }, 0},
+		"a tenant without them": {nil, func(t *testing.T, c *cluster.Client) { write(t, c, none) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, c := empty().with(clusterRole("view", "get", "list")).start(t)
+			for _, r := range test.before {
+				write(t, c, r)
+			}
+			key := peopleKey("t-helm", tenant.RelationOwner)
+			before := server.Get(key)
+			asks := 0
+			server.Enforced = func() bool {
+				asks++
+				if now := server.Get(key); (now == nil) != (before == nil) || now != nil && now.GetResourceVersion() != before.GetResourceVersion() {
+					t.Error("the owner's rights are written, and nothing limits them")
+				}
+				return asks == 3
+			}
+			test.do(t, c)
+			if asks != test.asks {
+				t.Errorf("it asked %d times whether the policy is enforced, not %d", asks, test.asks)
+			}
+		})
+	}
+}
