@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"helm-tenant/audit"
+	"helm-tenant/cluster"
 )
 
 // TestServiceOf: webhooks by a URL whose host the cluster's DNS finds.
@@ -59,17 +61,32 @@ func TestConvertersAreRead(t *testing.T) {
 		}
 		server.Put(object)
 	}
-	snapshot, err := TakeSnapshot(t.Context(), c)
+	hook := audit.ObjectRef{Kind: "Service", Namespace: "a", Name: "hook"}
+	// An audit and a revoke read the same.
+	for name, take := range map[string]func(context.Context, *cluster.Client) (*audit.Snapshot, error){"TakeSnapshot": TakeSnapshot, "TakeReach": TakeReach} {
+		snapshot, err := take(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(snapshot.Webhooks, func(a, b audit.Webhook) int { return strings.Compare(a.Configuration, b.Configuration) })
+		if diff := cmp.Diff([]audit.Webhook{
+			{Kind: audit.Definition, Configuration: "two.example.com", Server: "service hook in namespace a", Service: hook},
+			{Kind: audit.Definition, Configuration: "url.example.com", Server: "https://hook.a.svc/x", Service: hook},
+			{Kind: audit.AggregatedAPI, Configuration: "v1.metrics.example.com", Server: "service hook in namespace a", Service: hook},
+		}, snapshot.Webhooks); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+	}
+	server.Refuse = forbid("CustomResourceDefinition", "APIService", "MutatingWebhookConfiguration")
+	snapshot, err := TakeReach(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(snapshot.Webhooks, func(a, b audit.Webhook) int { return strings.Compare(a.Configuration, b.Configuration) })
-	hook := audit.ObjectRef{Kind: "Service", Namespace: "a", Name: "hook"}
-	if diff := cmp.Diff([]audit.Webhook{
-		{Kind: audit.Definition, Configuration: "two.example.com", Server: "service hook in namespace a", Service: hook},
-		{Kind: audit.Definition, Configuration: "url.example.com", Server: "https://hook.a.svc/x", Service: hook},
-		{Kind: audit.AggregatedAPI, Configuration: "v1.metrics.example.com", Server: "service hook in namespace a", Service: hook},
-	}, snapshot.Webhooks); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
+	var unseen []string
+	for _, u := range snapshot.Unseen {
+		unseen = append(unseen, u.What)
+	}
+	if want := []string{"apiservices in the cluster", "customresourcedefinitions in the cluster", "mutatingwebhookconfigurations in the cluster"}; !slices.Equal(unseen, want) {
+		t.Errorf("what is forbidden is not said: %q, not %q", unseen, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,6 +25,10 @@ func TestAuditRules(t *testing.T) {
 	stored := record(t, "old", "db", "z", 1, release.Status_DEPLOYED)
 	server.Put(record(t, "t-tiller", "web", "a", 1, release.Status_DEPLOYED), &corev1.ConfigMap{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: stored.ObjectMeta, Data: map[string]string{"release": string(stored.Data["release"])}})
+	// A webhook whose Service has no selector: where that leads is looked for.
+	server.Put(&corev1.Service{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: metav1.ObjectMeta{Namespace: "z", Name: "hook"}},
+		&admissionv1.ValidatingWebhookConfiguration{TypeMeta: metav1.TypeMeta{APIVersion: "admissionregistration.k8s.io/v1", Kind: "ValidatingWebhookConfiguration"}, ObjectMeta: metav1.ObjectMeta{Name: "hook"},
+			Webhooks: []admissionv1.ValidatingWebhook{{ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: "z", Name: "hook"}}}}})
 	server.Writes()
 	snapshot, err := TakeSnapshot(t.Context(), c)
 	if err != nil || len(snapshot.Unseen) > 0 {

@@ -162,19 +162,6 @@ func (t *taking) addWebhookNames(kind string, names []string) {
 	})
 }
 
-// readSomeWebhooks reads the webhook configurations of one kind. If the caller may not list
-// them, a right to change any configuration counts as one to change an existing one.
-func (t *taking) readSomeWebhooks(ctx context.Context, kind string) error {
-	read := t.readValidating
-	if kind == "MutatingWebhookConfiguration" {
-		read = t.readMutating
-	}
-	if err := read(ctx); !apierrors.IsForbidden(err) {
-		return err
-	}
-	return nil
-}
-
 // hasMaker reports whether a Deployment or CronJob that was read made the workload, and
 // whether the workload is what its maker says. Anybody who writes a Job can name a controller
 // that did not make it, by its name and UID. If the makers could not be read, the workload's

@@ -63,6 +63,7 @@ type taking struct {
 	// mutating are the bindings of MutatingAdmissionPolicies, by the policy.
 	mutating map[string][]admissionv1.MutatingAdmissionPolicyBinding
 	indices  map[cluster.Key]int
+	leads    leads
 	// mutex guards the fields to which several lists write.
 	mutex sync.Mutex
 }
@@ -105,9 +106,6 @@ func TakeReach(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) 
 		{"secrets", "which Secrets hold releases", func(ctx context.Context) error { return t.readRecordNames(ctx, "Secret") }},
 		{releaseMaps, "which ConfigMaps hold releases", func(ctx context.Context) error { return t.readRecordNames(ctx, "ConfigMap") }},
 	}
-	for _, kind := range []string{"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"} {
-		after = append(after, reading{kind, "", func(ctx context.Context) error { return t.readSomeWebhooks(ctx, kind) }})
-	}
 	return &t.snapshot, t.take(ctx, t.reaching(), after)
 }
 
@@ -134,11 +132,14 @@ func (t *taking) take(ctx context.Context, readings, after []reading) error {
 		s.Records = append(s.Records, r)
 	}
 	slices.SortFunc(s.Records, func(a, b audit.Record) int { return strings.Compare(a.Tenant.Name, b.Tenant.Name) })
-	// Makers of pods are read after the pods, so that no maker of a listed pod is
-	// missing.
-	if err := t.readAll(ctx, append(after, reading{"replicasets", "which pods are Tillers'", t.readReplicaSets})); err != nil {
+	t.leads.want(s.Webhooks)
+	if err := t.readAll(ctx, append(after, t.reachingLater()...)); err != nil {
 		return err
 	}
+	if err := t.readAll(ctx, t.leadReadings()); err != nil {
+		return err
+	}
+	t.follow()
 	slices.SortFunc(s.Bindings, func(a, b audit.Binding) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
 	slices.SortFunc(s.Unseen, func(a, b audit.Unseen) int { return strings.Compare(a.What, b.What) })
 	return nil
@@ -153,8 +154,11 @@ func (t *taking) reaching() []reading {
 		{"secrets", "where releases are, and whether accounts' tokens lie around", t.readSecrets},
 		{"pods", "which Tillers run outside Deployments, and in which pods", t.readPods},
 		{"configmaps of identities", "who can name administrators", t.readIdentities},
-		{"services", "whether Tillers are reached from outside", t.readServices},
 		{"networkpolicies", "whether the network isolates Tillers", t.readPolicies},
+		{"validatingwebhookconfigurations", "which webhooks get the objects of homes", t.readValidating},
+		{"mutatingwebhookconfigurations", "which webhooks get the objects of homes, and change them", t.readMutating},
+		{"customresourcedefinitions", "which webhooks convert objects of others", t.readDefinitions},
+		{"apiservices", "which APIs a tenant serves to others", t.readAPIServices},
 	}
 	for _, kind := range []string{"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"} {
 		readings = append(readings, reading{strings.ToLower(kind) + "s", "who reaches a deployer", func(ctx context.Context) error {
@@ -177,13 +181,18 @@ func (t *taking) reaching() []reading {
 	return readings
 }
 
+// reachingLater returns those of reaching that are read when others are known: makers of pods
+// after the pods, so that no maker of a listed pod is missing, and Services after the webhooks.
+func (t *taking) reachingLater() []reading {
+	return []reading{
+		{"replicasets", "which pods are Tillers'", t.readReplicaSets},
+		{"services", "whether Tillers are reached from outside, and who answers for webhooks", t.readServices},
+	}
+}
+
 // readings returns the lists of a snapshot beside those of reaching.
 func (t *taking) readings() []reading {
 	readings := []reading{
-		{"validatingwebhookconfigurations", "which webhooks get the objects of homes", t.readValidating},
-		{"mutatingwebhookconfigurations", "which webhooks get the objects of homes, and change them", t.readMutating},
-		{"customresourcedefinitions", "which webhooks convert objects of others", t.readDefinitions},
-		{"apiservices", "which APIs a tenant serves to others", t.readAPIServices},
 		{"mutatingadmissionpolicybindings", "which policies change the objects of homes", t.readMutatingBindings},
 		{guardPolicies, "whether the guard's admission policies are in force", t.readGuard},
 		{"persistentvolumeclaims", "which claims name their volumes", func(ctx context.Context) error { return readClaims(ctx, t.client, "", t.addDemand) }},

@@ -105,6 +105,11 @@ func podOf(pod *corev1.Pod) audit.Pod {
 			p.Owner, p.OwnerUID = audit.ObjectRef{Kind: cluster.OwnerKind(owner), Namespace: pod.Namespace, Name: owner.Name}, string(owner.UID)
 		}
 	}
+	if !pod.Spec.HostNetwork {
+		for _, address := range pod.Status.PodIPs {
+			p.Addresses = append(p.Addresses, address.IP)
+		}
+	}
 	p.Demand = rails.OfPod(&pod.Spec)
 	if recognise.IsTiller(pod.Labels, pod.Spec) {
 		p.Spec = pod.Spec.DeepCopy()

@@ -145,6 +145,7 @@ func (t *taking) readReplicaSets(ctx context.Context) error {
 
 func (t *taking) readServices(ctx context.Context) error {
 	return cluster.Each(ctx, t.client, "Service", "", metav1.ListOptions{}, func(service *corev1.Service) {
+		t.leads.addService(service)
 		t.addDemand("Service", service, rails.OfService(service))
 		if service.Spec.Type == corev1.ServiceTypeNodePort || service.Spec.Type == corev1.ServiceTypeLoadBalancer || len(service.Spec.ExternalIPs) > 0 {
 			t.snapshot.Services = append(t.snapshot.Services, audit.Service{Namespace: service.Namespace, Name: service.Name, Selector: service.Spec.Selector})

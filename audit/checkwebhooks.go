@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"helm-tenant/command"
 	"helm-tenant/tenant"
 )
@@ -16,16 +18,20 @@ func (a *auditor) checkWebhooks() {
 	reported, answered := map[string]bool{}, map[ObjectRef]bool{}
 	for _, w := range a.listeners() {
 		// Whoever may change something in a tenant's namespace is its deployer, or a member.
-		if w.isElsewhere() && !answered[w.Service] && !w.onlyNeighbours() {
-			answered[w.Service] = true
-			a.checkAnswers(w)
+		if !w.onlyNeighbours() {
+			for _, place := range w.places() {
+				if !answered[place] {
+					answered[place] = true
+					a.checkAnswers(w, place)
+				}
+			}
 		}
 		key := w.configuration()
 		if reported[key] {
 			continue
 		}
 		reported[key] = true
-		f := Finding{Subject: key, Text: fmt.Sprintf("%s %s %s", w.Server, w.sent(), w.what()), Chains: [][]string{w.chain(w.Server)}}
+		f := Finding{Subject: key, Text: fmt.Sprintf("%s %s %s", w.Server, w.sent(), w.what()), Chains: [][]string{w.chain(w.leading()...)}}
 		if w.Conditional {
 			f.Text += ": its matchConditions, which are not evaluated, may leave some out"
 		}
@@ -104,8 +110,8 @@ func (a *auditor) leaveOut(w listener) []string {
 // checkAnswers finds subjects that can answer in the place of a webhook: they see what it is
 // sent, and one of a MutatingWebhookConfiguration changes it. The accounts of its own namespace
 // are left out: what runs it may need their rights.
-func (a *auditor) checkAnswers(w listener) {
-	path, namespace := a.answer(w.Service), w.Service.Namespace
+func (a *auditor) checkAnswers(w listener, place ObjectRef) {
+	path, namespace := a.answer(w.Webhook, place), place.Namespace
 	a.eachOther([]string{namespace}, func(s Subject, mine func(grant) bool) {
 		if s.Namespace == namespace || s == Group(groupAccounts+":"+namespace) {
 			return
@@ -114,8 +120,8 @@ func (a *auditor) checkAnswers(w listener) {
 		if !open {
 			return
 		}
-		f := Finding{Subject: s.String(), Object: w.Service.String(), Text: fmt.Sprintf("%s can answer in the place of %s, which %s %s", s, w.Service, w.sent(), w.what())}
-		f.Chains = append(chainsOf(s, []opened{{path, steps}}), w.chain(w.Service.String()))
+		f := Finding{Subject: s.String(), Object: place.String(), Text: fmt.Sprintf("%s can answer in the place of %s, which %s %s", s, place, w.sent(), w.what())}
+		f.Chains = append(chainsOf(s, []opened{{path, steps}}), w.chain(place.String()))
 		left := "homes"
 		if w.objects == "" {
 			left = "these"
@@ -137,25 +143,37 @@ func (a *auditor) checkAnswers(w listener) {
 	})
 }
 
-// answer returns the path to a webhook's place. A pod of its namespace can have the labels by
-// which the Service finds its pods, and mount the Secret with the certificate; a pod that is
-// there may be one of them. A Service of type ExternalName leads to any host, which needs the
-// certificate as well; so do its EndpointSlices, which lead to any address.
-func (a *auditor) answer(service ObjectRef) Path {
-	if path, known := a.answers[service]; known {
+// answer returns the path to the place of a webhook. A pod of its namespace can have the labels by
+// which the Service finds its pods, and mount the Secret with the certificate; of the pods that are
+// there those answer that the Service selects. A Service of type ExternalName leads to any host,
+// which needs the certificate as well; so do its EndpointSlices, which lead to any address.
+func (a *auditor) answer(w Webhook, place ObjectRef) Path {
+	if path, known := a.answers[place]; known {
 		return path
 	}
-	t := Target{Home: service.Namespace, Server: a.snapshot.Server, NamesKnown: a.namesKnown(), Workloads: a.heldBy(Account(service.Namespace, "")).Workloads}
-	for _, pod := range a.pods[service.Namespace] {
+	t := Target{Home: place.Namespace, Server: a.snapshot.Server, NamesKnown: a.namesKnown(), Workloads: a.heldBy(Account(place.Namespace, "")).Workloads}
+	answering := t
+	for _, pod := range a.pods[place.Namespace] {
 		t.Pods = append(t.Pods, pod.Name)
+		switch {
+		case place.Kind == "Pod" && pod.Name != place.Name:
+		case place == w.Service && len(w.Selector) > 0 && !labels.SelectorFromSet(w.Selector).Matches(labels.Set(pod.Labels)):
+		default:
+			answering.Pods = append(answering.Pods, pod.Name)
+		}
 	}
 	path := Path{ID: answerPath, Name: "answer for a webhook that is sent what homes hold", finding: idAnswers}
 	for _, way := range a.rights.paths(t) {
-		switch way.finding {
-		case idMakePods, idEnterPods:
+		switch {
+		case way.finding == idMakePods, way.ID == replaceImage: // of a pod the labels change as well
 			path.Any = append(path.Any, way.Any...)
-		case idRights: // over the whole cluster they lead to every deployer anyway
+		case way.finding == idRights: // over the whole cluster they lead to every deployer anyway
 			path.Any = append(path.Any, slices.DeleteFunc(way.Any, func(need Need) bool { return need[0].Namespace == "" })...)
+		}
+	}
+	for _, way := range a.rights.paths(answering) {
+		if way.finding == idEnterPods && way.ID != replaceImage {
+			path.Any = append(path.Any, way.Any...)
 		}
 	}
 	p := pather{t, a.rights}
@@ -163,7 +181,7 @@ func (a *auditor) answer(service ObjectRef) Path {
 	certificate.AnyName = true
 	var leads []Need
 	for _, verb := range change {
-		leads = append(leads, p.only(verb, "", "services", service.Name))
+		leads = append(leads, p.only(verb, "", "services", place.Name))
 	}
 	slice := p.ask("discovery.k8s.io", "endpointslices")
 	slice.AnyName = true // the Service has some, of names that its controller makes up
@@ -176,7 +194,7 @@ func (a *auditor) answer(service ObjectRef) Path {
 	if a.answers == nil {
 		a.answers = map[ObjectRef]Path{}
 	}
-	a.answers[service] = path
+	a.answers[place] = path
 	return path
 }
 
@@ -186,11 +204,13 @@ const answerPath = "answer-webhook"
 // home, if it is open to somebody.
 func (a *auditor) answerPathTo(one *somebody, d *deployer) (opened, bool) {
 	for _, w := range a.listeners() {
-		if !w.isElsewhere() || !w.reaches(d.target.Home) {
+		if !w.reaches(d.target.Home) {
 			continue
 		}
-		if o, open := a.opensTo(one, a.answer(w.Service)); open {
-			return o, true
+		for _, place := range w.places() {
+			if o, open := a.opensTo(one, a.answer(w.Webhook, place)); open {
+				return o, true
+			}
 		}
 	}
 	return opened{}, false

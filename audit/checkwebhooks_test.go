@@ -58,6 +58,30 @@ func TestAnswers(t *testing.T) {
 		{"the certificate and another Service", hook(nil), give("hooks", zoe, rule("", "secrets", "get"), rule("", "services", "update", "other")), nil, false},
 		{"the Service", hook(nil), give("hooks", zoe, rule("", "services", "update")), nil, false},
 		{"the certificate", hook(nil), give("hooks", zoe, rule("", "secrets", "get")), nil, false},
+		{"a pod that its Service selects", hook(func(w *Webhook) { w.Selector = map[string]string{"app": "hook"} }), func(s *Snapshot) {
+			s.Pods = append(s.Pods, Pod{Namespace: "hooks", Name: "hook-1", Labels: map[string]string{"app": "hook"}}, Pod{Namespace: "hooks", Name: "db-1"})
+			s.give("hooks", "w", zoe, rule("", "pods/exec", "create", "hook-1"))
+		}, []string{high}, true},
+		{"a pod that its Service does not select", hook(func(w *Webhook) { w.Selector = map[string]string{"app": "hook"} }), func(s *Snapshot) {
+			s.Pods = append(s.Pods, Pod{Namespace: "hooks", Name: "hook-1", Labels: map[string]string{"app": "hook"}}, Pod{Namespace: "hooks", Name: "db-1"})
+			s.give("hooks", "w", zoe, rule("", "pods/exec", "create", "db-1"), rule("", "pods/ephemeralcontainers", "patch", "db-1"))
+		}, nil, false},
+		{"the labels of a pod that its Service does not select", hook(func(w *Webhook) { w.Selector = map[string]string{"app": "hook"} }), func(s *Snapshot) {
+			s.Pods = append(s.Pods, Pod{Namespace: "hooks", Name: "db-1"})
+			s.give("hooks", "w", zoe, rule("", "pods", "patch", "db-1"))
+		}, []string{high}, true},
+		{"where its Service leads", hook(func(w *Webhook) { w.Leads = []ObjectRef{{"Service", "others", "real"}} }), give("others", zoe, pods), []string{high}, true},
+		{"where its URL leads", hook(func(w *Webhook) {
+			w.Server, w.Service, w.Leads = "https://hook.example/", ObjectRef{}, []ObjectRef{{"Service", "others", "real"}}
+		}), give("others", zoe, pods), []string{high}, true},
+		{"the pod of an address", hook(func(w *Webhook) { w.Leads = []ObjectRef{{"Pod", "others", "real-1"}} }), func(s *Snapshot) {
+			s.Pods = append(s.Pods, Pod{Namespace: "others", Name: "real-1"}, Pod{Namespace: "others", Name: "db-1"})
+			s.give("others", "w", zoe, rule("", "pods/exec", "create", "real-1"))
+		}, []string{high}, true},
+		{"another pod than that of an address", hook(func(w *Webhook) { w.Leads = []ObjectRef{{"Pod", "others", "real-1"}} }), func(s *Snapshot) {
+			s.Pods = append(s.Pods, Pod{Namespace: "others", Name: "real-1"}, Pod{Namespace: "others", Name: "db-1"})
+			s.give("others", "w", zoe, rule("", "pods/exec", "create", "db-1"))
+		}, nil, false},
 		{"what runs it", hook(nil), give("hooks", Account("hooks", "operator"), pods), nil, false},
 		{"all accounts of its namespace", hook(nil), give("hooks", Group("system:serviceaccounts:hooks"), pods), nil, false},
 		{"an account elsewhere", hook(nil), give("hooks", Account("ci", "robot"), pods), []string{"HT085 high service account ci:robot"}, false},

@@ -156,7 +156,7 @@ func everyPath() []Path {
 		}
 	}
 	all = append(all, a.general...)
-	all = append(all, a.rights.borrowing(Subject{}), a.rights.replaceKubelet(), a.answer(ObjectRef{"Service", "hooks", "hook"}))
+	all = append(all, a.rights.borrowing(Subject{}), a.rights.replaceKubelet(), a.answer(Webhook{}, ObjectRef{"Service", "hooks", "hook"}))
 	a.rights.served = []string{"helm.toolkit.fluxcd.io"}
 	all = append(all, a.rights.redefining(Subject{}))
 	s.Identities.Used = true

@@ -96,12 +96,6 @@ func (w listener) reaches(home string) bool {
 // configuration returns "KIND NAME".
 func (w Webhook) configuration() string { return w.Kind + " " + w.Configuration }
 
-// isElsewhere reports whether a Service of the cluster answers for the webhook, outside
-// kube-system: who can run pods there reaches every deployer anyway.
-func (w Webhook) isElsewhere() bool {
-	return w.Service != (ObjectRef{}) && w.Service.Namespace != systemNamespace
-}
-
 // isAdmission reports whether it is sent requests before they are carried out, and chooses them
 // by its rules.
 func (w Webhook) isAdmission() bool { return w.Kind != Definition && w.Kind != AggregatedAPI }

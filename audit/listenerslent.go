@@ -2,6 +2,7 @@ package audit
 
 import (
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
 )
@@ -10,11 +11,11 @@ import (
 // with its own rights, which reach every deployer; empty for none. What answers in the
 // controller's own namespace is the controller's.
 func (a *auditor) changesLent(w Webhook) string {
-	if !w.changes() && w.Kind != Definition {
+	if w.isAdmission() && !w.changes() {
 		return ""
 	}
 	for _, lender := range lenders {
-		if lender.span == aside || slices.Contains(lender.homes, w.Service.Namespace) || !slices.Contains(a.snapshot.APIGroups, lender.group) {
+		if lender.span == aside || w.isAnsweredBy(lender.homes...) || !slices.Contains(a.snapshot.APIGroups, lender.group) {
 			continue
 		}
 		for _, resource := range lender.resources {
@@ -28,8 +29,12 @@ func (a *auditor) changesLent(w Webhook) string {
 
 // changesObjects reports whether the webhook changes such objects of a lender where they act.
 func (a *auditor) changesObjects(w Webhook, lender lender, resource string) bool {
-	if w.Kind == Definition {
+	switch w.Kind {
+	case Definition:
 		return w.Configuration == resource+"."+lender.group
+	case AggregatedAPI: // it is called VERSION.GROUP
+		_, group, _ := strings.Cut(w.Configuration, ".")
+		return group == lender.group
 	}
 	inNone := lender.span == unscoped
 	if !w.chooses(labels.Set{}) || !w.takesIn("create", lender.group, resource, inNone) && !w.takesIn("update", lender.group, resource, inNone) {

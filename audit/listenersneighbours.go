@@ -28,7 +28,7 @@ func (a *auditor) seesNeighbours(w Webhook) neighbours {
 	var own []string
 	for i := range a.snapshot.Records {
 		t := &a.snapshot.Records[i].Tenant
-		if w.Service.Namespace != "" && slices.Contains(t.Namespaces, w.Service.Namespace) {
+		if w.isAnsweredIn(t.Namespaces...) {
 			n.answering, own = append(n.answering, t.Name), append(own, t.Namespaces...)
 		}
 	}

@@ -71,6 +71,11 @@ func TestListenersOfNeighbours(t *testing.T) {
 			}) {
 				t.Errorf("the fix says %q", notes)
 			}
+			// As well where the Service of others leads to the tenant.
+			s.Webhooks[0].Service, s.Webhooks[0].Leads = ObjectRef{"Service", "hooks", "hook"}, []ObjectRef{{"Pod", test.service, "hook-1"}}
+			if led := found(s, idWebhook); len(led) != 1 || led[0].Text != findings[0].Text || !slices.Contains(led[0].Chains[0], "Pod hook-1 in namespace "+test.service) {
+				t.Errorf("where its Service leads to the tenant: %v", led)
+			}
 			// The tenant's own deployer answers for it: its rights at home are no finding of their own.
 			if answers := found(s, idAnswers); len(answers) > 0 {
 				t.Errorf("got %v", answers)

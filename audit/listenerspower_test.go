@@ -45,6 +45,8 @@ func TestListenersOfPower(t *testing.T) {
 		{"a definition of other objects", Definition, "widgets.example.com", "", nil, nil, nil, "hooks", false, "", ""},
 		{"a definition that a tenant converts", Definition, "widgets.example.com", "", nil, nil, nil, "a-1", false, "x converts the widgets.example.com, to change them, of b-1, and tenant a can answer for it", "in a namespace of no tenant"},
 		{"an API that a tenant serves", AggregatedAPI, "v1.metrics.example.com", "", nil, nil, nil, "a-1", false, "x serves the API v1.metrics.example.com of b-1, and tenant a can answer for it", "in a namespace of no tenant"},
+		{"an API of a controller's objects", AggregatedAPI, "v1alpha1.argoproj.io", "", nil, nil, nil, "hooks", false, "x serves the applications.argoproj.io, to change them, which Argo CD carries out", "in a namespace of no tenant"},
+		{"an API that the controller serves", AggregatedAPI, "v1alpha1.argoproj.io", "", nil, nil, nil, "argocd", false, "", ""},
 		{"an API that others serve", AggregatedAPI, "v1.metrics.example.com", "", nil, nil, nil, "hooks", false, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

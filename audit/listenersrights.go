@@ -30,7 +30,7 @@ func (a *auditor) powerfulNamespaces() []string {
 func (a *auditor) seesSystems(w Webhook, powerful []string) (seen string, namespaces []string) {
 	homes := a.homesOf(nil)
 	for _, namespace := range powerful {
-		if namespace == w.Service.Namespace || namespace != systemNamespace && slices.Contains(homes, namespace) {
+		if w.isAnsweredBy(namespace) || namespace != systemNamespace && slices.Contains(homes, namespace) {
 			continue
 		}
 		objects := a.seesSystem(w, namespace)
@@ -83,7 +83,7 @@ func (a *auditor) changesRights(w Webhook) (rights string, spaces []string) {
 	objects, marks := []labels.Set{{}}, []labels.Set(nil)
 	for i := range a.snapshot.Records {
 		t := &a.snapshot.Records[i].Tenant
-		if w.Service.Namespace != "" && slices.Contains(t.Namespaces, w.Service.Namespace) {
+		if w.isAnsweredIn(t.Namespaces...) {
 			continue
 		}
 		for _, namespace := range t.Namespaces {

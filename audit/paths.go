@@ -88,6 +88,9 @@ func MemberPath(engine tenant.Engine) string {
 	return PathForward
 }
 
+// replaceImage is the path by a running pod's image, which changes its labels as well.
+const replaceImage = "replace-image"
+
 const rbacGroup = rbacv1.GroupName
 
 // pather makes the paths to one target.
@@ -192,7 +195,7 @@ func (x *rights) paths(t Target) []Path {
 	}
 	add("create-pods", "create pods", idMakePods, p.create("", "pods"))
 	// A running pod's image can be replaced, and keeps the pod's token.
-	add("replace-image", "replace a pod's image", idEnterPods, pods(change, "pods"))
+	add(replaceImage, "replace a pod's image", idEnterPods, pods(change, "pods"))
 	add("exec", "exec into pods", idEnterPods, pods(stream, "pods/exec"))
 	add("attach", "attach to pods", idEnterPods, pods(stream, "pods/attach"))
 	add("debug", "add ephemeral containers", idEnterPods, pods(change, "pods/ephemeralcontainers"))

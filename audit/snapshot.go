@@ -118,6 +118,11 @@ type Webhook struct {
 	Service                           ObjectRef
 	Rules                             []admissionv1.RuleWithOperations
 	NamespaceSelector, ObjectSelector *metav1.LabelSelector
+	// Selector is that by which Service finds its pods; empty if it is not known, or has none.
+	Selector map[string]string
+	// Leads are what answers beside Service: the Services and pods where a URL, an ExternalName
+	// or EndpointSlices lead.
+	Leads []ObjectRef
 	// Conditional says that it has matchConditions: CEL that may exclude some of the matching
 	// objects. They are not evaluated.
 	Conditional bool
@@ -228,6 +233,8 @@ type Pod struct {
 	// ReplicaSet's controller takes its labels from a pod that names its UID, or deletes it.
 	Owner    ObjectRef
 	OwnerUID string
+	// Addresses are those that no other pod has; none in the node's network.
+	Addresses []string
 	// Node is the node on which it runs; empty before it is scheduled.
 	Node string
 	// Spec is nil if it is no Tiller.

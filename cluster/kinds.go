@@ -119,6 +119,7 @@ var kinds = map[string]kind{
 	"ValidatingWebhookConfiguration": {
 		resource: gvr("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations")},
 	"CustomResourceDefinition": {resource: gvr(definitionsVersion.Group, definitionsVersion.Version, "customresourcedefinitions"), brief: true},
+	"EndpointSlice":            {resource: gvr(slicesVersion.Group, slicesVersion.Version, "endpointslices"), namespaced: true, brief: true, before: "v1beta1"}, // Kubernetes 1.21
 	"APIService":               {resource: gvr(aggregationVersion.Group, aggregationVersion.Version, "apiservices"), brief: true},
 }
 

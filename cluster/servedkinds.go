@@ -10,6 +10,7 @@ import (
 var (
 	definitionsVersion = schema.GroupVersion{Group: "apiextensions.k8s.io", Version: "v1"}
 	aggregationVersion = schema.GroupVersion{Group: "apiregistration.k8s.io", Version: "v1"}
+	slicesVersion      = schema.GroupVersion{Group: "discovery.k8s.io", Version: "v1"}
 )
 
 // CustomResourceDefinition is the part of such an object that says what converts its kind.
@@ -51,6 +52,25 @@ type APIServiceList struct {
 	Items           []APIService `json:"items"`
 }
 
+// LabelOfService is the label of an EndpointSlice that names its Service.
+const LabelOfService = "kubernetes.io/service-name"
+
+// EndpointSlice is the part of such an object that says where its Service leads.
+type EndpointSlice struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Endpoints         []struct {
+		Addresses []string `json:"addresses"`
+	} `json:"endpoints"`
+}
+
+// EndpointSliceList is a list of them.
+type EndpointSliceList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata"`
+	Items           []EndpointSlice `json:"items"`
+}
+
 // These types are only read: a shallow copy is enough.
 
 // DeepCopyObject implements runtime.Object.
@@ -65,11 +85,19 @@ func (s *APIService) DeepCopyObject() runtime.Object { c := *s; return &c }
 // DeepCopyObject implements runtime.Object.
 func (l *APIServiceList) DeepCopyObject() runtime.Object { c := *l; return &c }
 
+// DeepCopyObject implements runtime.Object.
+func (s *EndpointSlice) DeepCopyObject() runtime.Object { c := *s; return &c }
+
+// DeepCopyObject implements runtime.Object.
+func (l *EndpointSliceList) DeepCopyObject() runtime.Object { c := *l; return &c }
+
 // addServed adds these types to a scheme.
 func addServed(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(definitionsVersion, &CustomResourceDefinition{}, &CustomResourceDefinitionList{})
 	scheme.AddKnownTypes(aggregationVersion, &APIService{}, &APIServiceList{})
+	scheme.AddKnownTypes(slicesVersion, &EndpointSlice{}, &EndpointSliceList{})
 	metav1.AddToGroupVersion(scheme, definitionsVersion)
+	metav1.AddToGroupVersion(scheme, slicesVersion)
 	metav1.AddToGroupVersion(scheme, aggregationVersion)
 	return nil
 }

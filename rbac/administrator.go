@@ -36,6 +36,11 @@ func Administrator(engine tenant.Engine, role string, policies []string) *rbacv1
 		{APIGroups: []string{"scheduling.k8s.io"}, Resources: []string{"priorityclasses"}, Verbs: []string{"list"}},
 		// Whether the API server enforces what was granted or revoked.
 		{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: []string{"create"}},
+		// Who answers for webhooks and APIs: a way by which somebody who was revoked may still get in.
+		{APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"apiregistration.k8s.io"}, Resources: []string{"apiservices"}, Verbs: []string{"list"}},
+		{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: []string{"list"}},
 		// What a namespace contains: whether its pods violate PodSecurity, what the guard
 		// would refuse, and whether a home belongs to the tenant alone.
 		{APIGroups: []string{""}, Resources: []string{"services", "persistentvolumeclaims", "replicationcontrollers", "podtemplates"}, Verbs: []string{"list"}},

@@ -233,7 +233,7 @@ func (p *plant) answeredAt(name, address string) {
 func (p *plant) converts(namespace, plural string) {
 	p.Helper()
 	const schema = `"schema":{"openAPIV3Schema":{"type":"object"}}`
-	p.unnamespaced("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", plural+".example.com", `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"`+plural+`.example.com"},
+	p.object("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", plural+".example.com", `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"`+plural+`.example.com"},
 		"spec":{"group":"example.com","scope":"Namespaced","names":{"plural":"`+plural+`","kind":"Kind`+plural+`"},"versions":[{"name":"v1","served":true,"storage":true,`+schema+`},{"name":"v2","served":true,"storage":false,`+schema+`}],
 		"conversion":{"strategy":"Webhook","webhook":{"conversionReviewVersions":["v1"],"clientConfig":{"service":{"namespace":"`+namespace+`","name":"converter"}}}}}}`)
 }
@@ -241,12 +241,12 @@ func (p *plant) converts(namespace, plural string) {
 // serves makes an API that a Service of that namespace serves.
 func (p *plant) serves(namespace string) {
 	p.Helper()
-	p.unnamespaced("/apis/apiregistration.k8s.io/v1/apiservices", "v1.planted.example.com", `{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{"name":"v1.planted.example.com"},
+	p.object("/apis/apiregistration.k8s.io/v1/apiservices", "v1.planted.example.com", `{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{"name":"v1.planted.example.com"},
 		"spec":{"group":"planted.example.com","version":"v1","groupPriorityMinimum":1,"versionPriority":1,"insecureSkipTLSVerify":true,"service":{"namespace":"`+namespace+`","name":"server"}}}`)
 }
 
-// unnamespaced creates an object outside namespaces.
-func (p *plant) unnamespaced(path, name, body string) {
+// object creates an object by the path of its kind.
+func (p *plant) object(path, name, body string) {
 	p.Helper()
 	client := p.w.root.CoreV1().RESTClient()
 	must(p.T, client.Post().AbsPath(path).SetHeader("Content-Type", "application/json").Body([]byte(body)).Do(context.Background()).Error())

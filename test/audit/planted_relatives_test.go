@@ -76,6 +76,19 @@ var plantedRelatives = []planting{
 		p.mutatorIn("mutator", "", "configmaps", "alpha-a", &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "beta-a"}})
 		p.answeredAt("mutator", "https://mutator.alpha-a.svc:443/")
 	}, []string{"HT028  MutatingWebhookConfiguration mutator"}},
+	{"a webhook of others, whose Service leads to a tenant", func(p *plant) {
+		p.object("/api/v1/namespaces/outside/services", "mutator", `{"metadata":{"name":"mutator"},"spec":{"type":"ExternalName","externalName":"hook.alpha-a.svc.cluster.local"}}`)
+		p.mutatorIn("mutator", "", "configmaps", "outside", &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "beta-a"}})
+	}, []string{"HT028  MutatingWebhookConfiguration mutator"}},
+	{"a webhook of others, whose Service leads nowhere", func(p *plant) {
+		p.object("/api/v1/namespaces/outside/services", "mutator", `{"metadata":{"name":"mutator"},"spec":{"type":"ExternalName","externalName":"hook.example.com"}}`)
+		p.mutatorIn("mutator", "", "configmaps", "outside", &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "beta-a"}})
+	}, nil},
+	{"a webhook by a host that a tenant serves", func(p *plant) {
+		p.object("/apis/networking.k8s.io/v1/namespaces/alpha-a/ingresses", "hook", `{"metadata":{"name":"hook"},"spec":{"rules":[{"host":"hook.example.com","http":{"paths":[{"path":"/","pathType":"Prefix","backend":{"service":{"name":"hook","port":{"number":80}}}}]}}]}}`)
+		p.mutatorIn("mutator", "", "configmaps", "outside", &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "beta-a"}})
+		p.answeredAt("mutator", "https://hook.example.com/admit")
+	}, []string{"HT028  MutatingWebhookConfiguration mutator"}},
 	{"a webhook that changes labels of a tenant's namespace", func(p *plant) { p.mutatorOf("mutator", "", "namespaces/status", "beta-a") }, []string{"HT028  MutatingWebhookConfiguration mutator"}},
 	{"a definition that a tenant converts", func(p *plant) { p.converts("alpha-a", "plants") }, []string{"HT028  CustomResourceDefinition plants.example.com"}},
 	{"a definition that nobody's namespace converts", func(p *plant) { p.converts("outside", "stones") }, nil},

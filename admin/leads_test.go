@@ -1,0 +1,103 @@
+package admin
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"helm-tenant/audit"
+	"helm-tenant/cluster"
+)
+
+// TestLeads: what answers for a webhook beside the Service that it names, by the objects of a
+// cluster.
+func TestLeads(t *testing.T) {
+	service := func(namespace, name string, spec corev1.ServiceSpec) *corev1.Service {
+		return &corev1.Service{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"}, ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: spec}
+	}
+	pod := func(namespace, name, address string, hostNetwork bool) *corev1.Pod {
+		return &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+			Spec: corev1.PodSpec{HostNetwork: hostNetwork}, Status: corev1.PodStatus{PodIPs: []corev1.PodIP{{IP: address}}}}
+	}
+	ingress := func(namespace, host string, paths ...string) *networkingv1.Ingress {
+		rule := networkingv1.IngressRule{Host: host, IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{}}}
+		for i := 0; i < len(paths); i += 2 {
+			rule.HTTP.Paths = append(rule.HTTP.Paths, networkingv1.HTTPIngressPath{Path: paths[i], Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: paths[i+1]}}})
+		}
+		return &networkingv1.Ingress{TypeMeta: metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "Ingress"}, ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: host},
+			Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{rule}}}
+	}
+	balanced := service("b", "balanced", corev1.ServiceSpec{ClusterIP: "10.0.0.3", Selector: map[string]string{"app": "x"}})
+	balanced.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "192.0.2.9"}, {Hostname: "lb.example.net"}}
+	server, c := empty().start(t)
+	server.Put(balanced,
+		service("ops", "plain", corev1.ServiceSpec{ClusterIP: "10.0.0.1", Selector: map[string]string{"app": "hook"}}),
+		service("ops", "named", corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "hook.A.svc.cluster.local."}),
+		service("ops", "twice", corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "named.ops.svc"}),
+		service("ops", "round", corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "round.ops.svc"}),
+		service("ops", "outside", corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "hook.example.com"}),
+		service("ops", "bare", corev1.ServiceSpec{ClusterIP: "None"}),
+		service("a", "hook", corev1.ServiceSpec{ClusterIPs: []string{"10.0.0.2", "fd00::2"}, Selector: map[string]string{"app": "hook"}}),
+		pod("a", "hook-1", "10.1.0.1", false), pod("a", "agent-1", "10.2.0.1", true),
+		ingress("a", "hook.example.com", "/", "site", "/admit", "hook"), ingress("b", "*.apps.example.com", "", "web"),
+	)
+	for _, text := range []string{
+		"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: ops, name: bare-1, labels: {kubernetes.io/service-name: bare}}, endpoints: [{addresses: [10.1.0.1]}, {addresses: [198.51.100.1]}]}",
+		"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {namespace: ops, name: other, labels: {kubernetes.io/service-name: other}}, endpoints: [{addresses: [10.1.0.1]}]}",
+	} {
+		slice := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(text), &slice.Object); err != nil {
+			t.Fatal(err)
+		}
+		server.Put(slice)
+	}
+	for called, want := range map[string][]string{
+		"ops/plain":                          nil,
+		"ops/missing":                        nil,
+		"ops/named":                          {"Service hook in namespace a"},
+		"ops/twice":                          {"Service named in namespace ops", "Service hook in namespace a"},
+		"ops/round":                          nil,
+		"ops/outside":                        {"Service site in namespace a", "Service hook in namespace a"},
+		"ops/bare":                           {"Pod hook-1 in namespace a"},
+		"https://bare.ops.svc/":              {"Pod hook-1 in namespace a"},
+		"https://10.0.0.1:443/x":             {"Service plain in namespace ops"},
+		"https://[fd00::2]/":                 {"Service hook in namespace a"},
+		"https://10.1.0.1:8443":              {"Pod hook-1 in namespace a"},
+		"https://10.2.0.1:8443":              nil, // the node's own
+		"https://192.0.2.9/":                 {"Service balanced in namespace b"},
+		"https://LB.example.net":             {"Service balanced in namespace b"},
+		"https://hook.example.com/admit/x":   {"Service hook in namespace a"},
+		"https://hook.example.com/other":     {"Service site in namespace a"},
+		"https://one.apps.example.com/x":     {"Service web in namespace b"},
+		"https://one.two.apps.example.com/x": nil,
+		"https://example.org/":               nil,
+	} {
+		w := audit.Webhook{Kind: "ValidatingWebhookConfiguration"}
+		config := admissionv1.WebhookClientConfig{URL: &called}
+		if namespace, name, ok := strings.Cut(called, "/"); ok && !strings.HasSuffix(namespace, ":") {
+			config = admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: namespace, Name: name}}
+		}
+		answered(&w, config)
+		taking := &taking{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive(), snapshot: audit.Snapshot{Webhooks: []audit.Webhook{w}}}
+		if err := taking.take(t.Context(), []reading{{"pods", "", taking.readPods}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, place := range taking.snapshot.Webhooks[0].Leads {
+			got = append(got, place.String())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s leads to %q, not %q", called, got, want)
+		}
+		if selected := taking.snapshot.Webhooks[0].Selector["app"] != ""; selected != (called == "ops/plain") {
+			t.Errorf("%s: the selector is %v", called, taking.snapshot.Webhooks[0].Selector)
+		}
+	}
+}
