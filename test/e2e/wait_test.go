@@ -17,7 +17,9 @@ func TestWait(t *testing.T) {
 			args  []string
 			words []string
 		}{
-			{"image", nil, []string{"--tiller-image", "127.0.0.1:1/none:v1"}, []string{"can't get the image 127.0.0.1:1/none:v1"}},
+			// kube-proxy's health server has no images, and says so at once. Where nothing listens,
+			// containerd asks again for minutes before Kubernetes hears of it.
+			{"image", nil, []string{"--tiller-image", "127.0.0.1:10256/none:v1"}, []string{"can't get the image 127.0.0.1:10256/none:v1"}},
 			{"scheduling", nil, []string{"--node-selector", "disk=none"}, []string{"finds no node", "didn't match Pod's node affinity/selector"}},
 			{"quota", func() {
 				w.admin.run("kubectl", "create", "namespace", "wait-quota-tiller")
