@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"helm-tenant/cluster"
 	"helm-tenant/rbac"
@@ -25,8 +27,10 @@ import (
 // enforcePatience bounds a wait for the API server to enforce what was written.
 const enforcePatience = 20 * time.Second
 
-// enforcePause is the first pause between two questions, and longestPause the longest.
-const enforcePause, longestPause = 20 * time.Millisecond, 400 * time.Millisecond
+// enforcePauses returns the pauses between two questions, a longer one at each call.
+func enforcePauses() wait.DelayFunc {
+	return wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.5, Steps: math.MaxInt, Cap: 400 * time.Millisecond}.DelayFunc()
+}
 
 // errNotEnforced says that the wait was too short.
 var errNotEnforced = errors.New("the API server does not enforce it yet")
@@ -35,20 +39,11 @@ var errNotEnforced = errors.New("the API server does not enforce it yet")
 func awaitEnforced(ctx context.Context, patience time.Duration, look func(context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errNotEnforced)
 	defer cancel()
-	for pause := enforcePause; ; pause = min(pause*3/2, longestPause) {
-		done, err := look(ctx)
-		switch {
-		case context.Cause(ctx) != nil:
-			return context.Cause(ctx)
-		case err != nil || done:
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(pause):
-		}
+	err := enforcePauses().Until(ctx, true, true, look)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
+	return err
 }
 
 // right is a permission of somebody else.

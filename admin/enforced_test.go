@@ -21,16 +21,17 @@ import (
 func TestAwaitEnforced(t *testing.T) {
 	broken := errors.New("broken")
 	for name, c := range map[string]struct {
-		look func(try int) (bool, error)
-		want error
+		look     func(try int) (bool, error)
+		patience time.Duration
+		want     error
 	}{
-		"at the third look": {func(try int) (bool, error) { return try == 3, nil }, nil},
-		"an error":          {func(int) (bool, error) { return false, broken }, broken},
-		"never":             {func(int) (bool, error) { return false, nil }, errNotEnforced},
+		"at the third look": {func(try int) (bool, error) { return try == 3, nil }, time.Hour, nil},
+		"an error":          {func(int) (bool, error) { return false, broken }, time.Hour, broken},
+		"never":             {func(int) (bool, error) { return false, nil }, time.Second / 10, errNotEnforced},
 	} {
 		t.Run(name, func(t *testing.T) {
 			try := 0
-			err := awaitEnforced(t.Context(), 4*enforcePause, func(context.Context) (bool, error) {
+			err := awaitEnforced(t.Context(), c.patience, func(context.Context) (bool, error) {
 				try++
 				return c.look(try)
 			})
@@ -139,7 +140,7 @@ func TestAwaitFreeze(t *testing.T) {
 				select {
 				case err := <-ended:
 					t.Fatalf("it did not wait: %v", err)
-				case <-time.After(4 * enforcePause):
+				case <-time.After(time.Second / 10):
 				}
 				set(c.after)
 			}
