@@ -11,6 +11,7 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 type grantOptions struct {
@@ -133,7 +134,7 @@ func (s *session) grant(ctx context.Context, name string, request admin.GrantReq
 				s.next("Its home can't be found by the tenant's name: they start with", useOf(t))
 			}
 			if request.As == tenant.RelationReader {
-				s.say("Note: readers of tenant %s read every Secret in %s, and they use Helm 3 or 4", name, brief(t.Namespaces))
+				s.say("Note: readers of tenant %s read every Secret in %s, and they use Helm 3 or 4", name, visible.Named("namespace", t.Namespaces))
 			}
 			return err
 		}

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"helm.sh/helm/v4/pkg/provenance"
@@ -20,7 +23,13 @@ func newSigner(keyring, key, passphraseFile string) (*signer, error) {
 	if keyring == "" {
 		return nil, nil
 	}
+	if text, err := os.ReadFile(keyring); err == nil && bytes.HasPrefix(bytes.TrimSpace(text), []byte("-----BEGIN PGP")) {
+		return nil, fmt.Errorf("SIGNING_KEYRING %s: it is armored: write it again with gpg --export-secret-keys, without --armor", keyring)
+	}
 	signatory, err := provenance.NewFromKeyring(keyring, key)
+	if err == nil && key == "" {
+		signatory.Entity, err = onlySecret(signatory.KeyRing)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("SIGNING_KEYRING %s: %w", keyring, err)
 	}
@@ -47,6 +56,23 @@ func newSigner(keyring, key, passphraseFile string) (*signer, error) {
 		return nil, fmt.Errorf("SIGNING_KEYRING %s: the key can't sign: %w", keyring, err)
 	}
 	return s, nil
+}
+
+// onlySecret returns the secret key of a keyring that has one: without a name, Helm's library
+// chooses none.
+func onlySecret(ring openpgp.EntityList) (*openpgp.Entity, error) {
+	secret := slices.DeleteFunc(slices.Clone(ring), func(e *openpgp.Entity) bool { return e.PrivateKey == nil })
+	switch len(secret) {
+	case 0:
+		return nil, errors.New("it holds no secret key: write it with gpg --export-secret-keys")
+	case 1:
+		return secret[0], nil
+	}
+	var names []string
+	for _, e := range secret {
+		names = append(names, slices.Sorted(maps.Keys(e.Identities))...)
+	}
+	return nil, fmt.Errorf("it holds several secret keys: set SIGNING_KEY to a part of the user ID of one: %s", strings.Join(names, ", "))
 }
 
 // provenance returns the .prov file of a plugin archive: plugin.yaml and the
