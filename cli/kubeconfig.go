@@ -147,6 +147,7 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 		if credentials, err = s.accountToken(ctx, client, known, d); err != nil {
 			return err
 		}
+		known.Reader = s.accountReads(ctx, client, credentials, known)
 	}
 	if d.merge {
 		contexts, file, err := k.Merge(known, d.eachNamespace, d.contextName, credentials)
@@ -222,4 +223,20 @@ func (s *session) accountToken(ctx context.Context, client *cluster.Client, know
 	}
 	s.say("The token of service account %s ends at %s.", visible.Text(d.account), ends.UTC().Format(time.RFC3339))
 	return tenant.Credentials{Token: token, User: d.account}, nil
+}
+
+// accountReads asks as a service account whether it is a reader of the tenant: its kubeconfig acts
+// as that relation's account. It notes that it is neither a reader nor a member. Without an answer
+// it counts as a member.
+func (s *session) accountReads(ctx context.Context, client *cluster.Client, account tenant.Credentials, known tenant.Known) bool {
+	own, err := client.WithToken(account.Token)
+	if err != nil {
+		return false
+	}
+	reader, related, err := isReader(ctx, own, known.HomeNamespace)
+	if err == nil && !related {
+		s.say("Note: service account %s is neither a member nor a reader of tenant %s, and is refused until an owner or an admin types: %s", account.User, known.Name,
+			command.Run(command.Tenant("grant", known.Name, "--service-account="+account.User)))
+	}
+	return reader
 }

@@ -21,12 +21,12 @@ func (m *migration) verifier(ctx context.Context) (func(context.Context, *admin.
 	if err == nil && client.Engine() != tenant.EngineImpersonation {
 		err = fmt.Errorf("a Helm 3 or 4 has to find the releases afterwards, but %s is Helm %d", client.Path, client.Major)
 	}
-	if err == nil {
-		// Checked before the first write: afterwards no helm could verify the releases.
-		err = m.Place(m.k).CheckImpersonation(tenant.Resolved{Name: m.name, Engine: tenant.EngineImpersonation})
-	}
 	if err != nil {
-		return nil, withHint(err, "run it under Helm 3 or 4, or as helm-tenant migrate with HELM_BIN set to one; --dry-run needs none")
+		return nil, withHint(err, hint(fmt.Sprintf("run it under Helm 3 or 4, or as helm-tenant %s with HELM_BIN set to one; --dry-run needs none", m.Call.Line.Command))) // one of our verbs
+	}
+	// Checked before the first write: afterwards no helm could verify the releases.
+	if err := m.Place(m.k).CheckImpersonation(tenant.Resolved{Name: m.name, Engine: tenant.EngineImpersonation}); err != nil {
+		return nil, err
 	}
 	return func(ctx context.Context, migration *admin.Migration) error {
 		v := migrate.Verifier{

@@ -8,6 +8,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 )
 
 // MinTokenLifetime is the shortest lifetime that the API server accepts
@@ -38,4 +39,11 @@ func (c *Client) RequestToken(ctx context.Context, namespace, name string, lifet
 		return "", time.Time{}, errors.New("the API server answered without a token")
 	}
 	return granted.Status.Token, granted.Status.ExpirationTimestamp.Time, nil
+}
+
+// WithToken returns a client of the same API server that has no other credentials than a token.
+func (c *Client) WithToken(token string) (*Client, error) {
+	config := rest.AnonymousClientConfig(c.config)
+	config.BearerToken = token
+	return newClient(config, c.where)
 }

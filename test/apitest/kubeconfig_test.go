@@ -35,8 +35,11 @@ func TestKubeconfig(t *testing.T) {
 	member.env = []string{"HELM_BIN=" + w.Bin("helm3")}
 	w.makeTenant(t, team, "--engine", "impersonation", "--user", member.name, "--service-account", team.a+":ci")
 	w.makeTenant(t, other)
-	_, err := w.root.CoreV1().ServiceAccounts(team.a).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "ci"}}, metav1.CreateOptions{})
-	must(t, err)
+	for _, name := range []string{"ci", "reads", "nobodys"} {
+		_, err := w.root.CoreV1().ServiceAccounts(team.a).Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		must(t, err)
+	}
+	w.admin(t).must(t, "grant", team.name, "--reader", "--service-account", team.a+":reads", "--accept-risk=reads-secrets")
 
 	file := filepath.Join(t.TempDir(), "team.kubeconfig")
 	r := member.must(t, "kubeconfig", team.name, "--output-file", file, "--each-namespace")
@@ -101,6 +104,17 @@ func TestKubeconfig(t *testing.T) {
 	must(t, os.WriteFile(ci, []byte(r.stdout), 0o600))
 	if out, err := w.with(t, ci, "helm3", "list"); err != nil || !strings.Contains(out, "three") {
 		t.Errorf("helm as the account: %v\n%s", err, out)
+	}
+	// A reader's kubeconfig acts as the readers' account, and one of nobody's is not without a word.
+	for account, want := range map[string]struct{ as, note string }{
+		"ci": {"helm", ""}, "reads": {"helm-reader", ""},
+		"nobodys": {"helm", "Note: service account " + team.a + ":nobodys is neither a member nor a reader of tenant " + team.name +
+			", and is refused until an owner or an admin types: helm tenant grant " + team.name + " --service-account=" + team.a + ":nobodys\n"},
+	} {
+		r := member.must(t, "kubeconfig", team.name, "--for-service-account", team.a+":"+account)
+		if _, note, _ := strings.Cut(r.stderr, ".\n"); note != want.note || !strings.Contains(r.stdout, "as: system:serviceaccount:"+team.home+":"+want.as+"\n") {
+			t.Errorf("for %s: %v", account, r)
+		}
 	}
 
 	for _, c := range []struct {
