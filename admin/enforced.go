@@ -17,6 +17,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/rbac"
+	"helm-tenant/refusal"
 	"helm-tenant/tenant"
 )
 
@@ -210,6 +211,11 @@ func awaitGuard(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
 type deployerAnswer struct {
 	code int
 	metav1.Status
+}
+
+// impersonation reports whether the API server refused that the caller acts as the deployer.
+func (a deployerAnswer) impersonation() bool {
+	return a.code == http.StatusForbidden && refusal.IsOfImpersonation(a.Message)
 }
 
 // tryDeployer tries, by a dry run, whether a tenant's deployer may create an object.

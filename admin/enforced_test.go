@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,9 +11,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"helm-tenant/cluster"
+	"helm-tenant/cluster/clustertest"
 	"helm-tenant/rails"
 	"helm-tenant/tenant"
 )
@@ -148,6 +152,47 @@ func TestAwaitFreeze(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestAwaitFreezeWithoutImpersonation: that the caller may not act as the deployer is no sign of a
+// freeze, in whichever words the API server says it.
+func TestAwaitFreezeWithoutImpersonation(t *testing.T) {
+	byPolicy := tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Engine: tenant.EngineImpersonation, Frozen: &tenant.Freeze{Reason: "x", Means: tenant.FreezeByPolicy}}.WithDefaults()
+	byRole, thawed := byPolicy, byPolicy
+	byRole.Frozen, thawed.Frozen = &tenant.Freeze{Reason: "x", Means: tenant.FreezeByRole}, nil
+	for name, c := range map[string]struct {
+		tenant  tenant.Tenant
+		mayAsk  bool
+		problem string
+	}{
+		"by policy":                   {byPolicy, true, "you may not impersonate system:serviceaccount:t-helm:helm"},
+		"by role":                     {byRole, true, ""},
+		"by role, who may not ask":    {byRole, false, "you may neither impersonate system:serviceaccount:t-helm:helm"},
+		"a thaw, of whatever it ends": {thawed, true, "you may not impersonate system:serviceaccount:t-helm:helm"},
+	} {
+		for resource, verb := range map[string]string{"serviceaccounts": "impersonate", "configmaps": "impersonate-on:serviceaccount:create"} {
+			server, client := empty().start(t)
+			server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+				if r.Verb != "dry-run" {
+					return nil
+				}
+				return apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", fmt.Errorf("User %q cannot %s resource %q", "u", verb, resource))
+			}
+			asked := 0
+			if c.mayAsk {
+				server.AnotherMay = func(who, permission string) bool {
+					if asked++; who != "system:serviceaccount:t-helm:helm" || permission != "create configmaps" {
+						t.Errorf("asked whether %s may %s", who, permission)
+					}
+					return asked < 3
+				}
+			}
+			err := AwaitFreeze(t.Context(), client, c.tenant)
+			if c.problem == "" && (err != nil || asked != 3) || c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem)) {
+				t.Errorf("%s, refused to %s: %v, asked %d times", name, verb, err, asked)
+			}
+		}
 	}
 }
 

@@ -223,9 +223,9 @@ func checkThawed(record tenant.Tenant) error {
 const rightsPatience = 5 * time.Second
 
 // AwaitFreeze waits until the API server enforces the freeze of a tenant, or no longer enforces
-// one, in each of its namespaces: it asks by dry runs of a write of the tenant's deployer. It
-// returns an error if that could not be seen: the caller may not impersonate the deployer, say, or
-// the time was too short.
+// one, in each of its namespaces: it asks by dry runs of a write of the tenant's deployer; of a
+// freeze by role, a caller who may not impersonate the deployer asks the authorizer. It returns an
+// error if that could not be seen, or the time was too short.
 func AwaitFreeze(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
 	if t.AllNamespaces {
 		t.Namespaces = []string{t.Home()}
@@ -234,6 +234,7 @@ func AwaitFreeze(ctx context.Context, c *cluster.Client, t tenant.Tenant) error 
 	if err != nil {
 		return err
 	}
+	deployer := tenant.AccountUser(t.Home(), t.Engine.DeployerAccounts()[0])
 	for _, namespace := range t.Namespaces {
 		start := time.Now()
 		err := awaitEnforced(ctx, enforcePatience, func(ctx context.Context) (bool, error) {
@@ -245,6 +246,14 @@ func AwaitFreeze(ctx context.Context, c *cluster.Client, t tenant.Tenant) error 
 				return t.Frozen == nil, nil
 			case strings.Contains(answer.Message, rails.FrozenName):
 				return t.Frozen != nil, nil
+			case answer.impersonation() && t.FrozenBy(tenant.FreezeByRole):
+				allowed, err := c.AnotherMay(ctx, deployer, nil, cluster.Permission{Verb: "create", Resource: "configmaps", Namespace: namespace})
+				if apierrors.IsForbidden(err) {
+					err = fmt.Errorf("you may neither impersonate %s, as which helm-tenant would try it, nor create subjectaccessreviews", deployer)
+				}
+				return !allowed, err
+			case answer.impersonation():
+				return false, fmt.Errorf("you may not impersonate %s, as which helm-tenant would try it", deployer)
 			case answer.code != http.StatusForbidden || answer.Details == nil || answer.Details.Kind != "configmaps":
 				return false, errors.New(answer.Message)
 			case t.FrozenBy(tenant.FreezeByRole):

@@ -46,7 +46,7 @@ func judge(r Request, a Answer) verdict {
 		return verdict{result: Untried, text: fmt.Sprintf("HTTP %d, and no reason that could be read", a.Code)}
 	}
 	text := visible.Excerpt(status.Message)
-	if strings.Contains(text, `cannot impersonate resource`) {
+	if refusal.IsOfImpersonation(status.Message) {
 		return verdict{result: Untried, text: text}
 	}
 	// A review's own request is not refused for what it asks about.

@@ -316,6 +316,8 @@ func TestJudge(t *testing.T) {
 		{"no dry run", status(400, `admission webhook "x" does not support dry run`), Untried, ""},
 		{"overloaded", status(429, "too many requests"), Untried, ""},
 		{"no impersonation", status(403, `users "alice" is forbidden: User "bob" cannot impersonate resource "users" in API group "" at the cluster scope`), Untried, ""},
+		{"no impersonation for this request", status(403, `services is forbidden: User "bob" cannot impersonate-on:serviceaccount:create resource "services" in API group "" in the namespace "a"`), Untried, ""},
+		{"no impersonation of users", status(403, `users.authentication.k8s.io "alice" is forbidden: User "bob" cannot impersonate:user-info resource "users" in API group "authentication.k8s.io" at the cluster scope`), Untried, ""},
 		{"no JSON", Answer{Code: 403, Body: []byte("<html>")}, Untried, ""},
 		{"no answer", Answer{Err: fmt.Errorf("timeout")}, Untried, ""},
 	} {

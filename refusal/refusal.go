@@ -67,3 +67,12 @@ func Read(message string) (r Refusal, known bool) {
 	}
 	return Refusal{}, false
 }
+
+// impersonation are the words of the authorizer about the right to act as somebody else: the verb
+// impersonate, and from Kubernetes 1.36 verbs such as impersonate:user-info, and
+// impersonate-on:serviceaccount:create on what the request is about.
+var impersonation = regexp.MustCompile(`is forbidden: User "[^"]*" cannot impersonate(-on)?(:[a-z:-]+)? resource "`)
+
+// IsOfImpersonation reports whether the API server refused that the caller acts as somebody else,
+// and so says nothing of whether that one would be refused.
+func IsOfImpersonation(message string) bool { return impersonation.MatchString(message) }
