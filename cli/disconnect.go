@@ -71,6 +71,10 @@ func (s *session) disconnectAll(ctx context.Context, client *cluster.Client, out
 		if o.Err != nil || !o.Prepared.Disconnect && !(asked && len(o.Prepared.Revoked) > 0) {
 			continue
 		}
+		if lost := o.Prepared.Revoked; len(lost) > 0 { // who could connect again
+			remaining, _ := stillIn(ctx, client, o.Prepared.Tenant, lost) // apply does not report them
+			s.awaitRevoked(ctx, client, admin.Membership{Tenant: o.Prepared.Tenant, Changed: map[tenant.Relation]tenant.Members{tenant.RelationMember: lost}}, remaining)
+		}
 		var done admin.Disconnection
 		done, o.Err = s.disconnecting(client, o.Prepared.Tenant, timeout).Run(ctx)
 		s.sayDisconnection(o.Name, done)

@@ -50,3 +50,21 @@ func TestUnendedConnections(t *testing.T) {
 		t.Error("the mark is gone")
 	}
 }
+
+// TestApplyDisconnectAwaitsRevoke: whose connections are ended can't connect again: apply waits
+// until the API server enforces what it wrote, before it restarts Tiller.
+func TestApplyDisconnectAwaitsRevoke(t *testing.T) {
+	a := newAdministrator(t)
+	a.runs("init", "t", "--namespaces=a", "--create-namespaces", "--user=alice,bob", "--wait=false")
+	asked := 0
+	a.server.AnotherMay = func(who, permission string) bool {
+		if asked++; who != "bob" || permission != "create pods" {
+			t.Errorf("it asks whether %s may %s", who, permission)
+		}
+		return asked < 3
+	}
+	const file = "apiVersion: helm-tenant/v1\ntenants: [{name: t, engine: tiller, namespaces: [a], members: {users: [alice]}}]\n"
+	if got := a.tries(file, "apply", "-f", "-", "--disconnect", "--timeout=1s"); asked != 3 || strings.Contains(got.stderr, "is not known") {
+		t.Errorf("it asked %d times whether bob may still connect: %s%s", asked, got.stdout, got.stderr)
+	}
+}

@@ -30,8 +30,8 @@ func newRevoke(s *session) *cobra.Command {
 
 They are removed from the members, readers and owners, or only from those that --member,
 --reader and --owner name. An owner can revoke members and readers.
-The removal is in force when the command ends, or, for a caller who may not create
-SubjectAccessReviews, a moment later. A port-forward to a Tiller that they have open lasts
+The removal is in force when the command ends, or, with --all and for a caller who may not
+create SubjectAccessReviews, a moment later. A port-forward to a Tiller that they have open lasts
 until Tiller is restarted. The output names every other binding through which they can
 still use the tenant's deployer.
 
