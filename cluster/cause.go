@@ -34,7 +34,7 @@ func (r request) reason(err error) string {
 	if text := certificateReason(err); text != "" {
 		return text
 	}
-	text := strings.TrimPrefix(visible.OneLine(err.Error()), pluginFails)
+	text := withoutManual(strings.TrimPrefix(visible.OneLine(err.Error()), pluginFails))
 	dial, isNetwork := errors.AsType[*net.OpError](err)
 	timeout, limited := errors.AsType[interface {
 		error
@@ -70,6 +70,21 @@ func (r request) reason(err error) string {
 
 // pluginFails begins the errors of credential plugins (k8s.io/client-go/plugin/pkg/client/auth/exec).
 const pluginFails = "getting credentials: "
+
+// withoutManual shortens what client-go says of a credential plugin that is not installed: five
+// lines about such plugins (k8s.io/client-go/plugin/pkg/client/auth/exec), behind which stands what
+// the kubeconfig says about installing it.
+func withoutManual(text string) string {
+	name, manual, missing := strings.Cut(strings.TrimPrefix(text, "exec: executable "), " not found It looks like you are trying to use a client-go credential plugin")
+	if !missing {
+		return text
+	}
+	text = fmt.Sprintf("the program %q, which the kubeconfig names, is not installed", name)
+	if _, hint, _ := strings.Cut(manual, "#client-go-credential-plugins"); strings.TrimSpace(hint) != "" {
+		text += ": " + strings.TrimSpace(hint)
+	}
+	return text
+}
 
 // credentialsFail are the beginnings of what client-go says where it gets no credentials for a
 // request: from a plugin, from a token file (k8s.io/client-go/transport/token_source.go), or from
