@@ -246,6 +246,42 @@ func TestWithoutImpersonation(t *testing.T) {
 	}
 }
 
+// A caller who may act as the deployer for pods only, by constrained impersonation: no other
+// attempt is refused to the tenant, whatever the API server refuses to the caller.
+func TestImpersonationForPodsOnly(t *testing.T) {
+	w := start(t)
+	w.must(t, "init", "partly", "--namespaces", "partly-a", "--create-namespaces", "--engine", "impersonation")
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "partly"}, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{"", "rbac.authorization.k8s.io"}, Resources: []string{"namespaces", "configmaps", "rolebindings", "resourcequotas"}, Verbs: []string{"get", "list"}},
+		{APIGroups: []string{"authentication.k8s.io"}, Resources: []string{"serviceaccounts"}, Verbs: []string{"impersonate:serviceaccount"}},
+		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"impersonate-on:serviceaccount:create"}},
+	}}
+	if _, err := w.root.RbacV1().ClusterRoles().Create(t.Context(), role, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.root.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "partly"},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "partly"}, Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacv1.GroupName, Name: "partly"}}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.settle(t, "partly-a")
+	r := w.run(t, "partly", nil, "prove", "partly", "-o", "json")
+	var report struct{ Rows []prove.Row }
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+		t.Fatal(err, r)
+	}
+	if pod := find(t, report.Rows, "privileged-container", prove.Deployer, "partly-a"); pod.Result != prove.Refused {
+		t.Errorf("pods are tried: %+v", pod)
+	}
+	for _, row := range report.Rows {
+		if row.Result == prove.Refused && strings.Contains(row.Answer, "cannot impersonate") {
+			t.Errorf("what the caller may not try is refused to the tenant: %+v", row)
+		}
+	}
+	if service := find(t, report.Rows, "external-ips", prove.Deployer, "partly-a"); service.Result != prove.Untried || r.code != 5 {
+		t.Errorf("exit code %d: %+v", r.code, service)
+	}
+}
+
 func TestUnknownTenant(t *testing.T) {
 	w := start(t)
 	if r := w.admin(t, "prove", "nobodys"); r.code != 1 || !strings.Contains(r.stderr, "nobodys") || r.stdout != "" {
