@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 )
 
@@ -40,9 +42,9 @@ func (a ArgoCD) Check() error {
 func (a ArgoCD) AppProject(t tenant.Tenant) (map[string]any, error) {
 	switch {
 	case t.AllNamespaces:
-		return nil, &TenantError{t.Name, fmt.Errorf("it has all namespaces, and no AppProject could confine it")}
+		return nil, failure.OfTenant(t.Name).Wrap(errors.New("it has all namespaces, and no AppProject could confine it"))
 	case t.Name == "default":
-		return nil, &TenantError{t.Name, fmt.Errorf("Argo CD has a project of that name for whoever names none")}
+		return nil, failure.OfTenant(t.Name).Wrap(errors.New("Argo CD has a project of that name for whoever names none"))
 	}
 	var destinations, accounts []any
 	for _, ns := range t.Namespaces {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 )
 
@@ -83,6 +84,9 @@ func (e *EngineError) Error() string {
 	return fmt.Sprintf("tenant %q has the engine %s, which can't become %s at once", e.Name, e.From, e.To)
 }
 
+// Names implements failure.Namer.
+func (e *EngineError) Names() []string { return []string{failure.Tenant(e.Name)} }
+
 // LeftReleasesError reports releases that no deployer of the tenant could manage after
 // the change.
 type LeftReleasesError struct {
@@ -95,6 +99,9 @@ func (e *LeftReleasesError) Error() string {
 	return fmt.Sprintf("tenant %q has releases that the engine %s can't manage: %s", e.Name, e.Engine, brief(e.Releases))
 }
 
+// Names implements failure.Namer.
+func (e *LeftReleasesError) Names() []string { return []string{failure.Tenant(e.Name)} }
+
 // check refuses what the cluster does not allow, and risks that were not accepted.
 func (d *decision) check() error {
 	return refuse(d.checkRole(), d.checkClusterWide(), d.checkNamespaces(), d.checkRecordStorage(), d.checkHome(), d.checkRails())
@@ -106,7 +113,8 @@ func (d *decision) takeBack() error {
 	was, next := d.was, &d.tenant
 	var refusals []error
 	if next.Home() != was.Home() {
-		refusals = append(refusals, &RefusedError{fmt.Sprintf("tenant %q has its home in namespace %q and can't move to another", was.Name, was.Home()), SettingHome, was.Home()})
+		refused := &RefusedError{fmt.Sprintf("tenant %q has its home in namespace %q and can't move to another", was.Name, was.Home()), SettingHome, was.Home()}
+		refusals = append(refusals, failure.Naming(refused, failure.Tenant(was.Name)))
 		next.HomeNamespace = was.Home()
 	}
 	if next.Engine != was.Engine && next.Engine != tenant.EngineBoth && was.Engine != tenant.EngineBoth {
@@ -115,7 +123,8 @@ func (d *decision) takeBack() error {
 		next.Engine, next.Tiller = was.Engine, was.Tiller
 	}
 	if was.Engine.Has(tenant.EngineTiller) && next.Engine.Has(tenant.EngineTiller) && next.Tiller.Storage != was.Tiller.Storage && next.Tiller.Storage != d.otherStorage() {
-		refusals = append(refusals, &RefusedError{fmt.Sprintf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage), SettingStorage, string(was.Tiller.Storage)})
+		refused := &RefusedError{fmt.Sprintf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage), SettingStorage, string(was.Tiller.Storage)}
+		refusals = append(refusals, failure.Naming(refused, failure.Tenant(was.Name)))
 		next.Tiller.Storage = was.Tiller.Storage
 	}
 	return refuse(refusals...)

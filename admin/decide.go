@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
 )
@@ -259,7 +260,8 @@ func recorded(live *cluster.Live, name string) (tenant.Tenant, bool, error) {
 	case 1:
 		return found[0], true, nil
 	}
-	return tenant.Tenant{}, false, fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's", name, found[0].Home(), found[1].Home(), tenant.RecordName)
+	err := fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's", name, found[0].Home(), found[1].Home(), tenant.RecordName)
+	return tenant.Tenant{}, false, failure.Naming(err, failure.Tenant(name))
 }
 
 // recordAppeared reports whether another admin created the tenant's record after the

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/install"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -212,7 +213,7 @@ func (d *Description) findDrift(ctx context.Context, c *cluster.Client) error {
 		return nil
 	case err != nil && ctx.Err() == nil:
 		// The other facts are known by now, and the error is the reason.
-		d.Uncompared = err.Error()
+		d.Uncompared = failure.Text(err)
 		if denied, ok := errors.AsType[*ReadDeniedError](err); ok {
 			d.Uncompared += " " + strings.Join(denied.Details(), "; ")
 		}

@@ -12,6 +12,7 @@ import (
 
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -177,6 +178,6 @@ func (d *Destroy) awaitPowerless(ctx context.Context, removal *Removal) {
 	}
 	err := awaitPowerless(ctx, d.Client, tenant.EngineBoth, removal.Home, namespaces)
 	if err != nil {
-		d.Event(Event{Text: fmt.Sprintf("Warning: whether the deployer of tenant %s can still write releases is not known: %v", d.Name, err)})
+		d.Event(Event{Text: fmt.Sprintf("Warning: whether the deployer of tenant %s can still write releases is not known: %s", d.Name, failure.Text(err))})
 	}
 }

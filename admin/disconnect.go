@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 )
 
@@ -191,7 +192,7 @@ func (d *Disconnect) accounts(ctx context.Context) (all []NamespaceAccounts, unk
 		found := NamespaceAccounts{Namespace: namespace}
 		accounts, err := cluster.List[corev1.ServiceAccount](ctx, d.Client, "ServiceAccount", namespace, metav1.ListOptions{})
 		if err != nil {
-			return all, err.Error()
+			return all, failure.Text(err)
 		}
 		for _, account := range accounts {
 			found.Names = append(found.Names, account.Name)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -97,7 +98,7 @@ func ParseFluxSource(text string) (kind, name string, err error) {
 // Errors: a tenant of all namespaces, and one that has only namespaces of Kubernetes.
 func (f Flux) Objects(t tenant.Tenant) ([]*unstructured.Unstructured, error) {
 	if t.AllNamespaces {
-		return nil, &TenantError{t.Name, errors.New("it has all namespaces, and an account of one namespace can't act for it")}
+		return nil, failure.OfTenant(t.Name).Wrap(errors.New("it has all namespaces, and an account of one namespace can't act for it"))
 	}
 	t.FluxAccount = cmp.Or(t.FluxAccount, f.Account)
 	var objects []*unstructured.Unstructured
@@ -120,7 +121,7 @@ func (f Flux) Objects(t tenant.Tenant) ([]*unstructured.Unstructured, error) {
 		objects = append(objects, f.kustomization(t, ns))
 	}
 	if len(objects) == 0 {
-		return nil, &TenantError{t.Name, errors.New("it has no namespace but Kubernetes' own, where it gets no account for Flux")}
+		return nil, failure.OfTenant(t.Name).Wrap(errors.New("it has no namespace but Kubernetes' own, where it gets no account for Flux"))
 	}
 	return objects, nil
 }

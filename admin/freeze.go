@@ -15,6 +15,7 @@ import (
 
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -29,6 +30,9 @@ type FrozenError struct {
 func (e *FrozenError) Error() string {
 	return fmt.Sprintf("tenant %q is %s", e.Name, e.Frozen)
 }
+
+// Names implements failure.Namer.
+func (e *FrozenError) Names() []string { return []string{failure.Tenant(e.Name)} }
 
 // FreezeRequest asks for a tenant to be frozen from now on for a reason. If it is frozen
 // already, only the reason changes. Everything else of the tenant stays as it is, drift

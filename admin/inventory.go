@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/install"
 	"helm-tenant/recognise"
 	"helm-tenant/release"
@@ -140,12 +141,12 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 		t, err := tenant.ReadRecord(record.Data[tenant.RecordKey])
 		if err != nil {
 			t.Name = record.Labels[tenant.LabelTenant]
-			o.Problem = err.Error()
+			o.Problem = failure.Text(err)
 		} else if len(t.Unknown) > 0 {
 			o.Problem = t.UnknownFields()
 		}
 		if o.Migration, err = cluster.MigrationOf(&record); err != nil && o.Problem == "" {
-			o.Problem = err.Error()
+			o.Problem = failure.Text(err)
 		}
 		o.Tenant = t.WithDefaults()
 		counted := o.Migration.ReleasesOf(o.Engine)

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -49,6 +50,9 @@ func (e *NoTenantError) Error() string {
 	}
 	return fmt.Sprintf("there is no tenant %q in %s", e.Name, e.Where)
 }
+
+// Names implements failure.Namer.
+func (e *NoTenantError) Names() []string { return []string{failure.Tenant(e.Name), e.Where} }
 
 // Membership is the result of a change of a tenant's members.
 type Membership struct {
@@ -108,7 +112,8 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 			homes, known = all[name], slices.Collect(maps.Keys(all))
 		}
 		if len(homes) > 1 && err == nil && allowed {
-			return tenant.Tenant{}, fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's, or name its home with --home-namespace", name, homes[0], homes[1], tenant.RecordName)
+			err := fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's, or name its home with --home-namespace", name, homes[0], homes[1], tenant.RecordName)
+			return tenant.Tenant{}, failure.Naming(err, failure.Tenant(name))
 		}
 	}
 	var forbidden error

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/migrate"
 	"helm-tenant/tenant"
 )
@@ -32,6 +33,9 @@ type MigratingError struct {
 func (e *MigratingError) Error() string {
 	return fmt.Sprintf("tenant %q is %s", e.Name, e.Migration)
 }
+
+// Names implements failure.Namer.
+func (e *MigratingError) Names() []string { return []string{failure.Tenant(e.Name)} }
 
 // ErrEnded says that another admin finished or aborted the migration while this run was
 // under way.

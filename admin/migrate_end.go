@@ -10,6 +10,7 @@ import (
 	release3 "helm.sh/helm/v3/pkg/release"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
@@ -144,7 +145,7 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 	}
 	if !migration.State.Engine.Has(tenant.EngineImpersonation) {
 		if err := awaitPowerless(ctx, m.Client, tenant.EngineImpersonation, migration.Tenant.Home(), migration.Tenant.Namespaces); err != nil {
-			m.say("Warning: whether Helm 3 can still write releases of tenant %s is not known: %v", m.Name, err)
+			m.say("Warning: whether Helm 3 can still write releases of tenant %s is not known: %s", m.Name, failure.Text(err))
 		}
 	}
 	if migration, err = m.readAgain(ctx, migration); err != nil {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/component-helpers/auth/rbac/validation"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/migrate"
 	"helm-tenant/rbac"
 	"helm-tenant/release"
@@ -57,6 +58,9 @@ func (e *LostRecordError) Error() string {
 	}
 	return fmt.Sprintf("tenant %q has no record any more: ConfigMap %s is gone from namespace %q", e.Name, tenant.RecordName, e.Home)
 }
+
+// Names implements failure.Namer.
+func (e *LostRecordError) Names() []string { return []string{failure.Tenant(e.Name)} }
 
 // Ways returns the tenants that it may have been, one for each engine, the likelier
 // first. Role and HomeNamespace are empty if they have the default.

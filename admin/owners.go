@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/install"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -46,7 +47,7 @@ func checkOwners(accepted Accepted, t tenant.Tenant, shared, held bool) error {
 	var err error
 	switch {
 	case t.AllNamespaces:
-		err = accepted.unless(RiskOwnerOfCluster, "tenant %q has all namespaces: whoever its owners let in is an admin of the cluster, themselves among them", t.Name)
+		err = failure.Naming(accepted.unless(RiskOwnerOfCluster, "tenant %q has all namespaces: whoever its owners let in is an admin of the cluster, themselves among them", t.Name), failure.Tenant(t.Name))
 	case shared && t.Engine.Has(tenant.EngineTiller):
 		err = accepted.unless(RiskOwnerOfCluster, "the home of tenant %q holds objects of others: whoever its owners let in reaches every pod there, themselves among them", t.Name)
 	case shared:

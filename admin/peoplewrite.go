@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/install"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -166,7 +167,7 @@ func (p *peopleChange) look(ctx context.Context, c *cluster.Client, live *cluste
 		}
 	}
 	if slices.Contains(p.relations, tenant.RelationMember) && live.Get(memberKey(home)) == nil {
-		return fmt.Errorf("tenant %q has no %s: init it again", p.tenant.Name, memberKey(home))
+		return failure.Naming(fmt.Errorf("tenant %q has no %s: init it again", p.tenant.Name, memberKey(home)), failure.Tenant(p.tenant.Name))
 	}
 	return nil
 }

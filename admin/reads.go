@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 )
 
@@ -253,10 +254,10 @@ func Scope(ctx context.Context, c *cluster.Client, requests []Request) (*cluster
 		}
 		t := r.Tenant
 		if t.AllNamespaces {
-			return nil, fmt.Errorf("tenant %q is of all namespaces: it can't be looked at without reading the whole cluster", t.Name)
+			return nil, failure.Naming(fmt.Errorf("tenant %q is of all namespaces: it can't be looked at without reading the whole cluster", t.Name), failure.Tenant(t.Name))
 		}
 		if t.NamespaceSelector != nil {
-			return nil, fmt.Errorf("tenant %q has a namespaceSelector, which can't be resolved without listing the cluster's namespaces: name its namespaces", t.Name)
+			return nil, failure.Naming(fmt.Errorf("tenant %q has a namespaceSelector, which can't be resolved without listing the cluster's namespaces: name its namespaces", t.Name), failure.Tenant(t.Name))
 		}
 		if t.Engine == "" {
 			t.Engine = r.DefaultEngine

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 )
 
@@ -149,7 +150,7 @@ func (l *ReleaseList) add(found []storedRelease, owners map[place][]string) {
 
 func (l *ReleaseList) refuse(tenants []string, namespace string, err error) {
 	for _, name := range tenants {
-		l.Unlisted = append(l.Unlisted, UnlistedReleases{name, namespace, err.Error()})
+		l.Unlisted = append(l.Unlisted, UnlistedReleases{name, namespace, failure.Text(err)})
 	}
 }
 

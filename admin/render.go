@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -30,8 +31,8 @@ type Manifests struct {
 
 // Render returns the objects of the requests for an empty cluster of that Kubernetes
 // version, without asking any cluster. What only a cluster knows is left out, with a
-// note. What PrepareAll would refuse because of the requests alone is refused, with a
-// *TenantError, or Refusals of several.
+// note. What PrepareAll would refuse because of the requests alone is refused, with an error
+// that names the tenant, or Refusals of several.
 //
 // A tenant's namespace is marked as created by helm-tenant, which lets helm-tenant delete
 // it again, only if the request has CreateNamespaces: whoever applies the manifests may
@@ -48,13 +49,13 @@ func Render(requests []Request, kubeVersion string, now time.Time) (Manifests, e
 	for _, r := range requests {
 		r.offline = true
 		if r.Tenant.NamespaceSelector != nil {
-			refusals = append(refusals, &TenantError{r.Tenant.Name, errSelectorOffline})
+			refusals = append(refusals, failure.OfTenant(r.Tenant.Name).Wrap(errSelectorOffline))
 			continue
 		}
 		prepared, err := decide(f, r)
 		if err != nil {
 			for _, reason := range ReasonsOf(err) {
-				refusals = append(refusals, &TenantError{r.Tenant.Name, reason})
+				refusals = append(refusals, failure.OfTenant(r.Tenant.Name).Wrap(reason))
 			}
 			continue
 		}
@@ -79,15 +80,6 @@ func Render(requests []Request, kubeVersion string, now time.Time) (Manifests, e
 // notePriorities describes the cluster that Render assumes.
 const notePriorities = "the guard of pod priorities is for a cluster without PriorityClasses of its own; on one that has some, an init or apply adapts it"
 
-// TenantError is an error of one tenant among several.
-type TenantError struct {
-	Name string
-	Err  error
-}
-
-func (e *TenantError) Error() string { return fmt.Sprintf("tenant %q: %v", e.Name, e.Err) }
-func (e *TenantError) Unwrap() error { return e.Err }
-
 // renderFacts returns the facts of a cluster that has nothing but the ClusterRoles which
 // the requests name. Of these only cluster-admin's rules are known.
 func renderFacts(requests []Request, kubeVersion string) (*facts, error) {
@@ -103,7 +95,7 @@ func renderFacts(requests []Request, kubeVersion string) (*facts, error) {
 	for _, r := range requests {
 		name := r.Tenant.WithDefaults().Role
 		if rbac.MadeOf(name) != nil {
-			return nil, &TenantError{r.Tenant.Name, fmt.Errorf("ClusterRole %q is made of roles that only a cluster has: apply the file to one, or name another role", name)}
+			return nil, failure.OfTenant(r.Tenant.Name).Wrap(fmt.Errorf("ClusterRole %q is made of roles that only a cluster has: apply the file to one, or name another role", name))
 		}
 		role := &rbacv1.ClusterRole{TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"}, ObjectMeta: metav1.ObjectMeta{Name: name}}
 		if name == tenant.DefaultClusterRole {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -160,7 +161,7 @@ func (s *Split) previewOnward(ctx context.Context, e *SplitEnd) error {
 		}
 		prepared, err := m.Finish(ctx)
 		if err != nil {
-			return fmt.Errorf("tenant %q: %w", name, err)
+			return failure.OfTenant(name).Wrap(err)
 		}
 		e.Plan.Changes = append(e.Plan.Changes, prepared.Plan.Changes...)
 	}
@@ -175,7 +176,7 @@ func (s *Split) finishOnward(ctx context.Context, e *SplitEnd) error {
 			_, err = s.Migration(name).Finish(ctx)
 		}
 		if err != nil {
-			return fmt.Errorf("tenant %q: %w", name, err)
+			return failure.OfTenant(name).Wrap(err)
 		}
 	}
 	return nil
@@ -191,7 +192,7 @@ func (s *Split) abortOnward(ctx context.Context, e *SplitEnd) error {
 			_, err = m.Abort(ctx)
 		}
 		if err != nil {
-			return fmt.Errorf("tenant %q: %w", name, err)
+			return failure.OfTenant(name).Wrap(err)
 		}
 	}
 	return nil

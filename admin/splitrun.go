@@ -11,6 +11,7 @@ import (
 
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -55,7 +56,7 @@ type Split struct {
 type OutcomesError struct{ Failed []Outcome }
 
 func (e *OutcomesError) Error() string {
-	first := fmt.Sprintf("tenant %q: %v", e.Failed[0].Name, e.Failed[0].Err)
+	first := failure.OfTenant(e.Failed[0].Name).Wrap(e.Failed[0].Err).Error()
 	if more := len(e.Failed) - 1; more > 0 {
 		return fmt.Sprintf("%s; and %d more of the tenants", first, more)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -145,7 +146,7 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	}
 	outcomes, err := admin.PrepareAll(ctx, client, requests)
 	if err != nil {
-		return withHint(fmt.Errorf("apply in %s: %w", client.Where(), err), hintsFor(err, byFile)...)
+		return withHint(failure.In("apply", client.Where()).Wrap(err), hintsFor(err, byFile)...)
 	}
 	shared := admin.TakeShared(outcomes)
 	surplus, err := s.surplus(ctx, client, o, requests)
@@ -175,7 +176,7 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	} else {
 		s.checkDisconnect(ctx, client, outcomes, o.disconnect)
 		if err := admin.ApplyAll(ctx, client, requests, outcomes, shared, s.progress(len(requests))); err != nil {
-			return fmt.Errorf("apply in %s: %w", client.Where(), err)
+			return failure.In("apply", client.Where()).Wrap(err)
 		}
 		s.sayPodSecurity(ctx, client, outcomes)
 		s.disconnectAll(ctx, client, outcomes, o.disconnect, o.timeout)
@@ -264,7 +265,7 @@ func (s *session) judge(outcomes []admin.Outcome, differed bool) error {
 	}
 	var lines problems
 	for _, o := range failed {
-		lines = append(lines, explained(fmt.Sprintf("tenant %q", o.Name), o.Err, byFile)...)
+		lines = append(lines, explained(failure.OfTenant(o.Name), o.Err, byFile)...)
 	}
 	code := exitPartly
 	if len(failed) == len(outcomes) {

@@ -15,6 +15,7 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/audit"
 	"helm-tenant/audit/view"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 	"helm-tenant/wrapper"
@@ -165,7 +166,7 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 	debug.SetGCPercent(50)
 	snapshot, err := admin.TakeSnapshot(ctx, client)
 	if err != nil {
-		return fmt.Errorf("audit of %s: %w", client.Where(), err)
+		return failure.Error{Operation: "audit", Where: failure.Subject{Preposition: "of", Text: client.Where()}}.Wrap(err)
 	}
 	snapshot.File = file
 	report := audit.Audit(snapshot, o.Options)
@@ -179,7 +180,7 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 				known = append(known, r.Tenant.Name)
 			}
 			err := &admin.NoTenantError{Name: name, Where: client.Where(), Near: tenant.Near(name, known)}
-			return withHint(fmt.Errorf("audit: %w", err), noTenantHints(err)...)
+			return withHint(failure.In("audit", client.Where()).Wrap(err), noTenantHints(err)...)
 		}
 	}
 	if err := s.printReport(report, o); err != nil {

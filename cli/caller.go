@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
 	"helm-tenant/wrapper"
@@ -131,7 +132,7 @@ func (s server) CheckHomes(ctx context.Context, k *tenant.Kubeconfig, homes []st
 // explainTwoHomes adds the context, and what to type after an admin has named the right
 // home.
 func explainTwoHomes(k *tenant.Kubeconfig, two *twoHomesError) error {
-	return withHint(fmt.Errorf("%s: %w", k.Where(), two), hint("then: helm tenant use "+two.records[0].Name+" --home-namespace NAMESPACE")) // a valid name
+	return withHint(failure.In("", k.Where()).Wrap(two), hint("then: helm tenant use "+two.records[0].Name+" --home-namespace NAMESPACE")) // a valid name
 }
 
 // askForTenant says what to do about a tenant of which no record can be read. name is empty if it

@@ -13,6 +13,7 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
 	"helm-tenant/command"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -51,7 +52,7 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 	}
 	d, err := admin.Describe(ctx, client, name, homeOf(k, name, home))
 	if err != nil {
-		return withHint(fmt.Errorf("describe of tenant %q in %s: %w", name, client.Where(), err), append(hintsFor(err, byFlag), ownHints(err)...)...)
+		return withHint(failure.Of("describe", name, client.Where()).Wrap(err), append(hintsFor(err, byFlag), ownHints(err)...)...)
 	}
 	if output == "text" {
 		return s.printDescription(d)

@@ -14,6 +14,7 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -99,7 +100,7 @@ func (s *session) destroy(ctx context.Context, name string, o *destroyOptions) e
 	if err == nil {
 		return nil
 	}
-	return withHint(fmt.Errorf("destroy of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err, byFlag)...)
+	return withHint(failure.Of("destroy", name, client.Where()).Wrap(err), hintsFor(err, byFlag)...)
 }
 
 // destroyTenant removes one tenant.

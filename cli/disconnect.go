@@ -12,6 +12,7 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
 	"helm-tenant/command"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -49,7 +50,7 @@ func (s *session) mayFinish(ctx context.Context, ending *admin.Disconnect) bool 
 	if err == nil {
 		return true
 	}
-	why := err.Error()
+	why := failure.Text(err)
 	if denied, ok := errors.AsType[*admin.DeniedError](err); ok {
 		var missing []string
 		for _, p := range denied.Missing {
@@ -121,7 +122,6 @@ func (s *session) sayDisconnection(name string, d admin.Disconnection) {
 
 // revokeError reports that somebody was revoked, and what failed afterwards.
 func revokeError(name string, client *cluster.Client, err error) error {
-	return &codeError{code: exitPartly, err: withHint(
-		fmt.Errorf("revoke for tenant %q in %s: they are no longer members, but their open connections were not ended: %w", name, client.Where(), err),
-		hintsFor(err, byFlag)...)}
+	text := fmt.Errorf("they are no longer members, but their open connections were not ended: %w", err)
+	return &codeError{code: exitPartly, err: withHint(memberChange("revoke", name, client).Wrap(text), hintsFor(err, byFlag)...)}
 }

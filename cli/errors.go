@@ -8,6 +8,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/command"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -108,7 +109,7 @@ func misplacedTenant(args []string) string {
 func errorText(err error) string {
 	var texts []string
 	for _, reason := range admin.ReasonsOf(err) {
-		texts = append(texts, strings.TrimSuffix(plainText(reason.Error())+" "+strings.Join(detailsOf(reason), "; "), " "))
+		texts = append(texts, strings.TrimSuffix(failure.Text(reason)+" "+strings.Join(detailsOf(reason), "; "), " "))
 	}
 	return visible.Text(strings.Join(texts, "; "))
 }
@@ -144,7 +145,7 @@ func report(w io.Writer, err error) int {
 		}
 	}
 	for _, line := range lines {
-		visible.Fprintf(w, "Error: %s\n", plainText(fmt.Sprint(line)))
+		visible.Fprintf(w, "Error: %s\n", failure.Text(line))
 		for _, detail := range detailsOf(line) {
 			visible.Fprintf(w, "  %s\n", detail)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/command"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 )
 
@@ -160,14 +161,15 @@ func (s *session) export(ctx context.Context, names []string, file string, write
 	if err != nil {
 		return err
 	}
+	failed := failure.Error{Operation: "export", Where: failure.Subject{Preposition: "from", Text: client.Where()}}
 	inventory, err := admin.TakeInventory(ctx, client)
 	if err != nil {
-		return withHint(fmt.Errorf("export from %s: %w", client.Where(), err), hintsFor(err, byFlag)...)
+		return withHint(failed.Wrap(err), hintsFor(err, byFlag)...)
 	}
 	if len(inventory.Unseen) > 0 {
 		// Applying a file without the members would take them away.
 		err := inventory.Unseen[0]
-		return withHint(fmt.Errorf("export from %s: %w", client.Where(), err), hintsFor(err, byFlag)...)
+		return withHint(failed.Wrap(err), hintsFor(err, byFlag)...)
 	}
 	var tenants []tenant.Tenant
 	var missing problems
@@ -185,7 +187,7 @@ func (s *session) export(ctx context.Context, names []string, file string, write
 	}
 	for _, name := range names {
 		if unknown := inventory.Lacks(name, client.Where()); unknown != nil {
-			return withHint(fmt.Errorf("export: %w", unknown), noTenantHints(unknown)...)
+			return withHint(failed.Wrap(unknown), noTenantHints(unknown)...)
 		}
 	}
 	if len(names) == 0 {
@@ -194,7 +196,7 @@ func (s *session) export(ctx context.Context, names []string, file string, write
 		}
 	}
 	if len(missing) > 0 && len(tenants) == 0 {
-		return fmt.Errorf("export from %s: %w", client.Where(), missing)
+		return failed.Wrap(missing)
 	}
 	text, err := write(tenants)
 	if err != nil {

@@ -1,13 +1,13 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"helm-tenant/admin"
 	"helm-tenant/audit"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -82,11 +82,7 @@ func (s *session) freeze(cmd *cobra.Command, request admin.Request, o freezeOpti
 		return err
 	}
 	explain := func(err error) error {
-		if unknown, ok := errors.AsType[*admin.NoTenantError](err); ok {
-			unknown.Where = client.Where()
-			return withHint(fmt.Errorf("%s: %w", verb, unknown), noTenantHints(unknown)...)
-		}
-		return withHint(fmt.Errorf("%s of tenant %q in %s: %w", verb, name, client.Where(), err), hintsFor(err, byFlag)...)
+		return withHint(failure.Of(verb, name, client.Where()).Wrap(err), hintsFor(err, byFlag)...)
 	}
 	if o.scoped {
 		if client, err = admin.Scope(ctx, client, []admin.Request{request}); err != nil {

@@ -11,6 +11,7 @@ import (
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
 	"helm-tenant/command"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -53,12 +54,11 @@ func (a asking) value(setting admin.Setting, value string) string {
 	return fmt.Sprintf("%s: %s in the file", setting, value)
 }
 
-// explained returns the reasons of an error, each with the words before it and with what to
-// type instead.
-func explained(before string, err error, a asking) problems {
+// explained returns the reasons for which an operation failed, each with what to type instead.
+func explained(operation failure.Error, err error, a asking) problems {
 	var lines problems
 	for _, reason := range admin.ReasonsOf(err) {
-		lines = append(lines, withHint(fmt.Errorf("%s: %w", before, reason), hintsFor(reason, a)...))
+		lines = append(lines, withHint(operation.Wrap(reason), hintsFor(reason, a)...))
 	}
 	return lines
 }

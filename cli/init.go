@@ -11,6 +11,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/helm"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
@@ -270,7 +271,7 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 		s.say("Warning: %s", unheld)
 	}
 	if err := s.finishDisconnect(ctx, client, prepared, o.timeout); err != nil {
-		return withHint(fmt.Errorf("init of tenant %q in %s: %w", t.Name, client.Where(), err), "the tenant is written; the same command again restarts its Tiller")
+		return withHint(failure.Of("init", t.Name, client.Where()).Wrap(err), "the tenant is written; the same command again restarts its Tiller")
 	}
 	hasTiller := t.Engine.Has(tenant.EngineTiller)
 	if o.wait && hasTiller {
@@ -278,7 +279,7 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 		defer cancel()
 		err := client.WaitForTiller(ctx, t.Home(), func(sentence string) { s.say("Tiller: %s", sentence) })
 		if err != nil {
-			return withHint(fmt.Errorf("init of tenant %q in %s: %w", t.Name, client.Where(), err), "the tenant is written; run the same command again to go on waiting")
+			return withHint(failure.Of("init", t.Name, client.Where()).Wrap(err), "the tenant is written; run the same command again to go on waiting")
 		}
 	}
 	return s.initDone(prepared, o)
@@ -301,7 +302,7 @@ func (s *session) clientDefaults(ctx context.Context) (string, tenant.Engine, er
 
 // explainInit adds what was tried, and hints.
 func (s *session) explainInit(name string, client *cluster.Client, err error) error {
-	lines := explained(fmt.Sprintf("init of tenant %q in %s", name, client.Where()), err, byFlag)
+	lines := explained(failure.Of("init", name, client.Where()), err, byFlag)
 	var invalid admin.Invalid
 	if errors.As(err, &invalid) {
 		if len(lines) == 1 {

@@ -3,11 +3,10 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 
 	"helm-tenant/admin"
 	"helm-tenant/command"
+	"helm-tenant/failure"
 )
 
 // withLost returns an error in which a tenant that was not found is one without a record, if
@@ -36,6 +35,8 @@ func (s *session) withLost(ctx context.Context, err error) error {
 	if lost == nil {
 		return err
 	}
-	before, _ := strings.CutSuffix(err.Error(), unknown.Error())
-	return withHint(fmt.Errorf("%s%w", before, lost), lostHints(lost)...)
+	if operation, ok := errors.AsType[*failure.Error](err); ok {
+		return withHint(operation.Wrap(lost), lostHints(lost)...)
+	}
+	return withHint(lost, lostHints(lost)...)
 }

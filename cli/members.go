@@ -16,6 +16,7 @@ import (
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/command"
+	"helm-tenant/failure"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -70,11 +71,17 @@ func (s *session) explainMembers(verb, name string, client *cluster.Client, err 
 	if len(hints) == 0 && apierrors.IsForbidden(err) {
 		hints = []hint{hint("an owner of the tenant may " + verb + " its members and readers, an administrator of the cluster everybody")}
 	}
-	before := fmt.Sprintf("%s for tenant %q in %s", verb, name, client.Where())
 	if len(admin.ReasonsOf(err)) > 1 {
-		return explained(before, err, byFlag)
+		return explained(memberChange(verb, name, client), err, byFlag)
 	}
-	return withHint(fmt.Errorf("%s: %w", before, err), hints...)
+	return withHint(memberChange(verb, name, client).Wrap(err), hints...)
+}
+
+// memberChange describes a grant or a revoke for errors.
+func memberChange(verb, name string, client *cluster.Client) failure.Error {
+	change := failure.Of(verb, name, client.Where())
+	change.Tenant.Preposition = "for"
+	return change
 }
 
 // askForMember is the hint for a reader who types what only a member can.

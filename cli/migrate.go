@@ -16,6 +16,7 @@ import (
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
 	"helm-tenant/command"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -93,7 +94,7 @@ tenant that an earlier helm-tenant moved.`,
 
 func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) error {
 	if err := backup.Check(o.backup); err != nil {
-		return fmt.Errorf("migrate of tenant %q: %w", name, err)
+		return failure.Of("migrate", name, "").Wrap(err)
 	}
 	k, client, err := s.open()
 	if err != nil {
@@ -116,7 +117,7 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	if err == nil {
 		return nil
 	}
-	return withHint(fmt.Errorf("migrate of tenant %q in %s: %w", name, client.Where(), err), hintsFor(err, byFlag)...)
+	return withHint(failure.Of("migrate", name, client.Where()).Wrap(err), hintsFor(err, byFlag)...)
 }
 
 // newMigration returns a run of migrate with these options.

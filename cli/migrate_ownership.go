@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"helm-tenant/admin"
+	"helm-tenant/failure"
 	"helm-tenant/visible"
 )
 
@@ -15,7 +16,7 @@ func (m *migration) stamp(ctx context.Context) error {
 	case err != nil:
 		return err
 	case left > 0:
-		return &codeError{exitPartly, fmt.Errorf("migrate of tenant %q in %s: helm uninstall leaves %s, named above", m.name, m.run.Client.Where(), counted(left, "object"))}
+		return &codeError{exitPartly, failure.Of("migrate", m.name, m.run.Client.Where()).Wrap(fmt.Errorf("helm uninstall leaves %s, named above", counted(left, "object")))}
 	case !m.options.dryRun:
 		visible.Fprintf(m.out(), "the objects of %s of tenant %s name their release\n", counted(releases, "release"), m.name)
 	}

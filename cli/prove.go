@@ -13,6 +13,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/audit/view"
+	"helm-tenant/failure"
 	"helm-tenant/prove"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -71,11 +72,12 @@ func (s *session) prove(ctx context.Context, tenants, groups []string, output st
 		Found: func(total int) { progress = s.progress(total) },
 		Done:  func(o admin.Outcome) { progress(o) },
 	})
-	if unknown, ok := errors.AsType[*admin.NoTenantError](err); ok {
-		return withHint(fmt.Errorf("prove: %w", err), noTenantHints(unknown)...)
-	}
 	if err != nil {
-		return fmt.Errorf("prove in %s: %w", client.Where(), err)
+		var hints []hint
+		if unknown, ok := errors.AsType[*admin.NoTenantError](err); ok {
+			hints = noTenantHints(unknown)
+		}
+		return withHint(failure.In("prove", client.Where()).Wrap(err), hints...)
 	}
 	if err := s.printProof(report, output); err != nil {
 		return err

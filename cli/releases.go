@@ -16,6 +16,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/admin"
+	"helm-tenant/failure"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -114,12 +115,12 @@ func (s *session) listReleases(ctx context.Context, names []string, q releaseQue
 			}
 			return list, err
 		case errors.As(err, &unknown):
-			return nil, withHint(fmt.Errorf("releases: %w", unknown), noTenantHints(unknown)...)
+			return nil, withHint(failure.In("releases", client.Where()).Wrap(unknown), noTenantHints(unknown)...)
 		case q.all:
 			err = admin.ExplainLists(ctx, client, err)
-			return nil, withHint(fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err), append(hintsFor(err, byFlag), ownHints(err)...)...)
+			return nil, withHint(unlistedTenants(client).Wrap(err), append(hintsFor(err, byFlag), ownHints(err)...)...)
 		case !apierrors.IsForbidden(err):
-			return nil, fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err)
+			return nil, unlistedTenants(client).Wrap(err)
 		}
 	}
 	if len(names) == 0 {
@@ -133,7 +134,7 @@ func (s *session) listReleases(ctx context.Context, names []string, q releaseQue
 			if failed = append(failed, err); len(failed) == len(names) || isUnusable(err) || ctx.Err() != nil {
 				return nil, failed[0]
 			}
-			list.Unlisted = append(list.Unlisted, admin.UnlistedReleases{Tenant: name, Reason: err.Error()})
+			list.Unlisted = append(list.Unlisted, admin.UnlistedReleases{Tenant: name, Reason: failure.Text(err)})
 			continue
 		}
 		list.Releases = append(list.Releases, one.Releases...)

@@ -12,6 +12,7 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
 	"helm-tenant/command"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 )
 
@@ -217,7 +218,7 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 	}
 	tenants, err := admin.Expired(ctx, client)
 	if err != nil {
-		return fmt.Errorf("revoke in %s: %w", client.Where(), err)
+		return failure.In("revoke", client.Where()).Wrap(err)
 	}
 	s.sayClock(client.Ahead())
 	if len(tenants) == 0 {
@@ -233,7 +234,7 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 		result, err := admin.Revoke(ctx, client, t, o.request(), o.dryRun)
 		text := ""
 		if err != nil {
-			err = fmt.Errorf("tenant %q: %w", t.Name, err)
+			err = failure.OfTenant(t.Name).Wrap(err)
 			failed, text = append(failed, withHint(err, hintsFor(err, byFlag)...)), errorText(err)
 			if !isPartly(err) {
 				items = append(items, membership{Tenant: t.Name, Error: text})

@@ -16,6 +16,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/envvar"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 	"helm-tenant/wrapper"
@@ -324,12 +325,19 @@ func isDeployer(user string) bool {
 func (s *session) say(format string, args ...any) {
 	s.changesMade()
 	var text strings.Builder
-	visible.Fprintf(&text, format, args...)
-	line := text.String()
-	if strings.HasPrefix(line, "Note: ") || strings.HasPrefix(line, "Warning: ") {
-		line = plainText(line)
+	visible.Fprintf(&text, format, plainErrors(args)...)
+	_, _ = io.WriteString(s.Env.Stderr, text.String()+"\n")
+}
+
+// plainErrors returns the arguments of a message with errors as texts for people.
+func plainErrors(args []any) []any {
+	plain := slices.Clone(args)
+	for i, arg := range args {
+		if err, ok := arg.(error); ok {
+			plain[i] = failure.Text(err)
+		}
 	}
-	_, _ = io.WriteString(s.Env.Stderr, line+"\n")
+	return plain
 }
 
 // next prints to stderr what to type next.

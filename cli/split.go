@@ -16,6 +16,7 @@ import (
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
 	"helm-tenant/command"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -164,7 +165,7 @@ func (s *session) split(ctx context.Context, o *splitOptions) error {
 	if err == nil {
 		return nil
 	}
-	return withHint(fmt.Errorf("split of the Tiller in namespace %q in %s: %w", o.from, client.Where(), err), s.splitHints(err, o)...)
+	return withHint(failure.In(fmt.Sprintf("split of the Tiller in namespace %q", o.from), client.Where()).Wrap(err), s.splitHints(err, o)...)
 }
 
 // splitCommand returns split with flags, and with --from unless that is the default.

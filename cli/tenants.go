@@ -14,6 +14,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -94,7 +95,7 @@ func (s *session) tenants(ctx context.Context, q tenantsQuery) error {
 // for each tenant that does not exist.
 func takeTenants(ctx context.Context, client *cluster.Client, names []string) (inventory *admin.Inventory, missing problems, err error) {
 	if inventory, err = admin.TakeInventory(ctx, client); err != nil {
-		return nil, nil, withHint(fmt.Errorf("the tenants of %s can't be listed: %w", client.Where(), err), append(hintsFor(err, byFlag), ownHints(err)...)...)
+		return nil, nil, withHint(unlistedTenants(client).Wrap(err), append(hintsFor(err, byFlag), ownHints(err)...)...)
 	}
 	if len(names) == 0 {
 		return inventory, nil, nil
@@ -106,6 +107,11 @@ func takeTenants(ctx context.Context, client *cluster.Client, names []string) (i
 	}
 	inventory.Only(names)
 	return inventory, missing, nil
+}
+
+// unlistedTenants describes a list of tenants that could not be read, for errors.
+func unlistedTenants(client *cluster.Client) failure.Error {
+	return failure.Error{Operation: "the tenants", Where: failure.Subject{Preposition: "of", Text: client.Where()}, Outcome: "can't be listed"}
 }
 
 // tenantItem is a tenant in machine output, with null for what is not known.

@@ -13,6 +13,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/envvar"
+	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -129,7 +130,9 @@ func checkRead(k *tenant.Kubeconfig, name, home string, record tenant.Tenant, er
 		return withHint(fmt.Errorf("no tenant has its home in namespace %q of %s", home, k.Where()),
 			hint("if its home is elsewhere: helm tenant use "+tenantWord(name)+" --home-namespace NAMESPACE"))
 	case apierrors.IsForbidden(err):
-		return withHint(fmt.Errorf("you may not read the record in namespace %q of %s: %w", home, k.Where(), err), askForTenant(name)...)
+		return withHint(failure.Error{
+			Operation: fmt.Sprintf("you may not read the record in namespace %q", home), Where: failure.Subject{Preposition: "of", Text: k.Where()},
+		}.Wrap(err), askForTenant(name)...)
 	case err != nil:
 		return err
 	case name != "" && record.Name != name:

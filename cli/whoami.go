@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/envvar"
+	"helm-tenant/failure"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -61,6 +63,8 @@ type deployer struct {
 	// Namespace.
 	Answers bool   `json:"answers"`
 	Problem string `json:"problem,omitempty"`
+	// err is the error that Problem describes; nil if it is no error.
+	err error
 	// RoleGaps are the rights that it lacks in Namespace and helm needs; nil if that is
 	// not known, or is intended: for readers, and while the tenant is frozen or migrated.
 	RoleGaps []string `json:"roleGaps" nil:"unknown"`
@@ -77,6 +81,8 @@ type tiller struct {
 	Unasked bool   `json:"unasked,omitempty"`
 	Answer  string `json:"answer,omitempty"`
 	Problem string `json:"problem,omitempty"`
+	// err is the error that Problem describes; nil if it is no error.
+	err error
 	// IgnoredSettings are the settings of the kubeconfig that Helm 2 ignores.
 	IgnoredSettings []string `json:"ignoredSettings"`
 }
@@ -186,7 +192,8 @@ func (s *session) askAll(ctx context.Context, client *cluster.Client, k *tenant.
 	}
 	if _, ok := errors.AsType[*cluster.UnreachableError](err); ok && resolved.Engine == tenant.EngineTiller {
 		// Each of the other requests would wait as long.
-		w.Tiller = &tiller{Problem: err.Error(), IgnoredSettings: s.Place(k).Helm2.Ignores}
+		w.Tiller = &tiller{IgnoredSettings: s.Place(k).Helm2.Ignores}
+		w.Tiller.silentFor(err)
 		return silentTiller(*w, k)
 	}
 	as := tenant.RelationMember
@@ -224,29 +231,17 @@ func (s *session) askAll(ctx context.Context, client *cluster.Client, k *tenant.
 	}
 	w.Deployer = askDeployer(ctx, client, resolved, w.Namespace)
 	if err := s.Place(k).CheckImpersonation(resolved); err != nil {
-		w.Deployer = &deployer{User: resolved.DeployerUser(), Problem: err.Error()}
+		w.Deployer = &deployer{User: resolved.DeployerUser()}
+		w.Deployer.refusedFor(err)
 	}
 	if w.Deployer.Answers && !resolved.Reader && w.Frozen == nil && w.Migration == "" {
 		w.Deployer.RoleGaps = deployerGaps(ctx, client, resolved, w.Namespace)
 	}
 	if !w.Deployer.Answers {
-		return fmt.Errorf("you can't act as the tenant in %s: %s", k.Where(), w.Deployer.Problem)
+		why := cmp.Or(w.Deployer.err, errors.New(w.Deployer.Problem))
+		return failure.In("you can't act as the tenant", k.Where()).Wrap(why)
 	}
 	return nil
-}
-
-// silentTiller returns the reason why the tenant's Tiller does not answer, nil if it does.
-func silentTiller(w whoami, k *tenant.Kubeconfig) error {
-	if w.Tiller.Answers {
-		return nil
-	}
-	why := w.Tiller.Problem
-	if w.Migration != "" {
-		why = "the tenant is " + w.Migration
-	} else if w.Tiller.Unasked {
-		return fmt.Errorf("the Tiller in namespace %q of %s was not asked: %s", w.HomeNamespace, k.Where(), why)
-	}
-	return fmt.Errorf("the Tiller in namespace %q of %s does not answer: %s", w.HomeNamespace, k.Where(), why)
 }
 
 // sayNotes prints to stderr what does not fit into the table.

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
+	"helm-tenant/failure"
 	"helm-tenant/helm"
 	"helm-tenant/install"
 	"helm-tenant/rbac"
@@ -31,7 +34,7 @@ func askDeployer(ctx context.Context, client *cluster.Client, resolved tenant.Re
 	case apierrors.IsForbidden(err):
 		d.Problem = fmt.Sprintf("you may not impersonate service account %q in namespace %q, or there is none", resolved.Account(), resolved.Home)
 	case err != nil:
-		d.Problem = err.Error()
+		d.refusedFor(err)
 	case !d.Answers:
 		d.Problem = fmt.Sprintf("service account %q of namespace %q may not list Secrets in namespace %q, where helm keeps its releases", resolved.Account(), resolved.Home, namespace)
 	}
@@ -96,7 +99,7 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 		t.Problem = fmt.Sprintf("you are no member of it, or there is no such tenant: you may not list pods in namespace %q", resolved.Home)
 		return t
 	case err != nil:
-		t.Problem = err.Error()
+		t.silentFor(err)
 		return t
 	}
 	t.Pods = len(pods)
@@ -134,9 +137,9 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 	}
 	t.Answers = err == nil
 	if err != nil {
-		t.Problem = err.Error()
+		t.silentFor(err)
 		if why := install.Trouble(pods); why != "" {
-			t.Problem = visible.OneLine(why) // helm only says that no pod is ready
+			t.err, t.Problem = nil, visible.OneLine(why) // helm only says that no pod is ready
 		}
 	}
 	return t
@@ -154,4 +157,24 @@ func (s *session) askRecords(ctx context.Context, h helm.Client, k *tenant.Kubec
 		return nil
 	}
 	return fmt.Errorf("it answers, and can't read its releases: %w", err)
+}
+
+func (d *deployer) refusedFor(err error) { d.err, d.Problem = err, failure.Text(err) }
+func (t *tiller) silentFor(err error)    { t.err, t.Problem = err, failure.Text(err) }
+
+// silentTiller returns the reason why the tenant's Tiller does not answer, nil if it does.
+func silentTiller(w whoami, k *tenant.Kubeconfig) error {
+	if w.Tiller.Answers {
+		return nil
+	}
+	why, outcome := cmp.Or(w.Tiller.err, errors.New(w.Tiller.Problem)), "does not answer"
+	if w.Migration != "" {
+		why = errors.New("the tenant is " + w.Migration)
+	} else if w.Tiller.Unasked {
+		outcome = "was not asked"
+	}
+	return failure.Error{
+		Operation: fmt.Sprintf("the Tiller in namespace %q", w.HomeNamespace), Outcome: outcome,
+		Where: failure.Subject{Preposition: "of", Text: k.Where()},
+	}.Wrap(why)
 }

@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 
+	"helm-tenant/failure"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -52,7 +53,7 @@ type Client struct {
 func Connect(k *tenant.Kubeconfig, userAgent string, timeout time.Duration) (*Client, error) {
 	config, err := k.RESTConfig()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s", k.Where(), visible.OneLine(err.Error()))
+		return nil, failure.In("", k.Where()).Wrap(errors.New(visible.OneLine(err.Error())))
 	}
 	config = rest.CopyConfig(config)
 	config.UserAgent = userAgent
@@ -69,11 +70,11 @@ func newClient(config *rest.Config, where string) (*Client, error) {
 	counted.Wrap(func(next http.RoundTripper) http.RoundTripper { return meteredTransport{next, clock} })
 	d, err := dynamic.NewForConfig(counted)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", where, err)
+		return nil, failure.In("", where).Wrap(err)
 	}
 	m, err := metadata.NewForConfig(counted)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", where, err)
+		return nil, failure.In("", where).Wrap(err)
 	}
 	return &Client{dynamic: d, metadata: m, config: config, typed: typedClients(counted), unpacked: release.NewBudget(), where: where, clock: clock}, nil
 }
@@ -230,11 +231,11 @@ func (c *Client) explain(operation string, err error) error {
 	case err == nil:
 		return nil
 	case apierrors.IsUnauthorized(err):
-		return fmt.Errorf("%s: the credentials of %s are not accepted: %w", operation, c.where, err)
+		return failure.Naming(fmt.Errorf("%s: the credentials of %s are not accepted: %w", operation, c.where, err), c.where)
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-		return fmt.Errorf("%s in %s: %w", operation, c.where, err)
+		return failure.In(operation, c.where).Wrap(err)
 	case apierrors.IsTooManyRequests(err):
-		return fmt.Errorf("%s: the API server of %s is overloaded (429), try again later: %w", operation, c.where, err)
+		return failure.Naming(fmt.Errorf("%s: the API server of %s is overloaded (429), try again later: %w", operation, c.where, err), c.where)
 	}
 	if _, answered := errors.AsType[statusError](err); !answered {
 		foreign, unreadable := isForeign(err), isUnreadable(err)
@@ -242,7 +243,7 @@ func (c *Client) explain(operation string, err error) error {
 		if request, ok := errors.AsType[*url.Error](err); ok {
 			err = request.Err
 		}
-		unreachable := &UnreachableError{before: fmt.Sprintf("the API server of %s can't be reached%s: ", c.where, throughProxy(c.config)), request: request{operation: operation}, err: err}
+		unreachable := &UnreachableError{where: c.where, before: fmt.Sprintf("the API server of %s can't be reached%s: ", c.where, throughProxy(c.config)), request: request{operation: operation}, err: err}
 		if c.config != nil {
 			unreachable.request.timeout = c.config.Timeout
 		}
@@ -261,7 +262,7 @@ func (c *Client) explain(operation string, err error) error {
 		}
 		return unreachable
 	}
-	return fmt.Errorf("%s in %s: %w", operation, c.where, withoutPage(err))
+	return failure.In(operation, c.where).Wrap(withoutPage(err))
 }
 
 // statusError is an error that the API server itself answered with.

@@ -12,6 +12,8 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/client-go/rest"
+
+	"helm-tenant/failure"
 )
 
 // Impersonator sends single requests as other users and returns the API server's
@@ -26,17 +28,17 @@ type Impersonator struct {
 // impersonation can't be nested.
 func (c *Client) NewImpersonator() (*Impersonator, error) {
 	if user := c.config.Impersonate.UserName; user != "" {
-		return nil, fmt.Errorf("%s impersonates user %q and so can't impersonate others: use a context without impersonation", c.where, user)
+		return nil, failure.Naming(fmt.Errorf("%s impersonates user %q and so can't impersonate others: use a context without impersonation", c.where, user), c.where)
 	}
 	client, err := rest.HTTPClientFor(c.config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.where, err)
+		return nil, failure.In("", c.where).Wrap(err)
 	}
 	// client-go's transport would send the credentials to any host that an answer names.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	base, _, err := rest.DefaultServerUrlFor(c.config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.where, err)
+		return nil, failure.In("", c.where).Wrap(err)
 	}
 	return &Impersonator{c, client, base}, nil
 }

@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"helm-tenant/failure"
 )
 
 // Served tells which kinds the API server serves. It reads each API version once, when it
@@ -97,7 +99,7 @@ func (c *Client) kindsAt(ctx context.Context, apiVersion, path string) (map[stri
 	}
 	groupVersion, err := schema.ParseGroupVersion(apiVersion)
 	if err != nil {
-		return nil, fmt.Errorf("the API server of %s names the API version %q: %w", c.where, apiVersion, err)
+		return nil, failure.Naming(fmt.Errorf("the API server of %s names the API version %q: %w", c.where, apiVersion, err), c.where)
 	}
 	served := map[string]ServedKind{}
 	for _, resource := range resources.APIResources {

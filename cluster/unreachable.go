@@ -15,12 +15,17 @@ type UnreachableError struct {
 	// TimedOut reports whether the timeout of a request (Connect) passed.
 	TimedOut bool
 	before   string
-	request  request
-	err      error
+	// where is the context, which before names.
+	where   string
+	request request
+	err     error
 }
 
 func (e *UnreachableError) Error() string { return e.before + e.request.reason(e.err) }
 func (e *UnreachableError) Unwrap() error { return e.err }
+
+// Names implements failure.Namer.
+func (e *UnreachableError) Names() []string { return []string{e.where} }
 
 // throughProxy describes the proxy of requests to the API server and the setting that
 // names it; empty if there is none. client-go reads the environment where the kubeconfig

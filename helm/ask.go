@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"helm-tenant/envvar"
@@ -37,11 +38,23 @@ func CaptureWithWarnings(ctx context.Context, inv Invocation, timeout time.Durat
 	if err != nil {
 		message := strings.TrimPrefix(visible.OneLine(stderr.String()), "Error: ")
 		if message == "" {
-			message = err.Error()
+			message = endOf(err)
 		}
 		return "", "", errors.New(message)
 	}
 	return strings.TrimSpace(string(out)), strings.TrimSpace(stderr.String()), nil
+}
+
+// endOf describes how a process ended that said nothing.
+func endOf(err error) string {
+	exit, ended := errors.AsType[*exec.ExitError](err)
+	if !ended {
+		return err.Error()
+	}
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
+		return "it was killed"
+	}
+	return err.Error()
 }
 
 // Output is the output of a helm that has ended.

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"helm-tenant/failure"
 )
 
 // Credentials are the credentials of a derived kubeconfig.
@@ -68,7 +70,7 @@ func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, credential
 	}
 	cluster, user := k.config.Clusters[clusterName], k.config.AuthInfos[userName]
 	if cluster == nil || user == nil {
-		return nil, nil, fmt.Errorf("%s names a cluster or user that the kubeconfig does not hold", k.Where())
+		return nil, nil, failure.Naming(fmt.Errorf("%s names a cluster or user that the kubeconfig does not hold", k.Where()), k.Where())
 	}
 	cluster, user = cluster.DeepCopy(), user.DeepCopy()
 	if credentials.Token != "" {

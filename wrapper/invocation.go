@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"helm-tenant/command"
+	"helm-tenant/failure"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -102,7 +103,7 @@ func (c Caller) Invocation(d helm.Decision, k *tenant.Kubeconfig) (helm.Invocati
 		return helm.Invocation{}, err
 	}
 	if err := k.CheckCluster(); err != nil {
-		return helm.Invocation{}, fmt.Errorf("%s: %w", k.Where(), err)
+		return helm.Invocation{}, failure.In("", k.Where()).Wrap(err)
 	}
 	var file string
 	if k.InPod() && d.Tenant.Engine == tenant.EngineImpersonation {
