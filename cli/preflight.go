@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,6 +82,11 @@ tried; if helm can't render the chart, helm's own message and exit code.`,
 		if timeout := d.Value("request-timeout"); timeout != "" {
 			if err := (*nonNegativeDuration)(&s.requestTimeout).Set(timeout); err != nil {
 				return asUsage(cmd, fmt.Errorf("--request-timeout: %w", err))
+			}
+		}
+		if file := d.Value("for-admin"); file != "" {
+			if err := checkReplaceable("--for-admin", file); err != nil {
+				return err
 			}
 		}
 		if err := s.checkIdentity(); err != nil {
@@ -270,8 +275,12 @@ func (s *session) writeForAdmin(file string, report *preflight.Report, objects [
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(file, text, 0o600); err != nil {
+	err = replaceFile(file, 0o600, func(w io.Writer) error {
+		_, err := w.Write(text)
 		return err
+	})
+	if err != nil {
+		return fmt.Errorf("--for-admin: %w", err)
 	}
 	s.say("wrote %s, for an admin to read and judge", file)
 	return nil
