@@ -50,14 +50,18 @@ func strayHints(cmd *cobra.Command, word string) []hint {
 	flag := map[string]string{
 		"init": "--namespaces", "grant": "--user", "revoke": "--user", "freeze": "--reason", "apply": "-f", "split": "-f", "shellenv": "--shell",
 	}[cmd.Name()]
-	if flag == "" || strings.HasPrefix(word, "-") {
+	if flag == "" || word == "" || strings.HasPrefix(word, "-") {
 		return nil
+	}
+	meant := command.Command{"helm", "tenant", cmd.Name()}
+	if strings.Contains(cmd.Use, "TENANT") {
+		meant = append(meant, "TENANT")
 	}
 	kinds := ""
 	if flag == "--user" {
 		kinds = "; groups with --group, service accounts with --service-account NAMESPACE:NAME"
 	}
-	return []hint{typed("did you mean", command.Command{"helm", "tenant", cmd.Name(), "...", flag, word}) + hint(kinds)}
+	return []hint{typed("did you mean", append(meant, flag, word)) + hint(kinds)}
 }
 
 // beforeHints says where a flag goes that stands before the command, and does not belong there.
