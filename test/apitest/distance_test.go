@@ -99,7 +99,7 @@ var verbsCounted = []counted{
 	{"apply -f FILE", 21, 0},
 	{"apply -f FILE --dry-run", 20, 0},
 	{"grant TEAM --user carol", 12, 0},
-	{"revoke TEAM --user carol", 38, 0},
+	{"revoke TEAM --user carol", 41, 0},
 	{"prove TEAM", 73, 11},            // each attempt is a request
 	{"freeze TEAM --reason x", 90, 1}, // it tries until the policy is enforced: some 65 requests on idle processors
 	{"thaw TEAM", 60, 1},
