@@ -202,7 +202,7 @@ func begin(f *facts, r Request) (*decision, error) {
 		d.migration = r.Receiving
 	}
 	if !existed && r.freezes() {
-		return nil, noTenant(r.Tenant.Name, "", slices.Collect(maps.Keys(f.homes)))
+		return nil, noTenant(r.Tenant.Name, f.where, slices.Collect(maps.Keys(f.homes)))
 	}
 	if lost && !existed && !r.Exact && len(r.Tenant.Namespaces) == 0 && !r.Tenant.AllNamespaces {
 		// The admin need not remember settings that the cluster still has.

@@ -19,6 +19,8 @@ import (
 // facts are everything on which a decision may depend. gather reads them once for all
 // requests of a run; a test makes them from objects.
 type facts struct {
+	// where describes the context, for errors.
+	where string
 	// live holds the objects with a tenant's label, and those that were looked up by
 	// name, whoever made them.
 	live *cluster.Live
@@ -82,7 +84,7 @@ type reads struct {
 // request needs follows from what was read before. The returned error concerns all requests; if reads are forbidden,
 // it is a *ReadDeniedError that names all of them.
 func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts, error) {
-	f := &facts{live: cluster.NewLive()}
+	f := &facts{where: c.Where(), live: cluster.NewLive()}
 	err := f.gather(ctx, c, requests)
 	return f, explainReads(ctx, c, err, func(s *readSet) {
 		for _, r := range requests {

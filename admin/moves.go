@@ -166,7 +166,7 @@ func (f *facts) taken(r Request, namespace string) (*unstructured.Unstructured, 
 
 // after returns the facts with these objects in the place of the live ones.
 func (f *facts) after(objects []*unstructured.Unstructured) *facts {
-	return &facts{live: f.live.With(objects...), server: f.server, homes: f.homes, foreign: f.foreign}
+	return &facts{where: f.where, live: f.live.With(objects...), server: f.server, homes: f.homes, foreign: f.foreign}
 }
 
 // partOf returns the part of a plan that takes a namespace from its tenant.

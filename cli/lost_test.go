@@ -25,8 +25,22 @@ func TestLostRecord(t *testing.T) {
 			t.Errorf("%s: exit code %d:\n%s", line, got.code, got.stderr)
 		}
 	}
-	if got := a.tries("", "describe", "none"); !strings.Contains(got.stderr, `there is no tenant "none"`) {
-		t.Errorf("one that never was: %s", got.stderr)
+}
+
+// TestNoTenant: every verb that takes a tenant's name says in one line that there is none of that
+// name, and in which context, each once.
+func TestNoTenant(t *testing.T) {
+	a := newAdministrator(t)
+	a.runs("init", "there", "--namespaces=x", "--create-namespaces", "--engine=impersonation")
+	for _, line := range []string{
+		"audit none", "describe none", "destroy none --yes", "export none", "freeze none --reason=r", "thaw none", "grant none --user=bob",
+		"prove none", "releases none", "revoke none --user=bob", "tenants none",
+	} {
+		got := a.tries("", strings.Fields(line)...)
+		first, _, _ := strings.Cut(got.stderr, "\n")
+		if got.code != 1 || !strings.Contains(first, `: there is no tenant "none" in context "`) || strings.Count(first, "none") != 1 || strings.Count(first, "context") != 1 {
+			t.Errorf("%s: exit code %d:\n%s", line, got.code, got.stderr)
+		}
 	}
 }
 
