@@ -25,7 +25,7 @@ import (
 // write makes the writes of the plan. New owners get their rights when the API server enforces the
 // admission policy of owners; held remembers over several plans that it does.
 func (p *Prepared) write(ctx context.Context, c *cluster.Client, width int, held *atomic.Bool, onChange func(cluster.Change)) error {
-	p.Plan.Gate = func(ctx context.Context) error {
+	p.Plan.BeforeOwners = func(ctx context.Context) error {
 		if held.Load() || !p.limitsNewOwners() {
 			return nil
 		}

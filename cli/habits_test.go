@@ -40,7 +40,7 @@ func TestHabits(t *testing.T) {
 			t.Errorf("%s: exit code %d, wanted %q:\n%s%s", line, got.code, want, got.stdout, got.stderr)
 		}
 	}
-	for word, verb := range map[string]string{"unfreeze": "thaw", "edit": "init", "rm": "destroy", "use-context": "use", "tenant": "tenants"} {
+	for word, verb := range map[string]string{"unfreeze": "thaw", "edit": "init", "rm": "delete", "remove": "delete", "use-context": "use", "tenant": "tenants"} {
 		if got := a.tries("", word, "t"); got.code != 1 || !strings.HasSuffix(got.stderr, "  did you mean: helm tenant "+verb+"\n") {
 			t.Errorf("%s: exit code %d:\n%s", word, got.code, got.stderr)
 		}

@@ -61,7 +61,7 @@ const (
 	PhaseObjects
 	PhaseBindings
 	// PhaseOwners gives a tenant's owners their rights: after the admission policy that limits
-	// what they write, and after the binding of members, by which Plan.Gate tries it.
+	// what they write, and after the binding of members, by which Plan.BeforeOwners tries it.
 	PhaseOwners
 	// PhaseNarrowing takes excess rights from an adopted Tiller: after the new
 	// bindings, and before its Deployment is labelled, which marks the adoption as

@@ -44,9 +44,9 @@ type Change struct {
 // Plan has the changes that make the live objects the wanted ones.
 type Plan struct {
 	Changes []Change
-	// Gate, if it is set, is called before the writes of PhaseOwners, which are not made if it
+	// BeforeOwners, if it is set, is called before the writes of PhaseOwners, which are not made if it
 	// returns an error.
-	Gate func(context.Context) error
+	BeforeOwners func(context.Context) error
 }
 
 // NotOursError reports objects that exist and were not made for this tenant.

@@ -61,8 +61,8 @@ func (c *Client) Write(ctx context.Context, plan *Plan, width int, onChange func
 			end = len(rest)
 		}
 		phase := rest[:end]
-		if phase[0].phase == PhaseOwners && plan.Gate != nil {
-			if err := plan.Gate(ctx); err != nil {
+		if phase[0].phase == PhaseOwners && plan.BeforeOwners != nil {
+			if err := plan.BeforeOwners(ctx); err != nil {
 				return &WriteError{Change: phase[0], Made: count, Total: total, Err: err}
 			}
 		}

@@ -16,7 +16,8 @@ var Verbs = []string{"init", "grant", "revoke", "freeze", "thaw", "tenants", "de
 // IsVerb reports whether a word is one of our commands.
 func IsVerb(word string) bool { return slices.Contains(Verbs, word) }
 
-// MistypedError reports a word that is not a command, but similar to one of ours.
+// MistypedError reports a word that is not a command, but similar to one of ours, or another word
+// for the command Verb.
 type MistypedError struct{ Word, Verb string }
 
 func (e *MistypedError) Error() string {
@@ -32,9 +33,10 @@ func Mistyped(word string) error {
 	return mistyped(word)
 }
 
-// synonyms are words for what our verbs do that no helm has for a command. Some are near another
-// verb, which would do something else.
-var synonyms = map[string]string{"unfreeze": "thaw", "edit": "init", "remove": "destroy", "rm": "destroy", "switch": "use", "use-context": "use"}
+// synonyms are words that no helm has for a command, with the command that does what they mean. Some
+// are near a verb that would do something else. Who types rm or remove mostly means a release: a
+// hint never leads from there to the end of a tenant. Every helm has delete.
+var synonyms = map[string]string{"unfreeze": "thaw", "edit": "init", "remove": "delete", "rm": "delete", "switch": "use", "use-context": "use"}
 
 // mistyped returns a *MistypedError if a word is similar to one of our verbs, or means what one
 // does.
