@@ -313,10 +313,7 @@ func TestTheWaitEndsWhenTillerIsReady(t *testing.T) {
 	w, team := start(t), newTeam()
 	p := w.admin(t).launch(t, "init", team.name, "--namespaces", team.a, "--create-namespaces")
 	p.says(t, "Tiller: ")
-	eventually(t, "the pod is ready", func() error {
-		_, err := w.root.CoreV1().Pods(team.home).UpdateStatus(t.Context(), ready(w.tillerPod(t, team)), metav1.UpdateOptions{})
-		return err
-	})
+	w.makeReady(t, team)
 	select {
 	case r := <-p.ended:
 		if r.code != 0 || !strings.Contains(r.stdout, "tenant "+team.name+" is ready") {
@@ -359,8 +356,7 @@ func TestTheServerGoesWhileItWaits(t *testing.T) {
 		}
 		return nil
 	})
-	_, err := w.root.CoreV1().Pods(team.home).UpdateStatus(t.Context(), ready(w.tillerPod(t, team)), metav1.UpdateOptions{})
-	must(t, err)
+	w.makeReady(t, team)
 	if r := <-second.ended; r.code != 0 {
 		t.Errorf("after its watches were cut it does not see that Tiller is ready: %v", r)
 	}

@@ -239,7 +239,7 @@ func TestWhoami(t *testing.T) {
 	// An image may say both, and the version is the tag.
 	w.makeTenant(t, team, "--user", alice.name, "--tiller-image", "ghcr.io/helm/tiller:v2.17.0@sha256:"+strings.Repeat("0", 64))
 	alice.must(t, "use", team.name)
-	pod := w.tillerPod(t, team)
+	w.tillerPod(t, team)
 
 	whoami := func(wantCode int) map[string]any {
 		t.Helper()
@@ -264,8 +264,7 @@ func TestWhoami(t *testing.T) {
 	}
 	// This server reports no pod as ready.
 	same(t, "whoami, no pod ready", want, whoami(0))
-	_, err := w.root.CoreV1().Pods(team.home).UpdateStatus(t.Context(), ready(pod), metav1.UpdateOptions{})
-	must(t, err)
+	w.makeReady(t, team)
 	want["tiller"].(map[string]any)["ready"] = 1.0
 	same(t, "whoami, a pod ready", want, whoami(0))
 	// By another way: the environment.
@@ -310,8 +309,14 @@ func (w *world) tillerPod(t *testing.T, team team) *corev1.Pod {
 	return pod
 }
 
-func ready(pod *corev1.Pod) *corev1.Pod {
-	pod.Status.Phase = corev1.PodRunning
-	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
-	return pod
+// makeReady writes that Tiller's pod is ready. No kubelet is there to do so.
+func (w *world) makeReady(t *testing.T, team team) {
+	t.Helper()
+	eventually(t, "the status of Tiller's pod to be written", func() error { // controllers write to it too
+		pod := w.tillerPod(t, team)
+		pod.Status.Phase = corev1.PodRunning
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+		_, err := w.root.CoreV1().Pods(team.home).UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
+		return err
+	})
 }

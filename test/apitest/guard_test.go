@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/yaml"
 )
 
@@ -306,17 +307,24 @@ func TestTheGuardOfUpdates(t *testing.T) {
 		object := parsed(t, team, test.before)
 		api := guarded[object.GetKind()]
 		object.SetName("updated")
-		live, err := root.Resource(api).Namespace(team.a).Create(ctx, object, metav1.CreateOptions{})
-		if err != nil {
+		if _, err := root.Resource(api).Namespace(team.a).Create(ctx, object, metav1.CreateOptions{}); err != nil {
 			t.Errorf("%s: %v", test.what, err)
 			continue
 		}
-		if test.change == nil {
-			live.SetLabels(map[string]string{"more": "labels"})
-		} else {
-			test.change(live.Object)
-		}
-		_, err = person.Resource(api).Namespace(team.a).Update(ctx, live, metav1.UpdateOptions{DryRun: []string{"All"}})
+		// The controllers write to the object meanwhile, and a conflict comes before the policies.
+		err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+			live, err := root.Resource(api).Namespace(team.a).Get(ctx, "updated", metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			if test.change == nil {
+				live.SetLabels(map[string]string{"more": "labels"})
+			} else {
+				test.change(live.Object)
+			}
+			_, err = person.Resource(api).Namespace(team.a).Update(ctx, live, metav1.UpdateOptions{DryRun: []string{"All"}})
+			return err
+		})
 		if test.refusedBy == "" && err != nil {
 			t.Errorf("%s: %v", test.what, err)
 		} else if test.refusedBy != "" {

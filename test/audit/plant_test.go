@@ -26,6 +26,7 @@ import (
 	"helm-tenant/command/shelltest"
 	"helm-tenant/test/harness"
 	"helm-tenant/test/kubectl"
+	"k8s.io/client-go/util/retry"
 )
 
 // plant is a misconfiguration that a test makes, and how it is taken away again.
@@ -375,10 +376,14 @@ func (p *plant) again(name string) { p.later(func() { p.init(name) }) }
 func (p *plant) mutateTiller(home string, change func(*appsv1.Deployment)) {
 	p.Helper()
 	ctx := context.Background()
-	d, err := p.w.root.AppsV1().Deployments(home).Get(ctx, "tiller-deploy", metav1.GetOptions{})
-	must(p.T, err)
-	change(d)
-	must(p.T, create(p.w.root.AppsV1().Deployments(home).Update(ctx, d, metav1.UpdateOptions{})))
+	must(p.T, retry.RetryOnConflict(retry.DefaultBackoff, func() error { // a controller writes to it too
+		d, err := p.w.root.AppsV1().Deployments(home).Get(ctx, "tiller-deploy", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		change(d)
+		return create(p.w.root.AppsV1().Deployments(home).Update(ctx, d, metav1.UpdateOptions{}))
+	}))
 	p.again(strings.TrimSuffix(home, "-tiller"))
 }
 

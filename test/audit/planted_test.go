@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 )
 
 // unmanaged makes a Tiller that is no tenant's, hardened but for what change
@@ -199,10 +200,14 @@ var planted = []planting{
 	{"a Job with the Tiller's account", func(p *plant) { p.job("alpha-tiller", "tiller") }, []string{"HT009 alpha Pod old"}},
 	{"the live Tiller's image is another", func(p *plant) {
 		p.old = p.tillerPod("alpha-tiller")
-		pod, err := p.w.root.CoreV1().Pods("alpha-tiller").Get(context.Background(), p.old, metav1.GetOptions{})
-		must(p.T, err)
-		pod.Spec.Containers[0].Image = "evil.example/tiller:v2.17.0"
-		must(p.T, create(p.w.root.CoreV1().Pods("alpha-tiller").Update(context.Background(), pod, metav1.UpdateOptions{})))
+		must(p.T, retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+			pod, err := p.w.root.CoreV1().Pods("alpha-tiller").Get(context.Background(), p.old, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			pod.Spec.Containers[0].Image = "evil.example/tiller:v2.17.0"
+			return create(p.w.root.CoreV1().Pods("alpha-tiller").Update(context.Background(), pod, metav1.UpdateOptions{}))
+		}))
 		p.podAgain("alpha-tiller")
 	}, []string{"HT009 alpha Pod old"}},
 	{"the live Tiller has a container more", func(p *plant) {
