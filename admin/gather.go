@@ -37,7 +37,7 @@ type facts struct {
 	// create, by namespace.
 	neighbours map[string]answer[[]string]
 	// strangers are the objects through which others can act in a namespace.
-	strangers map[string]answer[[]string]
+	strangers map[string]answer[[]cluster.Stranger]
 	// tillerReleases are the releases of a Tiller, by its namespace. helmReleases are the
 	// releases of Helm 3 and 4, by the namespace that was read, which is empty for the
 	// whole cluster.

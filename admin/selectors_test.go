@@ -50,7 +50,7 @@ func TestSelectors(t *testing.T) {
 	}
 	// Who made a namespace can have prepared it. The tenant's own bindings are read with it.
 	squatted := existing.with()
-	squatted.strangers = map[string][]string{"b": {"RoleBinding old"}, "c": {"RoleBinding mine", "RoleBinding helm-tenant-member", "token Secret forever", "Pod web"}}
+	squatted.strangers = map[string][]cluster.Stranger{"b": {{Kind: "RoleBinding", Name: "old"}}, "c": {{Kind: "RoleBinding", Name: "mine"}, {Kind: "RoleBinding", Name: "helm-tenant-member"}, {Kind: "Secret", Name: "forever"}, {Kind: "Pod", Name: "web"}}}
 	if got, want := squatted.decide(t, more), `namespace "c" becomes the tenant's by its labels; others can act in it: RoleBinding mine, RoleBinding helm-tenant-member, token Secret forever`; !slices.Contains(got.Notes, want) || slices.ContainsFunc(got.Notes, func(note string) bool { return strings.Contains(note, "RoleBinding old") }) {
 		t.Errorf("of a namespace with others' bindings it says %q", got.Notes)
 	}

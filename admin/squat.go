@@ -3,7 +3,6 @@ package admin
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
@@ -121,7 +120,7 @@ func (d *decision) judgeSquatter() error {
 			found = append(found, key.Kind+" "+key.Name)
 		}
 	}
-	found = append(found, strangers...)
+	found = append(found, texts(strangers)...)
 	for _, key := range peopleKeys(home) {
 		// Who is in it would be one of the tenant's people.
 		if name := key.Kind + " " + key.Name; len(found) == 0 && d.facts.live.Get(key) != nil {
@@ -137,7 +136,7 @@ func (d *decision) judgeSquatter() error {
 			return err
 		}
 		for _, binding := range bindings {
-			found = append(found, binding+" in namespace "+ns)
+			found = append(found, binding.String()+" in namespace "+ns)
 		}
 	}
 	d.squatted = true
@@ -167,26 +166,24 @@ func (d *decision) noteTaken() error {
 	if err != nil {
 		return err
 	}
-	var adopted []string
+	var adopted []cluster.Stranger
 	if d.looksByHand() {
 		found, err := d.byHand()
 		if err != nil {
 			return err
 		}
 		for _, other := range found.tillers {
-			adopted = append(adopted, other.String())
+			adopted = append(adopted, cluster.Stranger{Kind: other.object.GetKind(), Name: other.object.GetName()})
 		}
 	}
 	for _, b := range d.adopted.bindings {
 		if b.GetNamespace() == home {
-			adopted = append(adopted, b.GetKind()+" "+b.GetName())
+			adopted = append(adopted, cluster.Stranger{Kind: b.GetKind(), Name: b.GetName()})
 		}
 	}
-	strangers = slices.DeleteFunc(slices.Clone(strangers), func(object string) bool {
-		return slices.Contains(adopted, object)
-	})
-	if len(strangers) > 0 {
-		d.warn("namespace %q was made by others. What is in it stays, and can act in it: %s", home, visible.List(strangers))
+	staying := without(strangers, adopted)
+	if len(staying) > 0 {
+		d.warn("namespace %q was made by others. What is in it stays, and can act in it: %s", home, visible.List(texts(staying)))
 	}
 	return nil
 }
@@ -206,7 +203,7 @@ func (d *decision) noteRemade() error {
 		text := fmt.Sprintf("namespace %q, which the tenant's record names, does not have the tenant's label: it may have been deleted and made again", ns)
 		switch {
 		case len(bindings) > 0:
-			d.warn("%s; others have rights in it: %s", text, visible.List(bindings))
+			d.warn("%s; others have rights in it: %s", text, visible.List(texts(bindings)))
 		case !slices.Contains(d.request.Tenant.Namespaces, ns):
 			d.warn("%s, or whoever made the tenant may have named a namespace of others; its deployer gets the role %q there", text, d.tenant.Role)
 		}
@@ -271,11 +268,9 @@ func (d *decision) noteSelected() error {
 		if err != nil {
 			return err
 		}
-		found := slices.DeleteFunc(slices.Clone(strangers), func(object string) bool {
-			return !strings.HasPrefix(object, "RoleBinding") && !strings.HasPrefix(object, "token Secret")
-		})
+		found := ofKinds(strangers, "RoleBinding", "Secret")
 		if len(found) > 0 {
-			d.warn("namespace %q becomes the tenant's by its labels; others can act in it: %s", ns, visible.List(found))
+			d.warn("namespace %q becomes the tenant's by its labels; others can act in it: %s", ns, visible.List(texts(found)))
 		}
 	}
 	return nil
@@ -289,10 +284,24 @@ func (d *decision) selectedAnew() []string {
 	})
 }
 
-// bindingsIn returns the names of the RoleBindings of others in a namespace.
-func (d *decision) bindingsIn(ns string) ([]string, error) {
+// bindingsIn returns the RoleBindings of others in a namespace.
+func (d *decision) bindingsIn(ns string) ([]cluster.Stranger, error) {
 	strangers, err := d.strangersIn(ns)
-	return slices.DeleteFunc(slices.Clone(strangers), func(object string) bool { return !strings.HasPrefix(object, "RoleBinding") }), err
+	return ofKinds(strangers, "RoleBinding"), err
+}
+
+// ofKinds returns the strangers of some kinds.
+func ofKinds(strangers []cluster.Stranger, kinds ...string) []cluster.Stranger {
+	return slices.DeleteFunc(slices.Clone(strangers), func(s cluster.Stranger) bool { return !slices.Contains(kinds, s.Kind) })
+}
+
+// texts returns the strangers as they are named to the admin.
+func texts(strangers []cluster.Stranger) []string {
+	shown := make([]string, len(strangers))
+	for i, s := range strangers {
+		shown[i] = s.String()
+	}
+	return shown
 }
 
 // remade returns the namespaces that the record names and that lost the tenant's label.
@@ -307,17 +316,21 @@ func (d *decision) remade() []string {
 	return remade
 }
 
-// strangersIn returns the names of the objects through which others can act in a namespace, except
-// what the plan makes as the tenant should have it: in its home, by the engine. Elsewhere the
-// same names are strangers'.
-func (d *decision) strangersIn(ns string) ([]string, error) {
+// strangersIn returns the objects through which others can act in a namespace, except what the plan
+// makes as the tenant should have it: in its home, by the engine. Elsewhere the same names are
+// strangers'.
+func (d *decision) strangersIn(ns string) ([]cluster.Stranger, error) {
 	found, err := answerAbout(d.facts.strangers, "the objects of others", ns)
 	if err != nil || ns != d.tenant.Home() {
 		return found, err
 	}
-	ours := []string{"RoleBinding " + rbac.MemberName}
+	ours := []cluster.Stranger{{Kind: "RoleBinding", Name: rbac.MemberName}}
 	if d.tenant.Engine.Has(tenant.EngineTiller) {
-		ours = append(ours, "RoleBinding "+rbac.RecordsName, "Deployment "+install.DeploymentName)
+		ours = append(ours, cluster.Stranger{Kind: "RoleBinding", Name: rbac.RecordsName}, cluster.Stranger{Kind: "Deployment", Name: install.DeploymentName})
 	}
-	return slices.DeleteFunc(slices.Clone(found), func(object string) bool { return slices.Contains(ours, object) }), nil
+	return without(found, ours), nil
+}
+
+func without(strangers, others []cluster.Stranger) []cluster.Stranger {
+	return slices.DeleteFunc(slices.Clone(strangers), func(s cluster.Stranger) bool { return slices.Contains(others, s) })
 }

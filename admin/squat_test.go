@@ -32,7 +32,7 @@ func TestSquatted(t *testing.T) {
 	member := bindingOf("t-helm", "helm-tenant-member", "x", user("mallory"))
 	member.(metav1.Object).SetLabels(map[string]string{tenant.LabelTenant: "t"})
 	squatted := empty().with(labelled, record, ownedAccount("t-helm", "helm", "t"), member)
-	squatted.strangers = map[string][]string{"t-helm": {"RoleBinding mine", "token Secret forever", "Pod miner"}}
+	squatted.strangers = map[string][]cluster.Stranger{"t-helm": {{Kind: "RoleBinding", Name: "mine"}, {Kind: "Secret", Name: "forever"}, {Kind: "Pod", Name: "miner"}}}
 	const in = `namespace "t-helm" is labelled as the home of tenant "t", but no namespace of the tenant leads to it: whoever made it may hold tokens of its service accounts; in it: `
 
 	for _, test := range []struct {
@@ -107,7 +107,7 @@ func TestSquattedPeople(t *testing.T) {
 			binding := bindingOf("t-helm", name, "x", user("mallory"))
 			binding.(metav1.Object).SetLabels(map[string]string{tenant.LabelTenant: "t"})
 			w := empty().with(home, binding)
-			w.strangers = map[string][]string{"t-helm": nil}
+			w.strangers = map[string][]cluster.Stranger{"t-helm": nil}
 			prepared, err := decide(w.facts(t, asked(byHelm, adopting)), asked(byHelm, adopting))
 			if err != nil {
 				t.Fatal(err)
@@ -135,7 +135,7 @@ func TestSquattedOdd(t *testing.T) {
 	held := ownedAccount("t-helm", "helm", "t").(*corev1.ServiceAccount)
 	held.Finalizers, held.OwnerReferences = []string{"example.com/never"}, []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "gone", UID: "x"}}
 	w := empty().with(labelled, record, held, namespace("theirs", tenant.LabelTenant, "other"))
-	w.strangers = map[string][]string{"t-helm": nil}
+	w.strangers = map[string][]cluster.Stranger{"t-helm": nil}
 
 	if got := w.decide(t, asked(byHelm)).Err; !strings.Contains(got, "in it: ConfigMap helm-tenant, ServiceAccount helm") || strings.Contains(got, "theirs") {
 		t.Errorf("it is refused: %s", got)
@@ -163,25 +163,25 @@ func TestSquattedOdd(t *testing.T) {
 // adopted. Whoever may create namespaces can prepare one that is called like the home.
 func TestTakenHome(t *testing.T) {
 	byHelm := engine(tenant.EngineImpersonation)
-	strangers := []string{"RoleBinding mine", "token Secret forever", "Pod miner"}
+	strangers := []cluster.Stranger{{Kind: "RoleBinding", Name: "mine"}, {Kind: "Secret", Name: "forever"}, {Kind: "Pod", Name: "miner"}}
 	const warning = `namespace "t-helm" was made by others. What is in it stays, and can act in it: RoleBinding mine, token Secret forever, Pod miner`
 	prepared := func(home string, objects ...runtime.Object) world {
 		w := empty().with(append(objects, namespace(home))...)
-		w.strangers = map[string][]string{home: strangers}
+		w.strangers = map[string][]cluster.Stranger{home: strangers}
 		return w
 	}
 	named := func(home string) world {
 		w := prepared(home)
-		w.strangers[home] = append(slices.Clone(strangers), "RoleBinding helm-tenant-member", "RoleBinding helm-tenant-records", "Deployment tiller-deploy")
+		w.strangers[home] = append(slices.Clone(strangers), cluster.Stranger{Kind: "RoleBinding", Name: "helm-tenant-member"}, cluster.Stranger{Kind: "RoleBinding", Name: "helm-tenant-records"}, cluster.Stranger{Kind: "Deployment", Name: "tiller-deploy"})
 		return w
 	}
 	old := prepared("t-tiller", tillerByHand("t-tiller", func(d *appsv1.Deployment) { d.Name = "old" })[1])
-	old.strangers["t-tiller"] = append(slices.Clone(strangers), "Deployment old")
+	old.strangers["t-tiller"] = append(slices.Clone(strangers), cluster.Stranger{Kind: "Deployment", Name: "old"})
 	gives := bindingOf("t-helm", "mine", "edit", account("t-helm", "helm"))
 	marked := empty().with(namespace("t-helm", tenant.LabelManagedBy, tenant.ManagedBy))
-	marked.strangers = map[string][]string{"t-helm": strangers}
+	marked.strangers = map[string][]cluster.Stranger{"t-helm": strangers}
 	created := empty().after(t, asked(byHelm))
-	created.strangers = map[string][]string{"t-helm": strangers}
+	created.strangers = map[string][]cluster.Stranger{"t-helm": strangers}
 	for _, test := range []struct {
 		name  string
 		world world
@@ -223,7 +223,7 @@ func TestReadersAccountOfOthers(t *testing.T) {
 	byHelm := []func(*Request){engine(tenant.EngineImpersonation), accept(RiskReadsSecrets), exactly}
 	prepared := func(label string, more ...runtime.Object) world {
 		w := empty().with(append(more, clusterRole("view", "get", "list"), ownedAccount("t-helm", "helm-reader", label))...)
-		w.strangers = map[string][]string{"t-helm": nil}
+		w.strangers = map[string][]cluster.Stranger{"t-helm": nil}
 		return w
 	}
 	plain, squatted := namespace("t-helm"), namespace("t-helm", tenant.LabelTenant, "t", tenant.LabelHome, "impersonation", tenant.LabelManagedBy, tenant.ManagedBy)
@@ -320,7 +320,7 @@ func TestRemade(t *testing.T) {
 		ns.SetLabels(nil)
 		ns.SetAnnotations(nil)
 	})
-	second.strangers = map[string][]string{"b": {"RoleBinding mine", "RoleBinding helm-tenant-records", "Pod web"}}
+	second.strangers = map[string][]cluster.Stranger{"b": {{Kind: "RoleBinding", Name: "mine"}, {Kind: "RoleBinding", Name: "helm-tenant-records"}, {Kind: "Pod", Name: "web"}}}
 	got := second.decide(t, asked())
 	want := []string{`namespace "b", which the tenant's record names, does not have the tenant's label: it may have been deleted and made again; others have rights in it: RoleBinding mine, RoleBinding helm-tenant-records`}
 	if diff := cmp.Diff(want, got.Notes); diff != "" || got.Err != "" {

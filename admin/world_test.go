@@ -31,7 +31,7 @@ type world struct {
 	// neighbours, tiller and helm are what the reads of these namespaces answer; every
 	// other one is empty.
 	neighbours map[string][]string
-	strangers  map[string][]string
+	strangers  map[string][]cluster.Stranger
 	tiller     map[string][]Release
 	helm       map[string][]Release
 	// records and outside are of Tillers made by hand.

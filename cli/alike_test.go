@@ -144,7 +144,7 @@ func TestDryRunSaysWhatTheRunSays(t *testing.T) {
 				&rbacv1.ClusterRole{TypeMeta: meta("rbac.authorization.k8s.io/v1", "ClusterRole"), ObjectMeta: metav1.ObjectMeta{Name: "cluster-admin"}})...)
 			server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
 				if r.Verb == "dry-run" && r.Kind == "Pod" { // as PodSecurity refuses a privileged one
-					return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "x", errors.New("violates PodSecurity"))
+					return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "x", errors.New(`violates PodSecurity "baseline:latest": privileged`))
 				}
 				return nil
 			}

@@ -2,8 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -50,10 +50,13 @@ func (m *migration) ask(ctx context.Context, client helm.Client, t tenant.Tenant
 	}
 	var text string
 	patience := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 1.6, Steps: 8}
-	err = retry.OnError(patience, func(err error) bool { return ctx.Err() == nil && strings.Contains(err.Error(), "forbidden") }, func() error {
+	err = retry.OnError(patience, func(err error) bool { return ctx.Err() == nil && errors.Is(err, helm.ErrForbidden) }, func() error {
 		var err error
 		text, err = helm.Capture(ctx, inv, time.Minute)
 		return err
 	})
+	if errors.Is(err, helm.ErrReleaseNotFound) {
+		err = migrate.ErrReleaseNotFound
+	}
 	return text, err
 }

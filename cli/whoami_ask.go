@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -153,7 +152,7 @@ func (s *session) askRecords(ctx context.Context, h helm.Client, k *tenant.Kubec
 		return err
 	}
 	_, err = helm.Capture(ctx, inv, 30*time.Second)
-	if err == nil || strings.Contains(err.Error(), "not found") {
+	if err == nil || errors.Is(err, helm.ErrReleaseNotFound) {
 		return nil
 	}
 	return fmt.Errorf("it answers, and can't read its releases: %w", err)

@@ -12,7 +12,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
 
+	"helm-tenant/refusal"
 	"helm-tenant/visible"
 )
 
@@ -202,19 +204,23 @@ var privileged = &unstructured.Unstructured{Object: map[string]any{
 func (c *Client) RefusesPrivileged(ctx context.Context, namespace string) (bool, error) {
 	options := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager}
 	var err error
-	// The default service account is created a moment after its namespace.
-	for range 30 {
-		_, err = c.resource(kinds["Pod"], namespace).Create(ctx, privileged.DeepCopy(), options)
-		if err == nil || !strings.Contains(err.Error(), "service account") {
-			break
+	by := func(kind refusal.Kind) bool {
+		if err == nil {
+			return false
 		}
-		select {
-		case <-ctx.Done():
-			return false, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
+		found, known := refusal.Read(err.Error())
+		return known && found.Kind == kind
 	}
-	if err != nil && strings.Contains(err.Error(), "violates PodSecurity") {
+	// The default service account is created a moment after its namespace.
+	patience := wait.Backoff{Duration: 100 * time.Millisecond, Steps: 30}
+	waiting := wait.ExponentialBackoffWithContext(ctx, patience, func(ctx context.Context) (bool, error) {
+		_, err = c.resource(kinds["Pod"], namespace).Create(ctx, privileged.DeepCopy(), options)
+		return !by(refusal.ServiceAccount), nil
+	})
+	if waiting != nil && ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if by(refusal.PodSecurity) {
 		return true, nil
 	}
 	return false, c.explain("trying a privileged pod in namespace "+namespace, err)

@@ -12,58 +12,67 @@ import (
 // namespace, or become able to.
 var strangerKinds = []string{"RoleBinding", "Secret", "Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"}
 
-// stranger is an object through which somebody may act as a service account of its
-// namespace.
-type stranger struct {
-	kind, shown string
-	object      metav1.Object // nil if it represents a whole kind
+// Stranger is an object through which somebody may act as a service account of its namespace.
+type Stranger struct {
+	Kind string
+	// Name is empty if it represents all objects of the kind, which the caller may not list.
+	Name string
 }
 
-// Strangers returns the names of the objects in a namespace through which others can act
-// as its service accounts: RoleBindings, token Secrets, pods, and workloads that create
-// pods. It does not matter to whom they belong, since anybody can set a label. Pods,
-// ReplicaSets and Jobs of a workload that is named are left out. Kinds that the caller
-// may not list are named as kinds. Only metadata is read.
-func (c *Client) Strangers(ctx context.Context, namespace string) ([]string, error) {
-	var all []stranger
-	for _, kindName := range strangerKinds {
+func (s Stranger) String() string {
+	kind := s.Kind
+	if kind == "Secret" {
+		kind = "token Secret" // no other Secret is listed
+	}
+	if s.Name == "" {
+		return kind + "s that you may not list"
+	}
+	return kind + " " + s.Name
+}
+
+// Strangers returns the objects in a namespace through which others can act as its service
+// accounts: RoleBindings, token Secrets, pods, and workloads that create pods. It does not
+// matter to whom they belong, since anybody can set a label. Pods, ReplicaSets and Jobs of a
+// workload that is named are left out. Only metadata is read.
+func (c *Client) Strangers(ctx context.Context, namespace string) ([]Stranger, error) {
+	var found []Stranger
+	var objects []*metav1.PartialObjectMetadata // of those found; nil for a whole kind
+	for _, kind := range strangerKinds {
 		var options metav1.ListOptions
-		description := kindName
-		if kindName == "Secret" {
+		if kind == "Secret" {
 			options.FieldSelector = "type=" + string(corev1.SecretTypeServiceAccountToken)
-			description = "token Secret"
 		}
-		err := c.EachMeta(ctx, kindName, namespace, options, func(m *metav1.PartialObjectMetadata) {
-			all = append(all, stranger{kindName, description + " " + m.Name, m})
+		err := c.EachMeta(ctx, kind, namespace, options, func(m *metav1.PartialObjectMetadata) {
+			found, objects = append(found, Stranger{kind, m.Name}), append(objects, m)
 		})
 		switch {
 		case apierrors.IsForbidden(err):
-			all = append(all, stranger{shown: description + "s that you may not list"})
+			found, objects = append(found, Stranger{Kind: kind}), append(objects, nil)
 		case isUnserved(err): // an older API server
 		case err != nil:
 			return nil, err
 		}
 	}
-	return nameStrangers(all), nil
+	return withoutMade(found, objects), nil
 }
 
-// nameStrangers returns the names, without the objects whose maker is named. The maker of
-// a maker may be named in its place.
-func nameStrangers(all []stranger) []string {
+// withoutMade returns the strangers without those whose maker is among them. The maker of a maker
+// may be in its place.
+func withoutMade(found []Stranger, objects []*metav1.PartialObjectMetadata) []Stranger {
 	var owners Owners
-	for _, one := range all {
-		if one.object != nil {
-			owners.Add(one.kind, one.object)
+	for i, object := range objects {
+		if object != nil {
+			owners.Add(found[i].Kind, object)
 		}
 	}
-	var found []string
-	for _, one := range all {
-		if one.object != nil {
-			if _, hasMaker := owners.Maker(one.kind, one.object); hasMaker {
+	var kept []Stranger
+	for i, object := range objects {
+		if object != nil {
+			if _, hasMaker := owners.Maker(found[i].Kind, object); hasMaker {
 				continue
 			}
 		}
-		found = append(found, one.shown)
+		kept = append(kept, found[i])
 	}
-	return found
+	return kept
 }

@@ -26,35 +26,52 @@ func withOwner(name, uid, controller string) *metav1.PartialObjectMetadata {
 }
 
 // Whoever created the namespace early writes the owner references in it: they hide no object.
-func TestNameStrangers(t *testing.T) {
-	one := func(kind, shown, name, uid, controller string) stranger {
-		return stranger{kind, shown, withOwner(name, uid, controller)}
+func TestStrangersWithoutMade(t *testing.T) {
+	type stranger struct {
+		kind   string
+		object *metav1.PartialObjectMetadata
 	}
-	web := one("Deployment", "Deployment web", "web", "1", "")
+	one := func(kind, name, uid, controller string) stranger {
+		return stranger{kind, withOwner(name, uid, controller)}
+	}
+	web := one("Deployment", "web", "1", "")
 	for _, test := range []struct {
 		name string
 		all  []stranger
 		want []string
 	}{
-		{"a workload and what it makes", []stranger{one("Pod", "Pod web-1-x", "web-1-x", "3", "2 ReplicaSet web-1"), web, one("ReplicaSet", "ReplicaSet web-1", "web-1", "2", "1 Deployment web")},
+		{"a workload and what it makes", []stranger{one("Pod", "web-1-x", "3", "2 ReplicaSet web-1"), web, one("ReplicaSet", "web-1", "2", "1 Deployment web")},
 			[]string{"Deployment web"}},
-		{"a RoleBinding and a token that a ConfigMap controls", []stranger{one("RoleBinding", "RoleBinding mine", "mine", "1", "9 ConfigMap x"), one("Secret", "token Secret forever", "forever", "2", "9 ConfigMap x")},
+		{"a RoleBinding and a token that a ConfigMap controls", []stranger{one("RoleBinding", "mine", "1", "9 ConfigMap x"), one("Secret", "forever", "2", "9 ConfigMap x")},
 			[]string{"RoleBinding mine", "token Secret forever"}},
-		{"a token that a workload controls", []stranger{one("Secret", "token Secret forever", "forever", "2", "1 Deployment web"), web},
+		{"a token that a workload controls", []stranger{one("Secret", "forever", "2", "1 Deployment web"), web},
 			[]string{"token Secret forever", "Deployment web"}},
-		{"a pod of something that is not there", []stranger{one("Pod", "Pod miner", "miner", "1", "9 ReplicaSet x")}, []string{"Pod miner"}},
-		{"a ReplicaSet by the UID of another kind", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "1 StatefulSet web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
-		{"a ReplicaSet by the UID of another name", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "1 Deployment other"), web}, []string{"ReplicaSet miner", "Deployment web"}},
-		{"a ReplicaSet by the name of another UID", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "7 Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
-		{"a ReplicaSet by a kind of another group", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "1 example.com/Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
-		{"a ReplicaSet by a kind of no group", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "1 /Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
-		{"a ReplicaSet by what is no group", []stranger{one("ReplicaSet", "ReplicaSet miner", "miner", "2", "1 apps/v1/Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
-		{"two that control each other", []stranger{one("ReplicaSet", "ReplicaSet one", "one", "1", "2 Deployment two"), one("Deployment", "Deployment two", "two", "2", "1 ReplicaSet one")}, []string{"Deployment two"}},
-		{"two of a kind", []stranger{one("ReplicaSet", "ReplicaSet one", "one", "1", "2 ReplicaSet two"), one("ReplicaSet", "ReplicaSet two", "two", "2", "1 ReplicaSet one")}, []string{"ReplicaSet one", "ReplicaSet two"}},
-		{"one that controls itself", []stranger{one("Pod", "Pod miner", "miner", "1", "1 Pod miner")}, []string{"Pod miner"}},
-		{"kinds that nobody may list", []stranger{{shown: "Pods that you may not list"}, one("Pod", "Pod x", "x", "1", "")}, []string{"Pods that you may not list", "Pod x"}},
+		{"a pod of something that is not there", []stranger{one("Pod", "miner", "1", "9 ReplicaSet x")}, []string{"Pod miner"}},
+		{"a ReplicaSet by the UID of another kind", []stranger{one("ReplicaSet", "miner", "2", "1 StatefulSet web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
+		{"a ReplicaSet by the UID of another name", []stranger{one("ReplicaSet", "miner", "2", "1 Deployment other"), web}, []string{"ReplicaSet miner", "Deployment web"}},
+		{"a ReplicaSet by the name of another UID", []stranger{one("ReplicaSet", "miner", "2", "7 Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
+		{"a ReplicaSet by a kind of another group", []stranger{one("ReplicaSet", "miner", "2", "1 example.com/Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
+		{"a ReplicaSet by a kind of no group", []stranger{one("ReplicaSet", "miner", "2", "1 /Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
+		{"a ReplicaSet by what is no group", []stranger{one("ReplicaSet", "miner", "2", "1 apps/v1/Deployment web"), web}, []string{"ReplicaSet miner", "Deployment web"}},
+		{"two that control each other", []stranger{one("ReplicaSet", "one", "1", "2 Deployment two"), one("Deployment", "two", "2", "1 ReplicaSet one")}, []string{"Deployment two"}},
+		{"two of a kind", []stranger{one("ReplicaSet", "one", "1", "2 ReplicaSet two"), one("ReplicaSet", "two", "2", "1 ReplicaSet one")}, []string{"ReplicaSet one", "ReplicaSet two"}},
+		{"one that controls itself", []stranger{one("Pod", "miner", "1", "1 Pod miner")}, []string{"Pod miner"}},
+		{"kinds that nobody may list", []stranger{{kind: "Pod"}, one("Pod", "x", "1", "")}, []string{"Pods that you may not list", "Pod x"}},
 	} {
-		if diff := cmp.Diff(test.want, nameStrangers(test.all)); diff != "" {
+		var found []Stranger
+		var objects []*metav1.PartialObjectMetadata
+		for _, one := range test.all {
+			name := ""
+			if one.object != nil {
+				name = one.object.Name
+			}
+			found, objects = append(found, Stranger{one.kind, name}), append(objects, one.object)
+		}
+		var shown []string
+		for _, one := range withoutMade(found, objects) {
+			shown = append(shown, one.String())
+		}
+		if diff := cmp.Diff(test.want, shown); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", test.name, diff)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // Capture runs helm and returns its output, without debugging output. The error is helm's
-// message.
+// message, which may be an ErrReleaseNotFound or ErrForbidden.
 func Capture(ctx context.Context, inv Invocation, timeout time.Duration) (string, error) {
 	answer, _, err := CaptureWithWarnings(ctx, inv, timeout)
 	return answer, err
@@ -40,7 +40,7 @@ func CaptureWithWarnings(ctx context.Context, inv Invocation, timeout time.Durat
 		if message == "" {
 			message = endOf(err)
 		}
-		return "", "", errors.New(message)
+		return "", "", messageError(message)
 	}
 	return strings.TrimSpace(string(out)), strings.TrimSpace(stderr.String()), nil
 }
@@ -114,9 +114,40 @@ func AskTiller() Line {
 		Args: []string{"--server", "--template", "{{.Server.SemVer}}"}}
 }
 
+// unknownRelease is the name of a release that nobody uses.
+const unknownRelease = "helm-tenant-whoami-asks"
+
 // AskRecords returns a command for which Tiller searches its release records with its own
-// account: the history of a release with a name that nobody uses. The error says "not
-// found" if Tiller could search.
+// account: the history of a release that does not exist. The error is an ErrReleaseNotFound if
+// Tiller could search.
 func AskRecords() Line {
-	return Line{Globals: []string{"--tiller-connection-timeout=10"}, Command: "history", Args: []string{"helm-tenant-whoami-asks"}}
+	return Line{Globals: []string{"--tiller-connection-timeout=10"}, Command: "history", Args: []string{unknownRelease}}
+}
+
+// What helm's message says. Helm has the exit code 1 for every failure, so that only its message
+// tells them apart.
+var (
+	// ErrReleaseNotFound reports that helm found no release of that name.
+	ErrReleaseNotFound = errors.New("release not found")
+	// ErrForbidden reports that the API server refused a request of helm's.
+	ErrForbidden = errors.New("forbidden")
+)
+
+// messageError is the message of a helm that failed.
+type messageError string
+
+func (m messageError) Error() string { return string(m) }
+
+// Is compares the message with those of k8s.io/helm/pkg/storage/errors (Helm 2, with the release's
+// name), helm.sh/helm/v3/pkg/storage/driver (Helm 3 and 4), and NewForbidden of
+// k8s.io/apimachinery/pkg/api/errors.
+func (m messageError) Is(target error) bool {
+	switch target {
+	case ErrReleaseNotFound:
+		_, rest, found := strings.Cut(string(m), `release: "`)
+		return strings.HasSuffix(string(m), "release: not found") || found && strings.HasSuffix(rest, `" not found`)
+	case ErrForbidden:
+		return strings.Contains(string(m), " is forbidden: ")
+	}
+	return false
 }

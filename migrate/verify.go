@@ -3,10 +3,10 @@ package migrate
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -19,12 +19,15 @@ const (
 	helmsAtOnce = 4
 )
 
+// ErrReleaseNotFound reports that Helm 3 or 4 has no release of a name.
+var ErrReleaseNotFound = errors.New("release not found")
+
 // Verifier has a real helm find the migrated releases.
 type Verifier struct {
 	// Program is the name of that helm in messages.
 	Program string
 	// Ask runs helm as the tenant's deployer and returns its output. It is called
-	// concurrently.
+	// concurrently. Its error is ErrReleaseNotFound if helm has no release of that name.
 	Ask func(ctx context.Context, command string, args ...string) (string, error)
 	// Say prints a sentence for the admin, in the order of the releases.
 	Say func(sentence string)
@@ -221,7 +224,7 @@ func (v *Verifier) list(ctx context.Context, namespace string) (map[string]Listi
 // newest asks helm for the newest revision of one release; nil if helm has none.
 func (v *Verifier) newest(ctx context.Context, r Release) (*Listing, error) {
 	text, err := v.Ask(ctx, "history", r.Name, "--namespace="+r.Namespace, "--max=1", "--output=json")
-	if err != nil && strings.Contains(err.Error(), "release: not found") {
+	if errors.Is(err, ErrReleaseNotFound) {
 		return nil, nil
 	}
 	var listing Listing

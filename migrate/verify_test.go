@@ -164,7 +164,7 @@ func TestVerify(t *testing.T) {
 		{name: "all is well", asked: all},
 		{name: "a namespace is not listed", answers: map[string]string{"list a": "!forbidden"}, asked: "list a", want: "helm3 does not list the releases of namespace a: forbidden"},
 		{name: "the list is no JSON", answers: map[string]string{"list a": "NAME"}, asked: "list a", want: "helm3 does not list the releases of namespace a: invalid character"},
-		{name: "helm knows no such release", answers: map[string]string{"history lost": "!release: not found"}, want: "release lost in namespace large is not listed by helm3"},
+		{name: "helm knows no such release", answers: map[string]string{"history lost": "!" + ErrReleaseNotFound.Error()}, want: "release lost in namespace large is not listed by helm3"},
 		{name: "no history", answers: map[string]string{"history big": "!timed out"}, want: "helm3 does not tell the newest revision of release big in namespace large: timed out"},
 		{name: "another manifest", answers: map[string]string{"get manifest db": "manifest"}, want: "release db in namespace a has another manifest under helm3"},
 		{name: "no manifest", answers: map[string]string{"get manifest db": "!timed out"}, want: "release db in namespace a: helm3 does not print its manifest: timed out"},
@@ -200,6 +200,9 @@ func TestVerify(t *testing.T) {
 					answer = good[question]
 				}
 				if problem, ok := strings.CutPrefix(answer, "!"); ok {
+					if problem == ErrReleaseNotFound.Error() {
+						return "", ErrReleaseNotFound
+					}
 					return "", errors.New(problem)
 				}
 				return answer, nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -133,11 +134,7 @@ func (q Question) Refusal(o Object, verb string, err error) Finding {
 		return q.by(o, verb, origin, message)
 	case limits.MatchString(message):
 		return refused(o, LimitRange, "a LimitRange of the namespace does not allow it", "set the chart's resources within it, or ask an admin to widen the tenant's limits", message)
-	case strings.Contains(message, "error looking up service account"):
-		return refused(o, ServiceAccount, "its pods name a service account that is neither there nor in the chart", "create the account by the chart's values, or name one that is there", message)
-	case strings.Contains(message, "no PriorityClass with name"):
-		return refused(o, PriorityClass, "its pods name a priority class that the cluster does not have", "leave the class out by the chart's values, or name one that is there", message)
-	case s.Code == http.StatusForbidden && strings.Contains(message, "because it is being terminated"):
+	case s.Code == http.StatusForbidden && apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return refused(o, Admission, "the namespace is being deleted", "choose another namespace, or wait", message)
 	case s.Code == http.StatusForbidden:
 		return refused(o, Admission, "an admission plugin of the API server refuses it", "change what it names by the chart's values, or ask an admin", message)
@@ -167,6 +164,10 @@ func (q Question) by(o Object, verb string, origin refusal.Refusal, message stri
 		return refused(o, Quota, "the namespace's "+origin.By+" does not allow it", "ask for less by the chart's values, remove what is not needed, or ask an admin for a larger quota", message)
 	case refusal.Guard, refusal.Records:
 		return refused(o, Guard, "a guard rail of the tenant refuses it", "leave it out by the chart's values, or ask an admin", afterPolicy(message))
+	case refusal.ServiceAccount:
+		return refused(o, ServiceAccount, "its pods name a service account that is neither there nor in the chart", "create the account by the chart's values, or name one that is there", message)
+	case refusal.PriorityClass:
+		return refused(o, PriorityClass, "its pods name a priority class that the cluster does not have", "leave the class out by the chart's values, or name one that is there", message)
 	case refusal.ExternalIPs:
 		return refused(o, Admission, "the cluster allows no external IPs", "use type LoadBalancer, or an Ingress", message)
 	}

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"helm-tenant/refusal"
 	"helm-tenant/tenant"
 )
 
@@ -42,7 +43,8 @@ func IsReserved(key string) bool {
 // IsReservation reports whether the message of a refused request is from the policy that
 // reserves labels and annotations of namespaces.
 func IsReservation(message string) bool {
-	return strings.Contains(message, "'"+reservedNamespaces().name()+"'")
+	by, _ := refusal.Read(message)
+	return by.Policy == reservedNamespaces().name()
 }
 
 // reservedPrefix begins the reserved labels and annotations, after an optional subdomain.

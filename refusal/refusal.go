@@ -19,6 +19,9 @@ const (
 	Webhook     Kind = "webhook"
 	Quota       Kind = "quota"
 	ExternalIPs Kind = "external-ips" // the admission plugin DenyServiceExternalIPs
+	// The pod names a service account or a priority class that does not exist.
+	ServiceAccount Kind = "service-account"
+	PriorityClass  Kind = "priority-class"
 )
 
 // Refusal is what refused a request.
@@ -26,6 +29,8 @@ type Refusal struct {
 	Kind Kind
 	// By is its readable name.
 	By string
+	// Policy is the name of the ValidatingAdmissionPolicy, empty if it was none.
+	Policy string
 }
 
 // refusers are recognised by their messages; the first match counts, and its last group
@@ -35,26 +40,28 @@ var refusers = []struct {
 	words *regexp.Regexp
 	by    func(name string) Refusal
 }{
-	{regexp.MustCompile(`^admission webhook "([^"]+)" denied the request`), func(name string) Refusal { return Refusal{Webhook, "webhook " + name} }},
+	{regexp.MustCompile(`^admission webhook "([^"]+)" denied the request`), func(name string) Refusal { return Refusal{Kind: Webhook, By: "webhook " + name} }},
 	{regexp.MustCompile(`ValidatingAdmissionPolicy '([^']+)' with binding '[^']+' denied request`), ofPolicy},
 	{regexp.MustCompile(`is forbidden: violates PodSecurity "([^"]+)": `), func(level string) Refusal {
-		return Refusal{PodSecurity, "PodSecurity " + strings.TrimSuffix(level, ":latest")}
+		return Refusal{Kind: PodSecurity, By: "PodSecurity " + strings.TrimSuffix(level, ":latest")}
 	}},
-	{regexp.MustCompile(`is attempting to grant RBAC permissions not currently held`), func(string) Refusal { return Refusal{Escalation, "RBAC's escalation check"} }},
-	{regexp.MustCompile(`is forbidden: (?:exceeded|failed) quota: ([^,]+)`), func(name string) Refusal { return Refusal{Quota, "quota " + name} }},
-	{regexp.MustCompile(`insufficient quota to match these scopes`), func(string) Refusal { return Refusal{Quota, "quota"} }},
-	{regexp.MustCompile(`is forbidden: User "[^"]*" cannot \S+ resource "[^"]*"`), func(string) Refusal { return Refusal{RBAC, "RBAC"} }},
-	{regexp.MustCompile(`[Uu]se of external IPs is denied by admission control`), func(string) Refusal { return Refusal{ExternalIPs, "DenyServiceExternalIPs"} }},
+	{regexp.MustCompile(`is attempting to grant RBAC permissions not currently held`), func(string) Refusal { return Refusal{Kind: Escalation, By: "RBAC's escalation check"} }},
+	{regexp.MustCompile(`is forbidden: (?:exceeded|failed) quota: ([^,]+)`), func(name string) Refusal { return Refusal{Kind: Quota, By: "quota " + name} }},
+	{regexp.MustCompile(`insufficient quota to match these scopes`), func(string) Refusal { return Refusal{Kind: Quota, By: "quota"} }},
+	{regexp.MustCompile(`is forbidden: User "[^"]*" cannot \S+ resource "[^"]*"`), func(string) Refusal { return Refusal{Kind: RBAC, By: "RBAC"} }},
+	{regexp.MustCompile(`is forbidden: error looking up service account `), func(string) Refusal { return Refusal{Kind: ServiceAccount, By: "the admission plugin ServiceAccount"} }},
+	{regexp.MustCompile(`is forbidden: no PriorityClass with name `), func(string) Refusal { return Refusal{Kind: PriorityClass, By: "the admission plugin Priority"} }},
+	{regexp.MustCompile(`[Uu]se of external IPs is denied by admission control`), func(string) Refusal { return Refusal{Kind: ExternalIPs, By: "DenyServiceExternalIPs"} }},
 }
 
 func ofPolicy(name string) Refusal {
 	switch {
 	case strings.HasPrefix(name, "helm-tenant-guard"):
-		return Refusal{Guard, "guard (" + name + ")"}
+		return Refusal{Guard, "guard (" + name + ")", name}
 	case name == "helm-tenant-records":
-		return Refusal{Records, "records policy (" + name + ")"}
+		return Refusal{Records, "records policy (" + name + ")", name}
 	}
-	return Refusal{Policy, "admission policy " + name}
+	return Refusal{Policy, "admission policy " + name, name}
 }
 
 // Read returns what refused a request with that message, on one line. known is false if

@@ -21,12 +21,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/client-go/util/retry"
 
 	"helm-tenant/command"
 	"helm-tenant/command/shelltest"
 	"helm-tenant/test/harness"
 	"helm-tenant/test/kubectl"
-	"k8s.io/client-go/util/retry"
 )
 
 // plant is a misconfiguration that a test makes, and how it is taken away again.
