@@ -146,7 +146,7 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	}
 	outcomes, err := admin.PrepareAll(ctx, client, requests)
 	if err != nil {
-		return withHint(failure.In("apply", client.Where()).Wrap(err), hintsFor(err, byFile)...)
+		return withHint(failure.In("apply", client.Where()).Wrap(err), hintsFor(err, inFile)...)
 	}
 	shared := admin.TakeShared(outcomes)
 	surplus, err := s.surplus(ctx, client, o, requests)
@@ -265,7 +265,7 @@ func (s *session) judge(outcomes []admin.Outcome, differed bool) error {
 	}
 	var lines problems
 	for _, o := range failed {
-		lines = append(lines, explained(failure.OfTenant(o.Name), o.Err, byFile)...)
+		lines = append(lines, explained(failure.OfTenant(o.Name), o.Err, inFile)...)
 	}
 	code := exitPartly
 	if len(failed) == len(outcomes) {

@@ -52,7 +52,7 @@ func (s *session) describe(ctx context.Context, name, home, output string) error
 	}
 	d, err := admin.Describe(ctx, client, name, homeOf(k, name, home))
 	if err != nil {
-		return withHint(failure.Of("describe", name, client.Where()).Wrap(err), append(hintsFor(err, byFlag), ownHints(err)...)...)
+		return withHint(failure.Of("describe", name, client.Where()).Wrap(err), append(hintsFor(err, inFlags), ownHints(err)...)...)
 	}
 	if output == "text" {
 		return s.printDescription(d)

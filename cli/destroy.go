@@ -100,7 +100,7 @@ func (s *session) destroy(ctx context.Context, name string, o *destroyOptions) e
 	if err == nil {
 		return nil
 	}
-	return withHint(failure.Of("destroy", name, client.Where()).Wrap(err), hintsFor(err, byFlag)...)
+	return withHint(failure.Of("destroy", name, client.Where()).Wrap(err), hintsFor(err, inFlags)...)
 }
 
 // destroyTenant removes one tenant.

@@ -123,5 +123,5 @@ func (s *session) sayDisconnection(name string, d admin.Disconnection) {
 // revokeError reports that somebody was revoked, and what failed afterwards.
 func revokeError(name string, client *cluster.Client, err error) error {
 	text := fmt.Errorf("they are no longer members, but their open connections were not ended: %w", err)
-	return &codeError{code: exitPartly, err: withHint(memberChange("revoke", name, client).Wrap(text), hintsFor(err, byFlag)...)}
+	return &codeError{code: exitPartly, err: withHint(memberChange("revoke", name, client).Wrap(text), hintsFor(err, inFlags)...)}
 }

@@ -164,12 +164,12 @@ func (s *session) export(ctx context.Context, names []string, file string, write
 	failed := failure.Error{Operation: "export", Where: failure.Subject{Preposition: "from", Text: client.Where()}}
 	inventory, err := admin.TakeInventory(ctx, client)
 	if err != nil {
-		return withHint(failed.Wrap(err), hintsFor(err, byFlag)...)
+		return withHint(failed.Wrap(err), hintsFor(err, inFlags)...)
 	}
 	if len(inventory.Unseen) > 0 {
 		// Applying a file without the members would take them away.
 		err := inventory.Unseen[0]
-		return withHint(failed.Wrap(err), hintsFor(err, byFlag)...)
+		return withHint(failed.Wrap(err), hintsFor(err, inFlags)...)
 	}
 	var tenants []tenant.Tenant
 	var missing problems

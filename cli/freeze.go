@@ -82,7 +82,7 @@ func (s *session) freeze(cmd *cobra.Command, request admin.Request, o freezeOpti
 		return err
 	}
 	explain := func(err error) error {
-		return withHint(failure.Of(verb, name, client.Where()).Wrap(err), hintsFor(err, byFlag)...)
+		return withHint(failure.Of(verb, name, client.Where()).Wrap(err), hintsFor(err, inFlags)...)
 	}
 	if o.scoped {
 		if client, err = admin.Scope(ctx, client, []admin.Request{request}); err != nil {

@@ -16,12 +16,12 @@ import (
 	"helm-tenant/visible"
 )
 
-// asking is the form in which a tenant's settings are typed.
-type asking int
+// inputForm is the form in which the settings of a tenant are given.
+type inputForm int
 
 const (
-	byFlag asking = iota // flags of init
-	byFile               // fields of a tenants file
+	inFlags inputForm = iota // flags of init
+	inFile                   // fields of a tenants file
 )
 
 // settingFlags are the flags of init whose names differ from the fields in a tenants
@@ -35,8 +35,8 @@ var settingFlags = map[admin.Setting]string{
 }
 
 // name returns how a setting is typed, without a value.
-func (a asking) name(setting admin.Setting) string {
-	if a == byFlag {
+func (form inputForm) name(setting admin.Setting) string {
+	if form == inFlags {
 		return settingFlags[setting]
 	}
 	return string(setting) + " in the file"
@@ -44,36 +44,36 @@ func (a asking) name(setting admin.Setting) string {
 
 // value returns how a setting is typed with a value, empty if it can't be. The value
 // comes from the tenant's record or an object.
-func (a asking) value(setting admin.Setting, value string) string {
+func (form inputForm) value(setting admin.Setting, value string) string {
 	switch {
 	case !visible.Plain(value):
 		return ""
-	case a == byFlag:
+	case form == inFlags:
 		return command.Native().Quote(settingFlags[setting] + "=" + value)
 	}
 	return fmt.Sprintf("%s: %s in the file", setting, value)
 }
 
 // explained returns the reasons for which an operation failed, each with what to type instead.
-func explained(operation failure.Error, err error, a asking) problems {
+func explained(operation failure.Error, err error, form inputForm) problems {
 	var lines problems
 	for _, reason := range admin.ReasonsOf(err) {
-		lines = append(lines, withHint(operation.Wrap(reason), hintsFor(reason, a)...))
+		lines = append(lines, withHint(operation.Wrap(reason), hintsFor(reason, form)...))
 	}
 	return lines
 }
 
 // hintsFor returns what to type instead, a line each; none if the error says everything.
-func hintsFor(err error, a asking) []hint {
+func hintsFor(err error, form inputForm) []hint {
 	if reasons := admin.ReasonsOf(err); len(reasons) > 1 {
 		var all []hint
 		for _, reason := range reasons {
-			all = append(all, hintsFor(reason, a)...)
+			all = append(all, hintsFor(reason, form)...)
 		}
 		return all
 	}
-	for _, hintsOf := range []func(error, asking) ([]hint, bool){requestHints, tenantHints, homeHints, runHints} {
-		if hints, known := hintsOf(err, a); known {
+	for _, hintsOf := range []func(error, inputForm) ([]hint, bool){requestHints, tenantHints, homeHints, runHints} {
+		if hints, known := hintsOf(err, form); known {
 			return hints
 		}
 	}
@@ -87,7 +87,7 @@ func oneHint(format string, args ...any) (hints []hint, known bool) {
 }
 
 // requestHints are the hints for errors in what was asked for.
-func requestHints(err error, a asking) (hints []hint, known bool) {
+func requestHints(err error, form inputForm) (hints []hint, known bool) {
 	var (
 		risk    *admin.RiskError
 		refused *admin.RefusedError
@@ -105,13 +105,13 @@ func requestHints(err error, a asking) (hints []hint, known bool) {
 	case errors.As(err, &risk):
 		return oneHint("if that is what you want, add --accept-risk=%s", risk.Risk)
 	case errors.As(err, &refused) && refused.Setting == admin.SettingHistoryMax:
-		return oneHint("look the number up, and say %s, or write it into that workload", a.value(refused.Setting, "N"))
-	case errors.As(err, &refused) && a.value(refused.Setting, refused.Value) != "" && refused.Value != "":
-		return oneHint("say %s", a.value(refused.Setting, refused.Value))
+		return oneHint("look the number up, and say %s, or write it into that workload", form.value(refused.Setting, "N"))
+	case errors.As(err, &refused) && form.value(refused.Setting, refused.Value) != "" && refused.Value != "":
+		return oneHint("say %s", form.value(refused.Setting, refused.Value))
 	case errors.As(err, &refused):
-		return oneHint("choose another %s", a.name(refused.Setting))
+		return oneHint("choose another %s", form.name(refused.Setting))
 	case errors.As(err, &missing):
-		return oneHint("create them with --create-namespaces, or correct %s", a.name(admin.SettingNamespaces))
+		return oneHint("create them with --create-namespaces, or correct %s", form.name(admin.SettingNamespaces))
 	case errors.As(err, &claimed) && claimed.Between != nil:
 		return []hint{typed("tenants that exchange all of their namespaces share some meanwhile: before this, type",
 			command.Tenant("init", claimed.Between.Name, "--namespaces="+strings.Join(claimed.Between.Namespaces, ","), "--share"))}, true
@@ -147,7 +147,7 @@ func deniedHints(unread *admin.ReadDeniedError) []hint {
 }
 
 // tenantHints are the hints for a tenant that is not in the state that a verb needs.
-func tenantHints(err error, _ asking) (hints []hint, known bool) {
+func tenantHints(err error, _ inputForm) (hints []hint, known bool) {
 	var (
 		engine *admin.EngineError
 		left   *admin.LeftReleasesError
@@ -186,7 +186,7 @@ func tenantHints(err error, _ asking) (hints []hint, known bool) {
 }
 
 // homeHints are the hints for objects of others in a home, and for records in another storage.
-func homeHints(err error, a asking) (hints []hint, known bool) {
+func homeHints(err error, form inputForm) (hints []hint, known bool) {
 	var (
 		notOurs *cluster.NotOursError
 		squat   *admin.SquattedError
@@ -194,21 +194,21 @@ func homeHints(err error, a asking) (hints []hint, known bool) {
 	)
 	switch {
 	case errors.As(err, &storage):
-		return storageHints(storage, a), true
+		return storageHints(storage, form), true
 	case errors.As(err, &notOurs):
 		if slices.ContainsFunc(notOurs.Keys, func(key cluster.Key) bool { return notOurs.Owner[key] != "" }) {
 			return nil, true
 		}
-		return oneHint("take them over with --adopt, or choose another home with %s", a.name(admin.SettingHome))
+		return oneHint("take them over with --adopt, or choose another home with %s", form.name(admin.SettingHome))
 	case errors.As(err, &squat):
-		return oneHint("look at what is in it, and take it over with --adopt, which creates its service accounts again, or choose another home with %s", a.name(admin.SettingHome))
+		return oneHint("look at what is in it, and take it over with --adopt, which creates its service accounts again, or choose another home with %s", form.name(admin.SettingHome))
 	}
 	return nil, false
 }
 
 // runHints are the hints for a run that ended in one of its steps, and for a tenant that can't
 // be found or destroyed.
-func runHints(err error, _ asking) (hints []hint, known bool) {
+func runHints(err error, _ inputForm) (hints []hint, known bool) {
 	var (
 		step    *admin.StepError
 		second  *backup.SecondError
@@ -257,11 +257,11 @@ func phaseHints(name string, phase tenant.Phase) []hint {
 }
 
 // storageHints says how to decide where a Tiller stores its releases.
-func storageHints(e *admin.StorageError, a asking) []hint {
+func storageHints(e *admin.StorageError, form inputForm) []hint {
 	if only := e.Only(); only != "" {
-		return []hint{hint(fmt.Sprintf("if these records are its, say %s; else remove them", a.value(admin.SettingStorage, string(only))))}
+		return []hint{hint(fmt.Sprintf("if these records are its, say %s; else remove them", form.value(admin.SettingStorage, string(only))))}
 	}
-	return []hint{hint(fmt.Sprintf("choose the storage that its records have with %s", a.name(admin.SettingStorage)))}
+	return []hint{hint(fmt.Sprintf("choose the storage that its records have with %s", form.name(admin.SettingStorage)))}
 }
 
 // lostHints says how to make a tenant again whose record was deleted.

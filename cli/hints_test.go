@@ -23,7 +23,7 @@ func TestUnreadableRecordHints(t *testing.T) {
 		{&cluster.RecordError{Tenant: "team-a"}, "see how to write it again with: helm tenant audit team-a"},
 		{&cluster.RecordError{Tenant: "team-a", Newer: true}, ""},
 	} {
-		hints := hintsFor(fmt.Errorf("migrate: %w", test.err), byFlag)
+		hints := hintsFor(fmt.Errorf("migrate: %w", test.err), inFlags)
 		if got := fmt.Sprint(hints); test.want == "" && len(hints) > 0 || test.want != "" && got != "["+test.want+"]" {
 			t.Errorf("%T: got %q", test.err, hints)
 		}
@@ -45,7 +45,7 @@ func TestDeniedHints(t *testing.T) {
 		if test.want != "" {
 			want = append(want, test.want)
 		}
-		if hints := hintsFor(&admin.ReadDeniedError{Missing: test.missing}, byFlag); !slices.Equal(hints, want) {
+		if hints := hintsFor(&admin.ReadDeniedError{Missing: test.missing}, inFlags); !slices.Equal(hints, want) {
 			t.Errorf("%v: %q, want %q", test.missing, hints, want)
 		}
 	}
@@ -54,7 +54,7 @@ func TestDeniedHints(t *testing.T) {
 // TestContradictionHint: what is to be revoked is the relation that stands in the way, no other.
 func TestContradictionHint(t *testing.T) {
 	err := &admin.ContradictionError{Tenant: "team-a", Who: tenant.Members{tenant.User("dana")}, As: tenant.RelationOwner}
-	if got, want := fmt.Sprint(hintsFor(err, byFlag)), "[revoke what they have first: helm tenant revoke team-a --user=dana --owner]"; got != want {
+	if got, want := fmt.Sprint(hintsFor(err, inFlags)), "[revoke what they have first: helm tenant revoke team-a --user=dana --owner]"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

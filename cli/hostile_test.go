@@ -52,7 +52,7 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 	},
 	"destroy, refused": func(s *session, word string) error {
 		err := error(&admin.HasReleasesError{Releases: []admin.Release{{Name: word, Namespace: word, Status: word, Chart: word}, {Name: "web", Chart: word}}})
-		report(s.Env.Stderr, withHint(fmt.Errorf("destroy of tenant %q: %w", "a", err), hintsFor(err, byFlag)...))
+		report(s.Env.Stderr, withHint(fmt.Errorf("destroy of tenant %q: %w", "a", err), hintsFor(err, inFlags)...))
 		return nil
 	},
 	"destroy --dry-run": func(s *session, word string) error {
@@ -110,8 +110,8 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 			&admin.DeniedError{Missing: []cluster.Permission{{Verb: "get", Resource: "pods", Namespace: word, Name: word}, {Verb: "get", Resource: word}}},
 			&cluster.NotOursError{Keys: []cluster.Key{{Kind: "Role", Namespace: word, Name: word}}},
 		} {
-			report(s.Env.Stderr, withHint(err, hintsFor(err, byFlag)...))
-			report(s.Env.Stderr, withHint(err, hintsFor(err, byFile)...))
+			report(s.Env.Stderr, withHint(err, hintsFor(err, inFlags)...))
+			report(s.Env.Stderr, withHint(err, hintsFor(err, inFile)...))
 		}
 		return nil
 	},

@@ -38,7 +38,7 @@ var hostileVerbs = map[string]func(s *session, word string) error{
 	},
 	"freeze, refused": func(s *session, word string) error {
 		err := error(&admin.FrozenError{Name: word, Frozen: tenant.Freeze{Reason: word, Since: word}})
-		report(s.Env.Stderr, withHint(fmt.Errorf("init of tenant %q: %w", "a", err), hintsFor(err, byFlag)...))
+		report(s.Env.Stderr, withHint(fmt.Errorf("init of tenant %q: %w", "a", err), hintsFor(err, inFlags)...))
 		return nil
 	},
 	"preflight": func(s *session, word string) error { return s.printPreflight(hostileFlight(word), "table") },
@@ -112,7 +112,7 @@ var hostileVerbs = map[string]func(s *session, word string) error{
 			&admin.ContradictionError{Tenant: "a", Who: tenant.Members{tenant.User(word)}}, &admin.SquattedError{Name: word, Home: word, Found: []string{word}}, &admin.LostRecordError{Name: word, Home: word, Namespaces: []string{"b"}, Role: word}, &admin.LostRecordError{Name: "a", FormerHome: word, Namespaces: []string{"b"}},
 			&cluster.RecordError{Tenant: word}, &admin.UnreadableRecordError{Tenant: tenant.Tenant{Name: "a", Namespaces: []string{"b"}}, Err: errors.New(word)},
 		} {
-			report(s.Env.Stderr, withHint(err, hintsFor(err, byFlag)...))
+			report(s.Env.Stderr, withHint(err, hintsFor(err, inFlags)...))
 			report(s.Env.Stderr, withHint(err, s.splitHints(err, &splitOptions{from: "kube-system"})...))
 		}
 		return nil

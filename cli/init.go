@@ -232,7 +232,7 @@ func (s *session) init(ctx context.Context, o *initOptions) error {
 	o.request.NoteRefused = true
 	if o.scoped {
 		if client, err = admin.Scope(ctx, client, []admin.Request{o.request}); err != nil {
-			return withHint(err, hintsFor(err, byFlag)...)
+			return withHint(err, hintsFor(err, inFlags)...)
 		}
 	}
 	warned := map[string]bool{}
@@ -302,7 +302,7 @@ func (s *session) clientDefaults(ctx context.Context) (string, tenant.Engine, er
 
 // explainInit adds what was tried, and hints.
 func (s *session) explainInit(name string, client *cluster.Client, err error) error {
-	lines := explained(failure.Of("init", name, client.Where()), err, byFlag)
+	lines := explained(failure.Of("init", name, client.Where()), err, inFlags)
 	var invalid admin.Invalid
 	if errors.As(err, &invalid) {
 		if len(lines) == 1 {

@@ -61,7 +61,7 @@ func (s *session) noteUnknown(t tenant.Tenant) {
 }
 
 func (s *session) explainMembers(verb, name string, client *cluster.Client, err error) error {
-	hints := hintsFor(err, byFlag)
+	hints := hintsFor(err, inFlags)
 	if unknown, ok := errors.AsType[*admin.NoTenantError](err); ok && unknown.Home == "" && len(unknown.Near) == 0 && verb == "grant" {
 		hints = []hint{typed("make it with", command.Tenant("init", unknown.Name, "--namespaces=NS"))}
 	}
@@ -72,7 +72,7 @@ func (s *session) explainMembers(verb, name string, client *cluster.Client, err 
 		hints = []hint{hint("an owner of the tenant may " + verb + " its members and readers, an administrator of the cluster everybody")}
 	}
 	if len(admin.ReasonsOf(err)) > 1 {
-		return explained(memberChange(verb, name, client), err, byFlag)
+		return explained(memberChange(verb, name, client), err, inFlags)
 	}
 	return withHint(memberChange(verb, name, client).Wrap(err), hints...)
 }

@@ -106,9 +106,9 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	m := s.newMigration(k, client, name, o)
 	switch {
 	case o.finish:
-		err = m.end(m.run.Finish(ctx))("tenant %s is for Helm 3 and 4: its Tiller is gone\n")
+		err = m.end(ctx, m.run.Finish, "tenant %s is for Helm 3 and 4: its Tiller is gone\n")
 	case o.abort:
-		err = m.end(m.run.Abort(ctx))("tenant %s is back with its Tiller\n")
+		err = m.end(ctx, m.run.Abort, "tenant %s is back with its Tiller\n")
 	case o.stamp:
 		err = m.stamp(ctx)
 	default:
@@ -117,7 +117,7 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	if err == nil {
 		return nil
 	}
-	return withHint(failure.Of("migrate", name, client.Where()).Wrap(err), hintsFor(err, byFlag)...)
+	return withHint(failure.Of("migrate", name, client.Where()).Wrap(err), hintsFor(err, inFlags)...)
 }
 
 // newMigration returns a run of migrate with these options.
@@ -159,22 +159,21 @@ func (m *migration) begin(ctx context.Context) error {
 	return nil
 }
 
-// end takes the result of Finish or Abort. It returns a function that prints what was
-// done, or in a dry run the changes that would be made.
-func (m *migration) end(prepared *admin.Prepared, err error) func(done string) error {
-	return func(done string) error {
-		switch {
-		case err != nil:
-			return err
-		case m.options.dryRun:
-			for _, change := range prepared.Plan.Ordered() {
-				visible.Fprintf(m.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
-			}
-		default:
-			visible.Fprintf(m.out(), done, m.name)
+// end runs Finish or Abort, and prints done, which has a verb for the tenant's name, or in a dry
+// run the changes that would be made.
+func (m *migration) end(ctx context.Context, run func(context.Context) (*admin.Prepared, error), done string) error {
+	prepared, err := run(ctx)
+	switch {
+	case err != nil:
+		return err
+	case m.options.dryRun:
+		for _, change := range prepared.Plan.Ordered() {
+			visible.Fprintf(m.out(), "would be %s: %s\n", pastTense[change.Action], change.Key)
 		}
-		return nil
+	default:
+		visible.Fprintf(m.out(), done, m.name)
 	}
+	return nil
 }
 
 // print prints what moves.

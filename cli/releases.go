@@ -118,7 +118,7 @@ func (s *session) listReleases(ctx context.Context, names []string, q releaseQue
 			return nil, withHint(failure.In("releases", client.Where()).Wrap(unknown), noTenantHints(unknown)...)
 		case q.all:
 			err = admin.ExplainLists(ctx, client, err)
-			return nil, withHint(unlistedTenants(client).Wrap(err), append(hintsFor(err, byFlag), ownHints(err)...)...)
+			return nil, withHint(unlistedTenants(client).Wrap(err), append(hintsFor(err, inFlags), ownHints(err)...)...)
 		case !apierrors.IsForbidden(err):
 			return nil, unlistedTenants(client).Wrap(err)
 		}

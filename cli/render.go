@@ -63,7 +63,7 @@ func (s *session) render(ctx context.Context, o *applyOptions) error {
 	}
 	manifests, err := admin.Render(requests, o.kubeVersion, s.Env.Now())
 	if err != nil {
-		return explained(failure.In("apply", ""), err, byFile)
+		return explained(failure.In("apply", ""), err, inFile)
 	}
 	for _, name := range slices.Sorted(maps.Keys(manifests.Notes)) {
 		for _, note := range manifests.Notes[name] {

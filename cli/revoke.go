@@ -235,7 +235,7 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 		text := ""
 		if err != nil {
 			err = failure.OfTenant(t.Name).Wrap(err)
-			failed, text = append(failed, withHint(err, hintsFor(err, byFlag)...)), errorText(err)
+			failed, text = append(failed, withHint(err, hintsFor(err, inFlags)...)), errorText(err)
 			if !isPartly(err) {
 				items = append(items, membership{Tenant: t.Name, Error: text})
 				continue

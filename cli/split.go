@@ -179,7 +179,7 @@ func splitCommand(from string, flags ...string) command.Command {
 
 // splitHints returns what to type instead.
 func (s *session) splitHints(err error, o *splitOptions) []hint {
-	hints := hintsFor(err, byFile)
+	hints := hintsFor(err, inFile)
 	if errors.Is(err, admin.ErrNoSplit) {
 		return []hint{typed("begin with", splitCommand(o.from, "-f", "tenants.yaml"))}
 	}

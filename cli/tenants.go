@@ -95,7 +95,7 @@ func (s *session) tenants(ctx context.Context, q tenantsQuery) error {
 // for each tenant that does not exist.
 func takeTenants(ctx context.Context, client *cluster.Client, names []string) (inventory *admin.Inventory, missing problems, err error) {
 	if inventory, err = admin.TakeInventory(ctx, client); err != nil {
-		return nil, nil, withHint(unlistedTenants(client).Wrap(err), append(hintsFor(err, byFlag), ownHints(err)...)...)
+		return nil, nil, withHint(unlistedTenants(client).Wrap(err), append(hintsFor(err, inFlags), ownHints(err)...)...)
 	}
 	if len(names) == 0 {
 		return inventory, nil, nil
