@@ -196,43 +196,75 @@ func startTiller(t *testing.T, c *testcluster.Cluster, root *kubernetes.Clientse
 	}, kubeconfig); err != nil {
 		t.Fatal(err)
 	}
-	address, probe := freeAddress(t), freeAddress(t)
-	log, err := os.Create(filepath.Join(folder, "tiller.log"))
+	environ := []string{"KUBECONFIG=" + kubeconfig, "TILLER_NAMESPACE=" + home, "HOME=" + folder, "TMPDIR=" + folder}
+	var said []byte
+	for range 5 { // another process may take a port before Tiller does
+		addresses := freeAddresses(t, 2)
+		args := []string{"--listen", addresses[0], "--probe-listen", addresses[1], "--storage", "secret", "--history-max", "20"}
+		if said = tryTiller(t, c.Bin("tiller"), args, environ, filepath.Join(folder, "tiller.log"), addresses[0]); said == nil {
+			return addresses[0]
+		}
+	}
+	t.Fatalf("Tiller does not listen:\n%s", said)
+	return ""
+}
+
+// tryTiller starts a Tiller, which ends with the test, and waits until it listens. It returns the
+// Tiller's log if it ends before, nil if it listens.
+func tryTiller(t *testing.T, program string, args, environ []string, logFile, address string) []byte {
+	t.Helper()
+	log, err := os.Create(logFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), c.Bin("tiller"), "--listen", address, "--probe-listen", probe, "--storage", "secret", "--history-max", "20")
-	cmd.Env = []string{"KUBECONFIG=" + kubeconfig, "TILLER_NAMESPACE=" + home, "HOME=" + folder, "TMPDIR=" + folder}
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = environ, log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
+	ended := make(chan struct{})
+	go func() {
 		cmd.Wait()
 		log.Close()
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		<-ended
 	})
 	for deadline := time.Now().Add(harness.Patience); ; time.Sleep(50 * time.Millisecond) {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			conn.Close()
-			return address
+		}
+		select {
+		case <-ended: // so that another process listens, or nobody
+			text, _ := os.ReadFile(logFile)
+			return append(text, "it ended\n"...)
+		default:
+		}
+		if err == nil {
+			return nil
 		}
 		if time.Now().After(deadline) {
-			text, _ := os.ReadFile(log.Name())
+			text, _ := os.ReadFile(logFile)
 			t.Fatalf("Tiller does not listen: %v\n%s", err, text)
 		}
 	}
 }
 
-func freeAddress(t *testing.T) string {
+// freeAddresses returns different addresses at which nobody listens.
+func freeAddresses(t *testing.T, n int) (addresses []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // all of them at the end, so that none is returned twice
+		addresses = append(addresses, l.Addr().String())
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addresses
 }
 
 // endPods says of the pods of Jobs that they have succeeded, as nodes would: hooks
