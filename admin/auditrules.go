@@ -23,7 +23,7 @@ func AuditRules() []rbacv1.PolicyRule {
 	}
 	listed := map[string][]string{} // resources by their API group
 	t := &taking{}
-	for _, r := range slices.Concat(t.reaching(), t.reachingLater(), []reading{t.sliceReading(nil)}, t.readings(), t.boundReadings(), t.madeReadings(), t.railReadings()) {
+	for _, r := range slices.Concat(t.reaching(), t.reachingLater(), []reading{t.slicesReading(nil)}, t.readings(), t.boundReadings(), t.madeReadings(), t.railReadings()) {
 		resources := []string{r.resource()}
 		if r.what == guardPolicies {
 			resources = slices.Collect(maps.Values(guardKinds))

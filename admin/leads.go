@@ -1,89 +1,132 @@
 package admin
 
 import (
-	"context"
-	"net"
+	"cmp"
+	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/audit"
-	"helm-tenant/cluster"
 )
 
 // leads finds what answers for a webhook beside the Service that its configuration names: a URL
-// can have the host of an Ingress or an address of a Service or pod, a Service can be an
-// ExternalName, and one without a selector has whatever addresses its EndpointSlices name.
+// can have the host of an Ingress or an address of a Service, node or pod, a Service can be an
+// ExternalName, and EndpointSlices that no controller made name whatever addresses they want.
 type leads struct {
-	// wanted are the hosts and addresses of the webhooks' URLs, called their Services.
-	wanted map[string]bool
-	called map[audit.ObjectRef]bool
-	// selectors has those of Services that are called, external the hosts of ExternalNames, bare
-	// the Services without a selector.
-	selectors map[audit.ObjectRef]map[string]string
-	external  map[audit.ObjectRef]string
-	bare      map[audit.ObjectRef]bool
-	// at has the Services with a wanted address.
-	at map[string][]audit.ObjectRef
-	// endpoints are the addresses of bare Services.
+	services map[audit.ObjectRef]called
+	// at has the Services with a host or an address, ports those with a port of every node, whose
+	// addresses and names are in nodes.
+	at    map[string][]audit.ObjectRef
+	ports map[string]audit.ObjectRef
+	nodes map[string]bool
+	// endpoints are the addresses that others than the controller wrote for a Service.
 	endpoints map[audit.ObjectRef][]string
 	backends  []backend
 	// pods have their own addresses.
-	pods []audit.Pod
+	pods map[string][]audit.ObjectRef
 }
 
+// called is what a Service says of where requests to it go.
+type called struct {
+	selector map[string]string
+	// external is the host of an ExternalName.
+	external string
+}
+
+// bare reports whether the Service has no endpoints but those that others write.
+func (c called) bare() bool { return c.external == "" && len(c.selector) == 0 }
+
 // backend is the Service to which an Ingress sends the requests for a host, or hosts by a
-// wildcard, whose path begins so.
+// wildcard, with such a path.
 type backend struct {
 	host, path string
+	kind       *networkingv1.PathType
 	service    audit.ObjectRef
 }
+
+// takes reports whether the backend has a path, or may have it: it depends on the controller which
+// ones begin so. An empty path is not known.
+func (b backend) takes(path string) bool {
+	switch {
+	case path == "":
+		return true
+	case b.kind != nil && *b.kind == networkingv1.PathTypeExact:
+		return path == b.path
+	case b.kind != nil && *b.kind == networkingv1.PathTypePrefix:
+		rest, begins := strings.CutPrefix(path, strings.TrimSuffix(b.path, "/"))
+		return begins && (rest == "" || rest[0] == '/')
+	}
+	return strings.HasPrefix(path, strings.TrimSuffix(b.path, "*"))
+}
+
+// target is a host or an address, with a port and a path if they are known.
+type target struct{ host, port, path string }
 
 // mostLeads bounds how far a webhook is followed: an ExternalName can name another one.
 const mostLeads = 4
 
-// hostOf returns the host and the path of a webhook that is called by a URL.
-func hostOf(w audit.Webhook) (host, path string) {
-	u, err := url.Parse(w.Server)
-	if err != nil || u.Scheme == "" {
-		return "", ""
+// hostOf returns a host or an address in the one form in which they are compared.
+func hostOf(host string) string {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.Unmap().WithZone("").String()
 	}
-	return strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), u.Path
+	return strings.TrimSuffix(strings.ToLower(host), ".")
 }
 
-// want notes whose addresses are looked for.
-func (l *leads) want(webhooks []audit.Webhook) {
-	*l = leads{wanted: map[string]bool{}, called: map[audit.ObjectRef]bool{}, selectors: map[audit.ObjectRef]map[string]string{}, external: map[audit.ObjectRef]string{}, bare: map[audit.ObjectRef]bool{}, at: map[string][]audit.ObjectRef{}, endpoints: map[audit.ObjectRef][]string{}}
-	for _, w := range webhooks {
-		l.called[w.Service] = true
-		if host, _ := hostOf(w); host != "" {
-			l.wanted[host] = true
-		}
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// targetOf returns what a webhook's URL calls; zero if it has none.
+func targetOf(w audit.Webhook) target {
+	u, err := url.Parse(w.Server)
+	if err != nil || u.Scheme == "" {
+		return target{}
+	}
+	return target{hostOf(u.Hostname()), u.Port(), cmp.Or(u.Path, "/")}
+}
+
+// addNode adds a node's names and addresses, which its pods say.
+func (l *leads) addNode(pod *corev1.Pod) {
+	if l.nodes == nil {
+		l.nodes = map[string]bool{}
+	}
+	for _, name := range []string{pod.Spec.NodeName, pod.Status.HostIP} {
+		l.nodes[hostOf(name)] = name != ""
+	}
+	for _, address := range pod.Status.HostIPs {
+		l.nodes[hostOf(address.IP)] = true
 	}
 }
 
 // addService adds the facts of a Service.
 func (l *leads) addService(service *corev1.Service) {
+	if l.services == nil {
+		l.services, l.at, l.ports = map[audit.ObjectRef]called{}, map[string][]audit.ObjectRef{}, map[string]audit.ObjectRef{}
+	}
 	ref := audit.ObjectRef{Kind: "Service", Namespace: service.Namespace, Name: service.Name}
-	switch {
-	case service.Spec.Type == corev1.ServiceTypeExternalName:
-		l.external[ref] = strings.TrimSuffix(strings.ToLower(service.Spec.ExternalName), ".")
+	if service.Spec.Type == corev1.ServiceTypeExternalName {
+		l.services[ref] = called{external: hostOf(service.Spec.ExternalName)}
 		return
-	case len(service.Spec.Selector) == 0:
-		l.bare[ref] = true
-	case l.called[ref]:
-		l.selectors[ref] = service.Spec.Selector
+	}
+	l.services[ref] = called{selector: service.Spec.Selector}
+	for _, port := range service.Spec.Ports {
+		if port.NodePort != 0 {
+			l.ports[strconv.Itoa(int(port.NodePort))] = ref
+		}
 	}
 	addresses := slices.Concat(service.Spec.ClusterIPs, service.Spec.ExternalIPs, []string{service.Spec.ClusterIP})
 	for _, balancer := range service.Status.LoadBalancer.Ingress {
 		addresses = append(addresses, balancer.IP, balancer.Hostname)
 	}
 	for _, address := range addresses {
-		if l.wanted[address] && !slices.Contains(l.at[address], ref) {
+		if address = hostOf(address); address != "" && address != "none" && !slices.Contains(l.at[address], ref) {
 			l.at[address] = append(l.at[address], ref)
 		}
 	}
@@ -93,37 +136,43 @@ func (l *leads) addService(service *corev1.Service) {
 // out: it answers where nothing else does.
 func (l *leads) addIngress(ingress *networkingv1.Ingress) {
 	for _, rule := range ingress.Spec.Rules {
-		if rule.Host == "" || rule.HTTP == nil {
-			continue
-		}
-		for _, path := range rule.HTTP.Paths {
-			if path.Backend.Service != nil {
-				l.backends = append(l.backends, backend{strings.ToLower(rule.Host), path.Path, audit.ObjectRef{Kind: "Service", Namespace: ingress.Namespace, Name: path.Backend.Service.Name}})
+		add := func(path string, kind *networkingv1.PathType, to *networkingv1.IngressBackend) {
+			if rule.Host != "" && to != nil && to.Service != nil {
+				l.backends = append(l.backends, backend{strings.ToLower(rule.Host), path, kind, audit.ObjectRef{Kind: "Service", Namespace: ingress.Namespace, Name: to.Service.Name}})
 			}
 		}
+		if rule.HTTP != nil {
+			for _, path := range rule.HTTP.Paths {
+				add(path.Path, path.PathType, &path.Backend)
+			}
+		}
+		add("", nil, ingress.Spec.DefaultBackend) // for all other paths of its hosts
 	}
 }
 
-// from returns what answers behind a Service that has no pods of its own.
+// from returns what answers behind a Service beside the pods that it selects.
 func (l *leads) from(service audit.ObjectRef, depth int) []audit.ObjectRef {
-	if host := l.external[service]; host != "" {
-		return l.behind(host, "", depth-1)
+	if host := l.services[service].external; host != "" {
+		return l.behind(target{host: host}, depth-1)
 	}
 	return l.podsAt(l.endpoints[service]...)
 }
 
 // behind returns what answers at a host or an address.
-func (l *leads) behind(host, path string, depth int) []audit.ObjectRef {
-	if depth <= 0 {
+func (l *leads) behind(to target, depth int) []audit.ObjectRef {
+	if depth <= 0 || to.host == "" {
 		return nil
 	}
-	services := l.at[host]
-	if service := serviceOf("https://" + host); service != (audit.ObjectRef{}) {
+	services := slices.Clone(l.at[to.host])
+	if service := serviceOf("https://" + to.host); service != (audit.ObjectRef{}) {
 		services = []audit.ObjectRef{service}
-	} else if net.ParseIP(host) == nil {
-		services = append(slices.Clone(services), l.routed(host, path)...)
+	} else if !isAddress(to.host) {
+		services = append(services, l.routed(to)...)
 	}
-	found := l.podsAt(host)
+	if service, served := l.ports[to.port]; served && l.nodes[to.host] {
+		services = append(services, service)
+	}
+	found := l.podsAt(to.host)
 	for _, service := range services {
 		found = append(append(found, service), l.from(service, depth)...)
 	}
@@ -132,15 +181,15 @@ func (l *leads) behind(host, path string, depth int) []audit.ObjectRef {
 
 // routed returns the Services to which Ingresses send requests for a host and a path: of each
 // kind of host the one with the longest path that the path begins with, of several such all.
-func (l *leads) routed(host, path string) []audit.ObjectRef {
+func (l *leads) routed(to target) []audit.ObjectRef {
 	var services []audit.ObjectRef
 	longest := -1
-	_, parent, _ := strings.Cut(host, ".")
+	_, parent, _ := strings.Cut(to.host, ".")
 	for _, b := range l.backends {
-		if b.host != host && b.host != "*."+parent || path != "" && !strings.HasPrefix(path, b.path) || path != "" && len(b.path) < longest {
+		if b.host != to.host && b.host != "*."+parent || !b.takes(to.path) || to.path != "" && len(b.path) < longest {
 			continue
 		}
-		if path != "" && len(b.path) > longest {
+		if to.path != "" && len(b.path) > longest {
 			services, longest = nil, len(b.path)
 		}
 		services = append(services, b.service)
@@ -151,10 +200,8 @@ func (l *leads) routed(host, path string) []audit.ObjectRef {
 // podsAt returns the pods that have one of the addresses.
 func (l *leads) podsAt(addresses ...string) []audit.ObjectRef {
 	var pods []audit.ObjectRef
-	for _, pod := range l.pods {
-		if slices.ContainsFunc(pod.Addresses, func(address string) bool { return slices.Contains(addresses, address) }) {
-			pods = append(pods, audit.ObjectRef{Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name})
-		}
+	for _, address := range addresses {
+		pods = append(pods, l.pods[hostOf(address)]...)
 	}
 	return pods
 }
@@ -164,70 +211,39 @@ func (l *leads) of(w audit.Webhook) []audit.ObjectRef {
 	var all []audit.ObjectRef
 	if w.Service != (audit.ObjectRef{}) {
 		all = l.from(w.Service, mostLeads)
-	} else if host, path := hostOf(w); host != "" {
-		all = l.behind(host, path, mostLeads)
+	} else {
+		all = l.behind(targetOf(w), mostLeads)
 	}
-	var found []audit.ObjectRef
-	for _, ref := range all {
-		if ref != w.Service && !slices.Contains(found, ref) {
-			found = append(found, ref)
-		}
-	}
-	return found
+	known := map[audit.ObjectRef]bool{w.Service: true}
+	return slices.DeleteFunc(all, func(ref audit.ObjectRef) bool {
+		was := known[ref]
+		known[ref] = true
+		return was
+	})
 }
 
-// open returns the bare Services to which webhooks lead, and whether Ingresses matter.
-func (l *leads) open(webhooks []audit.Webhook) (bare []audit.ObjectRef, hosts bool) {
+// reached returns the Services to which webhooks lead, each once, theirs among them.
+func (l *leads) reached(webhooks []audit.Webhook) []audit.ObjectRef {
+	var services []audit.ObjectRef
+	known := map[audit.ObjectRef]bool{}
 	for _, w := range webhooks {
 		for _, ref := range append(l.of(w), w.Service) {
-			if l.bare[ref] && !slices.Contains(bare, ref) {
-				bare = append(bare, ref)
+			if _, exists := l.services[ref]; exists && !known[ref] {
+				known[ref] = true
+				services = append(services, ref)
 			}
 		}
-		host, _ := hostOf(w)
-		hosts = hosts || w.Service == (audit.ObjectRef{}) && host != "" && net.ParseIP(host) == nil || l.external[w.Service] != "" && serviceOf("https://"+l.external[w.Service]) == (audit.ObjectRef{})
 	}
-	return bare, hosts
+	return services
 }
 
-// leadReadings returns the readings that say where webhooks lead, when Services are known.
-func (t *taking) leadReadings() []reading {
-	t.leads.pods = t.snapshot.Pods
-	bare, hosts := t.leads.open(t.snapshot.Webhooks)
-	var readings []reading
-	if len(bare) > 0 {
-		readings = append(readings, t.sliceReading(bare))
+// named reports whether a webhook leads to a host that the cluster's DNS does not know, which an
+// Ingress may serve.
+func (l *leads) named(webhooks []audit.Webhook) bool {
+	outside := func(host string) bool {
+		return host != "" && !isAddress(host) && serviceOf("https://"+host) == (audit.ObjectRef{})
 	}
-	if hosts {
-		readings = append(readings, reading{"ingresses", "which webhooks a tenant answers for", func(ctx context.Context) error {
-			return cluster.Each(ctx, t.client, "Ingress", "", metav1.ListOptions{}, t.leads.addIngress)
-		}})
-	}
-	return readings
-}
-
-// sliceReading reads the addresses of those Services.
-func (t *taking) sliceReading(services []audit.ObjectRef) reading {
-	return reading{"endpointslices", "which webhooks a tenant answers for", func(ctx context.Context) error {
-		for _, service := range services {
-			options := metav1.ListOptions{LabelSelector: cluster.LabelOfService + "=" + service.Name}
-			err := cluster.Each(ctx, t.client, "EndpointSlice", service.Namespace, options, func(s *cluster.EndpointSlice) {
-				for _, endpoint := range s.Endpoints {
-					t.leads.endpoints[service] = append(t.leads.endpoints[service], endpoint.Addresses...)
-				}
-			})
-			if err != nil {
-				return unlessUnserved(err)
-			}
-		}
-		return nil
-	}}
-}
-
-// follow sets by what labels the webhooks' Services find their pods, and what answers beside them.
-func (t *taking) follow() {
-	for i := range t.snapshot.Webhooks {
-		w := &t.snapshot.Webhooks[i]
-		w.Selector, w.Leads = t.leads.selectors[w.Service], t.leads.of(*w)
-	}
+	return slices.ContainsFunc(webhooks, func(w audit.Webhook) bool {
+		return w.Service == (audit.ObjectRef{}) && outside(targetOf(w).host)
+	}) || slices.ContainsFunc(l.reached(webhooks), func(service audit.ObjectRef) bool { return outside(l.services[service].external) })
 }

@@ -132,14 +132,12 @@ func (t *taking) take(ctx context.Context, readings, after []reading) error {
 		s.Records = append(s.Records, r)
 	}
 	slices.SortFunc(s.Records, func(a, b audit.Record) int { return strings.Compare(a.Tenant.Name, b.Tenant.Name) })
-	t.leads.want(s.Webhooks)
 	if err := t.readAll(ctx, append(after, t.reachingLater()...)); err != nil {
 		return err
 	}
-	if err := t.readAll(ctx, t.leadReadings()); err != nil {
+	if err := t.followWebhooks(ctx); err != nil {
 		return err
 	}
-	t.follow()
 	slices.SortFunc(s.Bindings, func(a, b audit.Binding) int { return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
 	slices.SortFunc(s.Unseen, func(a, b audit.Unseen) int { return strings.Compare(a.What, b.What) })
 	return nil

@@ -110,6 +110,7 @@ func (t *taking) readPods(ctx context.Context) error {
 			return
 		}
 		t.snapshot.Pods = append(t.snapshot.Pods, podOf(pod))
+		t.leads.addNode(pod)
 	})
 }
 

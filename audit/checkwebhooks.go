@@ -157,7 +157,7 @@ func (a *auditor) answer(w Webhook, place ObjectRef) Path {
 		t.Pods = append(t.Pods, pod.Name)
 		switch {
 		case place.Kind == "Pod" && pod.Name != place.Name:
-		case place == w.Service && len(w.Selector) > 0 && !labels.SelectorFromSet(w.Selector).Matches(labels.Set(pod.Labels)):
+		case !labels.SelectorFromSet(w.Selectors[place]).Matches(labels.Set(pod.Labels)): // without one: any
 		default:
 			answering.Pods = append(answering.Pods, pod.Name)
 		}

@@ -26,6 +26,9 @@ func TestAnswers(t *testing.T) {
 		}
 		return w
 	}
+	selected := func(service ObjectRef) map[ObjectRef]map[string]string {
+		return map[ObjectRef]map[string]string{service: {"app": "hook"}}
+	}
 	give := func(namespace string, who Subject, rules ...rbacv1.PolicyRule) func(*Snapshot) {
 		return func(s *Snapshot) { s.give(namespace, "w", who, rules...) }
 	}
@@ -58,19 +61,26 @@ func TestAnswers(t *testing.T) {
 		{"the certificate and another Service", hook(nil), give("hooks", zoe, rule("", "secrets", "get"), rule("", "services", "update", "other")), nil, false},
 		{"the Service", hook(nil), give("hooks", zoe, rule("", "services", "update")), nil, false},
 		{"the certificate", hook(nil), give("hooks", zoe, rule("", "secrets", "get")), nil, false},
-		{"a pod that its Service selects", hook(func(w *Webhook) { w.Selector = map[string]string{"app": "hook"} }), func(s *Snapshot) {
+		{"a pod that its Service selects", hook(func(w *Webhook) { w.Selectors = selected(w.Service) }), func(s *Snapshot) {
 			s.Pods = append(s.Pods, Pod{Namespace: "hooks", Name: "hook-1", Labels: map[string]string{"app": "hook"}}, Pod{Namespace: "hooks", Name: "db-1"})
 			s.give("hooks", "w", zoe, rule("", "pods/exec", "create", "hook-1"))
 		}, []string{high}, true},
-		{"a pod that its Service does not select", hook(func(w *Webhook) { w.Selector = map[string]string{"app": "hook"} }), func(s *Snapshot) {
+		{"a pod that its Service does not select", hook(func(w *Webhook) { w.Selectors = selected(w.Service) }), func(s *Snapshot) {
 			s.Pods = append(s.Pods, Pod{Namespace: "hooks", Name: "hook-1", Labels: map[string]string{"app": "hook"}}, Pod{Namespace: "hooks", Name: "db-1"})
 			s.give("hooks", "w", zoe, rule("", "pods/exec", "create", "db-1"), rule("", "pods/ephemeralcontainers", "patch", "db-1"))
 		}, nil, false},
-		{"the labels of a pod that its Service does not select", hook(func(w *Webhook) { w.Selector = map[string]string{"app": "hook"} }), func(s *Snapshot) {
+		{"the labels of a pod that its Service does not select", hook(func(w *Webhook) { w.Selectors = selected(w.Service) }), func(s *Snapshot) {
 			s.Pods = append(s.Pods, Pod{Namespace: "hooks", Name: "db-1"})
 			s.give("hooks", "w", zoe, rule("", "pods", "patch", "db-1"))
 		}, []string{high}, true},
 		{"where its Service leads", hook(func(w *Webhook) { w.Leads = []ObjectRef{{"Service", "others", "real"}} }), give("others", zoe, pods), []string{high}, true},
+		{"a pod that the Service where it leads does not select", hook(func(w *Webhook) {
+			w.Leads = []ObjectRef{{"Service", "others", "real"}}
+			w.Selectors = selected(w.Leads[0])
+		}), func(s *Snapshot) {
+			s.Pods = append(s.Pods, Pod{Namespace: "others", Name: "real-1", Labels: map[string]string{"app": "hook"}}, Pod{Namespace: "others", Name: "db-1"})
+			s.give("others", "w", zoe, rule("", "pods/exec", "create", "db-1"))
+		}, nil, false},
 		{"where its URL leads", hook(func(w *Webhook) {
 			w.Server, w.Service, w.Leads = "https://hook.example/", ObjectRef{}, []ObjectRef{{"Service", "others", "real"}}
 		}), give("others", zoe, pods), []string{high}, true},

@@ -118,8 +118,9 @@ type Webhook struct {
 	Service                           ObjectRef
 	Rules                             []admissionv1.RuleWithOperations
 	NamespaceSelector, ObjectSelector *metav1.LabelSelector
-	// Selector is that by which Service finds its pods; empty if it is not known, or has none.
-	Selector map[string]string
+	// Selectors are those by which the Services of Service and Leads find their pods, where they
+	// have some.
+	Selectors map[ObjectRef]map[string]string
 	// Leads are what answers beside Service: the Services and pods where a URL, an ExternalName
 	// or EndpointSlices lead.
 	Leads []ObjectRef

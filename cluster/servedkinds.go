@@ -55,6 +55,14 @@ type APIServiceList struct {
 // LabelOfService is the label of an EndpointSlice that names its Service.
 const LabelOfService = "kubernetes.io/service-name"
 
+// LabelOfSliceMaker is the label of an EndpointSlice that names its maker; SliceController is the
+// controller of Kubernetes, which takes the addresses of other pods than the Service's out of
+// slices that have its name.
+const (
+	LabelOfSliceMaker = "endpointslice.kubernetes.io/managed-by"
+	SliceController   = "endpointslice-controller.k8s.io"
+)
+
 // EndpointSlice is the part of such an object that says where its Service leads.
 type EndpointSlice struct {
 	metav1.TypeMeta   `json:",inline"`

@@ -26,6 +26,14 @@ func (p *plant) pod(ns, name, account string, labels map[string]string) {
 	p.later(func() { p.gone(p.w.root.CoreV1().Pods(ns).Delete(context.Background(), name, metav1.DeleteOptions{})) })
 }
 
+// address gives a pod an address, as its kubelet does.
+func (p *plant) address(ns, name, address string) {
+	p.Helper()
+	patch := `{"status":{"podIP":"` + address + `","podIPs":[{"ip":"` + address + `"}]}}`
+	_, err := p.w.root.CoreV1().Pods(ns).Patch(context.Background(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
+	must(p.T, err)
+}
+
 // job makes a Job, and waits for its pod, which is called "old" in what is wanted.
 func (p *plant) job(ns, account string) {
 	p.Helper()

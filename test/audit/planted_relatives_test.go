@@ -84,6 +84,18 @@ var plantedRelatives = []planting{
 		p.object("/api/v1/namespaces/outside/services", "mutator", `{"metadata":{"name":"mutator"},"spec":{"type":"ExternalName","externalName":"hook.example.com"}}`)
 		p.mutatorIn("mutator", "", "configmaps", "outside", &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "beta-a"}})
 	}, nil},
+	{"a webhook of others, whose Service leads to the address of a tenant's", func(p *plant) {
+		p.object("/api/v1/namespaces/alpha-a/services", "hook", `{"metadata":{"name":"hook"},"spec":{"clusterIP":"10.96.77.77","ports":[{"port":443}]}}`)
+		p.object("/api/v1/namespaces/outside/services", "mutator", `{"metadata":{"name":"mutator"},"spec":{"type":"ExternalName","externalName":"10.96.77.77"}}`)
+		p.mutatorIn("mutator", "", "configmaps", "outside", &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "beta-a"}})
+	}, []string{"HT028  MutatingWebhookConfiguration mutator"}},
+	{"a webhook of others, to whose Service somebody adds a tenant's pod", func(p *plant) {
+		p.pod("alpha-a", "hook", "", nil)
+		p.address("alpha-a", "hook", "10.244.77.77")
+		p.object("/api/v1/namespaces/outside/services", "mutator", `{"metadata":{"name":"mutator"},"spec":{"selector":{"app":"mutator"},"ports":[{"port":443}]}}`)
+		p.object("/apis/discovery.k8s.io/v1/namespaces/outside/endpointslices", "added", `{"metadata":{"name":"added","labels":{"kubernetes.io/service-name":"mutator"}},"addressType":"IPv4","endpoints":[{"addresses":["10.244.77.77"]}]}`)
+		p.mutatorIn("mutator", "", "configmaps", "outside", &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "beta-a"}})
+	}, []string{"HT028  MutatingWebhookConfiguration mutator"}},
 	{"a webhook by a host that a tenant serves", func(p *plant) {
 		p.object("/apis/networking.k8s.io/v1/namespaces/alpha-a/ingresses", "hook", `{"metadata":{"name":"hook"},"spec":{"rules":[{"host":"hook.example.com","http":{"paths":[{"path":"/","pathType":"Prefix","backend":{"service":{"name":"hook","port":{"number":80}}}}]}}]}}`)
 		p.mutatorIn("mutator", "", "configmaps", "outside", &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "beta-a"}})
