@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -17,10 +18,8 @@ import (
 // noteChanges warns of changes made by hand that are dangerous: a binding that was opened
 // to everybody, and another image of the tenant's Tiller.
 func (d *decision) noteChanges(plan cluster.Plan) {
-	for _, change := range plan.Changes {
-		if finalizers := change.Finalizers(); len(finalizers) > 0 {
-			d.note("%s is deleted in spite of its finalizers, which are removed: %s", change.Key, visible.List(finalizers))
-		}
+	for _, note := range finalizerNotes(plan) {
+		d.note("%s", note)
 	}
 	if !d.existed || d.adopted != nil {
 		return
@@ -46,6 +45,17 @@ func (d *decision) noteChanges(plan cluster.Plan) {
 			}
 		}
 	}
+}
+
+// finalizerNotes names the finalizers that others set on objects that the plan deletes.
+func finalizerNotes(plan cluster.Plan) []string {
+	var notes []string
+	for _, change := range plan.Changes {
+		if finalizers := change.Finalizers(); len(finalizers) > 0 {
+			notes = append(notes, fmt.Sprintf("%s is deleted in spite of its finalizers, which are removed: %s", change.Key, visible.List(finalizers)))
+		}
+	}
+	return notes
 }
 
 // noteClosed names the open groups that a change removes from a deployer's binding.

@@ -91,6 +91,9 @@ func prepareDestroy(ctx context.Context, c *cluster.Client, name string, withNam
 	if err := r.unrail(ctx, c, live, keys); err != nil {
 		return nil, err
 	}
+	for _, note := range finalizerNotes(r.Prepared.Plan) {
+		r.note("%s", note)
+	}
 	return r, nil
 }
 

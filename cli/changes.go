@@ -5,6 +5,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
+	"helm-tenant/visible"
 )
 
 // pastTense has what a change did, as its line begins.
@@ -20,8 +21,8 @@ type policyChanges struct {
 // policies, among which the tenant's own objects would not be seen: those that follow each other
 // are one line, unless debugging output is asked for.
 func (s *session) change(c cluster.Change) {
-	if !admin.IsPolicy(c.Key) || s.Debug() {
-		s.say("%-8s %s", pastTense[c.Action], c.Key)
+	if !admin.IsPolicy(c.Key) || s.Debug() || len(c.Removed) > 0 {
+		s.say("%-8s %s", pastTense[c.Action], changed(c.Key, c.Removed))
 		return
 	}
 	if first := s.policies.first; s.policies.number > 0 && (first.Action != c.Action || first.Key.Kind != c.Key.Kind) {
@@ -31,6 +32,14 @@ func (s *session) change(c cluster.Change) {
 		s.policies.first = c
 	}
 	s.policies.number++
+}
+
+// changed names an object that is changed, and the finalizers that are removed with it.
+func changed(key cluster.Key, finalizers []string) string {
+	if len(finalizers) == 0 {
+		return key.String()
+	}
+	return key.String() + ", in spite of its finalizers: " + visible.List(finalizers)
 }
 
 // changesMade prints what change has kept back.

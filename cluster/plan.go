@@ -36,6 +36,8 @@ type Change struct {
 	// Live is the live object at the time of planning.
 	Live   *unstructured.Unstructured
 	Fields []Field
+	// Removed are the finalizers of the live object that the write removed.
+	Removed []string
 
 	secret *corev1.Secret
 	phase  Phase

@@ -68,7 +68,7 @@ func (c *Client) Write(ctx context.Context, plan *Plan, width int, onChange func
 		}
 		told := inOrder{changes: phase, made: make([]bool, len(phase)), tell: onChange}
 		err := concurrently(len(phase), width, func(i int) error {
-			if err := c.write(ctx, phase[i]); err != nil {
+			if err := c.write(ctx, &phase[i]); err != nil {
 				return &WriteError{Change: phase[i], Err: c.explain("writing", err)}
 			}
 			told.add(i)
@@ -124,7 +124,7 @@ func (o *inOrder) rest() (made int) {
 // write makes one change. Failures of the server or the network are tried again a few
 // times; client-go itself tries again after 429 and Retry-After (k8s.io/client-go/rest,
 // withRetry).
-func (c *Client) write(ctx context.Context, change Change) error {
+func (c *Client) write(ctx context.Context, change *Change) error {
 	return retry.OnError(patience(), func(err error) bool { return ctx.Err() == nil && passing(err) }, func() error {
 		return c.writeOnce(ctx, change)
 	})
@@ -200,7 +200,7 @@ func (c *Client) tryWrite(ctx context.Context, change Change) error {
 	return err
 }
 
-func (c *Client) writeOnce(ctx context.Context, change Change) error {
+func (c *Client) writeOnce(ctx context.Context, change *Change) error {
 	api := c.resource(kinds[change.Key.Kind], change.Key.Namespace)
 	switch change.Action {
 	case Create:
@@ -213,21 +213,13 @@ func (c *Client) writeOnce(ctx context.Context, change Change) error {
 		_, err := api.Update(ctx, change.Object, metav1.UpdateOptions{FieldManager: FieldManager})
 		return err
 	}
-	if err := c.removeFinalizers(ctx, change); err != nil {
-		return err
-	}
-	uid := change.Live.GetUID()
-	err := api.Delete(ctx, change.Key.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
-	if apierrors.IsNotFound(err) {
-		err = nil // the object is deleted already
-	}
-	if err != nil || change.Action == Delete {
+	if err := c.delete(ctx, change); err != nil || change.Action == Delete {
 		return err
 	}
 	anew := Stripped(change.Object)
-	if len(change.Finalizers()) > 0 {
+	if kinds[change.Key.Kind].ends() {
 		anew.SetFinalizers(nil)
 	}
-	_, err = api.Create(ctx, anew, metav1.CreateOptions{FieldManager: FieldManager})
+	_, err := api.Create(ctx, anew, metav1.CreateOptions{FieldManager: FieldManager})
 	return err
 }

@@ -166,7 +166,10 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 			fail(w, apierrors.NewConflict(gvr.GroupResource(), key.Name, errors.New("the UID in the precondition is another")))
 			return
 		}
-		s.end(existing)
+		if ending := s.end(existing); ending != nil {
+			answer(w, 200, ending.Object)
+			return
+		}
 		answer(w, 200, map[string]string{"kind": "Status", "apiVersion": "v1", "status": "Success"})
 	case asked.Verb == "get":
 		answerText(w, 200, s.text(existing))

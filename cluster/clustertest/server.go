@@ -231,15 +231,16 @@ func (s *Server) tell(kind string, object *unstructured.Unstructured) {
 	s.more = make(chan struct{})
 }
 
-// end deletes an object. One with finalizers stays until they are removed.
-func (s *Server) end(object *unstructured.Unstructured) {
+// end deletes an object. One with finalizers stays until they are removed, and is returned.
+func (s *Server) end(object *unstructured.Unstructured) *unstructured.Unstructured {
 	if len(object.GetFinalizers()) == 0 {
 		s.remove(cluster.KeyOf(object))
-		return
+		return nil
 	}
 	ending := object.DeepCopy()
 	ending.SetDeletionTimestamp(&metav1.Time{Time: time.Now()})
 	s.store(ending)
+	return ending
 }
 
 // write stores a new object, or the next state of an existing one.
