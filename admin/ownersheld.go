@@ -45,14 +45,9 @@ func (p *Prepared) limitsNewOwners() bool {
 	if p.live == nil || p.Tenant.AllNamespaces || !servesPolicies(p.live) || p.accepted.has(RiskUnheldOwners) {
 		return false
 	}
-	index := slices.IndexFunc(p.Plan.Changes, func(change cluster.Change) bool {
-		return change.Key == peopleKey(p.Tenant.Home(), tenant.RelationOwner)
+	return slices.ContainsFunc(p.Plan.Changes, func(change cluster.Change) bool {
+		return change.Key == peopleKey(p.Tenant.Home(), tenant.RelationOwner) && len(boundIn(change.Object).Without(boundIn(change.Live))) > 0
 	})
-	if index < 0 {
-		return false
-	}
-	change := p.Plan.Changes[index]
-	return len(boundIn(change.Object).Without(boundIn(change.Live))) > 0
 }
 
 // boundIn returns the subjects of a RoleBinding; none for nil.

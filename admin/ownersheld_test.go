@@ -1,7 +1,10 @@
 package admin
 
 import (
+	"slices"
 	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/cluster"
 	"helm-tenant/tenant"
@@ -21,11 +24,18 @@ func TestOwnersAreHeldFirst(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A stranger labelled a home, with owners in it.
+	squatted := namespace("t-helm", tenant.LabelTenant, "t", tenant.LabelHome, "impersonation", tenant.LabelManagedBy, tenant.ManagedBy)
+	prepared := bindingOf("t-helm", "helm-tenant-owner", "x", user("mallory")).(*rbacv1.RoleBinding)
+	prepared.Labels, prepared.Finalizers = map[string]string{tenant.LabelTenant: "t"}, []string{"example.com/never"}
 	for name, test := range map[string]struct {
 		before []Request
 		do     func(*testing.T, *cluster.Client)
 		asks   int
 	}{
+		"a home of a stranger's": {nil, func(t *testing.T, c *cluster.Client) {
+			write(t, c, asked(exactly, engine(tenant.EngineImpersonation), owners("dana"), adopting))
+		}, 3},
 		"init": {nil, func(t *testing.T, c *cluster.Client) { write(t, c, request) }, 3},
 		"apply": {nil, func(t *testing.T, c *cluster.Client) {
 			requests := []Request{request}
@@ -49,7 +59,11 @@ func TestOwnersAreHeldFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server, c := empty().with(clusterRole("view", "get", "list")).start(t)
+			w := empty().with(clusterRole("view", "get", "list"))
+			if name == "a home of a stranger's" {
+				w = w.with(squatted, ownedAccount("t-helm", "helm", "t"), prepared)
+			}
+			server, c := w.start(t)
 			for _, r := range test.before {
 				write(t, c, r)
 			}
@@ -58,12 +72,15 @@ func TestOwnersAreHeldFirst(t *testing.T) {
 			asks := 0
 			server.Enforced = func() bool {
 				asks++
-				if now := server.Get(key); (now == nil) != (before == nil) || now != nil && now.GetResourceVersion() != before.GetResourceVersion() {
-					t.Error("the owner's rights are written, and nothing limits them")
+				if now := boundIn(server.Get(key)); len(now.Without(boundIn(before))) > 0 || slices.Contains(now, tenant.User("mallory")) {
+					t.Errorf("owners' rights are written, and nothing limits them: %v", now)
 				}
 				return asks == 3
 			}
 			test.do(t, c)
+			if slices.Contains(boundIn(server.Get(key)), tenant.User("mallory")) {
+				t.Error("a stranger is an owner")
+			}
 			if asks != test.asks {
 				t.Errorf("it asked %d times whether the policy is enforced, not %d", asks, test.asks)
 			}

@@ -169,13 +169,21 @@ func (p *Plan) Renew(object runtime.Object, live *unstructured.Unstructured) err
 }
 
 // TakeFirst moves the changes in a namespace that others made, except those of workloads, before
-// all others: in it nothing of theirs is left when a claim leads to it.
+// all others: in it nothing of theirs is left when a claim leads to it. Of a binding of owners only
+// its deletion is: what owners write is not limited yet.
 func (p *Plan) TakeFirst(namespace string) {
 	for i := range p.Changes {
 		change := &p.Changes[i]
 		switch {
 		case change.Key.Namespace != namespace:
-		case change.phase == PhaseBindings, change.phase == PhaseOwners:
+		case change.phase == PhaseOwners && change.Action == Create:
+		case change.phase == PhaseOwners && change.Action != Delete:
+			live, anew := change.Live, Stripped(change.Object)
+			anew.SetFinalizers(nil)
+			anew.SetOwnerReferences(nil)
+			*change = Change{Action: Create, Key: change.Key, Object: anew, phase: PhaseOwners}
+			p.Delete(live, PhaseTaking)
+		case change.phase == PhaseBindings:
 			change.phase = PhaseTakingBindings
 		case change.phase == PhaseObjects, change.Action == Delete:
 			change.phase = PhaseTaking
