@@ -71,7 +71,7 @@ func ParseDocument(name string, text []byte, into any) *Document {
 	var doc, second yamlv3.Node
 	decoder := yamlv3.NewDecoder(bytes.NewReader(text))
 	if err := decoder.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
-		d.addText(visible.OneLine(err.Error()))
+		d.add(syntaxProblem(text, err))
 		return d
 	}
 	err := decoder.Decode(&second)
@@ -100,7 +100,7 @@ func ParseDocument(name string, text []byte, into any) *Document {
 			return d
 		}
 		for _, problem := range several.Errors {
-			d.addText(plainProblem(problem, into))
+			d.addText(plainProblem(problem, into) + meantField(problem, into))
 		}
 		d.leaveOutMisfits(several.Errors, into)
 	}

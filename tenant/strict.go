@@ -69,6 +69,38 @@ func plainProblem(problem string, into any) string {
 	return visible.OneLine(problem)
 }
 
+// meantField suggests a known field for a problem of parsing about an unknown one; empty for none.
+func meantField(problem string, into any) string {
+	m := unknownField().FindStringSubmatch(problem)
+	if m == nil {
+		return ""
+	}
+	_, goType, _ := strings.Cut(problem[len(m[1]):], " not found in type ")
+	found := typeNamed(goType, reflect.TypeOf(into))
+	if near := Near(m[2], fieldNames(found)); len(near) > 0 && len(m[2]) > 1 {
+		return ", did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return ""
+}
+
+// fieldNames returns the YAML names of a struct's fields.
+func fieldNames(of reflect.Type) []string {
+	if of == nil || of.Kind() != reflect.Struct {
+		return nil
+	}
+	var names []string
+	for i := range of.NumField() {
+		name, options, _ := strings.Cut(of.Field(i).Tag.Get("yaml"), ",")
+		switch {
+		case options == "inline":
+			names = append(names, fieldNames(of.Field(i).Type)...)
+		case name != "" && name != "-":
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // valueWords rephrase the names of yaml.v2 and encoding/json for values that are not
 // plain.
 var valueWords = map[string]string{"seq": "a list", "map": "a map of fields", "array": "a list", "object": "a map of fields"}
@@ -97,26 +129,34 @@ func wanted(goType string, within reflect.Type) string {
 // kindOf returns the kind of the type with that name, which is within or part of it; Invalid if it
 // is neither.
 func kindOf(name string, within reflect.Type) reflect.Kind {
+	if found := typeNamed(name, within); found != nil {
+		return found.Kind()
+	}
+	return reflect.Invalid
+}
+
+// typeNamed returns the type with that name, which is within or part of it; nil if it is neither.
+func typeNamed(name string, within reflect.Type) reflect.Type {
 	if within.String() == name {
-		return within.Kind()
+		return within
 	}
 	if other, ok := reflect.Zero(within).Interface().(interface{ fileForm() any }); ok {
 		within = reflect.TypeOf(other.fileForm())
 	}
 	switch within.Kind() {
 	case reflect.Pointer, reflect.Slice:
-		return kindOf(name, within.Elem())
+		return typeNamed(name, within.Elem())
 	case reflect.Struct:
 		if within.String() == name {
-			return reflect.Struct
+			return within
 		}
 		for i := range within.NumField() {
-			if kind := kindOf(name, within.Field(i).Type); kind != reflect.Invalid {
-				return kind
+			if found := typeNamed(name, within.Field(i).Type); found != nil {
+				return found
 			}
 		}
 	}
-	return reflect.Invalid
+	return nil
 }
 
 // unmarshalJSON parses JSON of helm-tenant into a value and ignores unknown fields. The
