@@ -66,6 +66,9 @@ type Membership struct {
 	// Unread has the relations whose binding was not read because the change does not
 	// concern them: Tenant does not have their subjects.
 	Unread []tenant.Relation
+	// Stays has what a revoke of some relations leaves to those whom it names, as far as the
+	// caller may read it.
+	Stays map[tenant.Relation]tenant.Members
 	// Notes are remarks for the admin.
 	Notes []string
 	// Was has the grants for a time before the change.
@@ -196,7 +199,24 @@ func Revoke(ctx context.Context, c *cluster.Client, t tenant.Tenant, r RevokeReq
 		next, changed, unknown = current.revoke(r, c.Now())
 		return next, changed, nil
 	})
+	if err == nil && len(r.As) > 0 {
+		result.Stays = staying(ctx, c, t.Home(), result.Unread, r.Who.With(result.Everybody()))
+	}
 	return result, cmp.Or(err, unknown)
+}
+
+// staying returns those of who that have one of the relations; bindings that can't be read are
+// left out.
+func staying(ctx context.Context, c *cluster.Client, home string, relations []tenant.Relation, who tenant.Members) map[tenant.Relation]tenant.Members {
+	live := cluster.NewLive()
+	for _, as := range relations {
+		_ = c.Lookup(ctx, live, []cluster.Key{peopleKey(home, as)}) // the revoke itself was made
+	}
+	current, _, err := livePeople(live, tenant.Tenant{HomeNamespace: home})
+	if err != nil {
+		return nil
+	}
+	return current.within(who)
 }
 
 // Expired returns the tenants of the cluster that have grants whose time has ended, or

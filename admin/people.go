@@ -74,6 +74,17 @@ func (p people) clone() people {
 	return p
 }
 
+// within returns, by relation, those of who that have it.
+func (p people) within(who tenant.Members) map[tenant.Relation]tenant.Members {
+	found := map[tenant.Relation]tenant.Members{}
+	for as, subjects := range p.byRelation {
+		if both := subjects.Without(subjects.Without(who)); len(both) > 0 {
+			found[as] = both
+		}
+	}
+	return found
+}
+
 // put makes them the tenant's members, readers and owners.
 func (p people) put(t *tenant.Tenant) {
 	for _, as := range tenant.Relations {

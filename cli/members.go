@@ -193,8 +193,10 @@ type membership struct {
 	Readers   *tenant.Members `json:"readers"`
 	Owners    *tenant.Members `json:"owners"`
 	Temporary tenant.Terms    `json:"temporary"`
-	StillIn   []subjectWays   `json:"stillIn" nil:"unknown"`
-	Unknown   string          `json:"stillInUnknown,omitempty"` // the reason why the ways were not looked for
+	// Stays has the relations that a revoke of others leaves to those whom it names.
+	Stays   map[tenant.Relation]tenant.Members `json:"stays,omitempty"`
+	StillIn []subjectWays                      `json:"stillIn" nil:"unknown"`
+	Unknown string                             `json:"stillInUnknown,omitempty"` // the reason why the ways were not looked for
 	// Unseen are the relations whose binding the caller may not read, which were not
 	// changed.
 	Unseen []tenant.Relation `json:"unseen"`
@@ -216,7 +218,7 @@ func membershipOf(result admin.Membership, dryRun bool) membership {
 	return membership{Tenant: t.Name, DryRun: dryRun, Changed: result.Changed[tenant.RelationMember], ChangedReaders: result.Changed[tenant.RelationReader],
 		ChangedOwners: result.Changed[tenant.RelationOwner],
 		Members:       people(tenant.RelationMember), Readers: people(tenant.RelationReader), Owners: people(tenant.RelationOwner), Temporary: t.Temporary,
-		StillIn: []subjectWays{}, Unseen: result.Unseen, Notes: result.Notes}
+		StillIn: []subjectWays{}, Stays: result.Stays, Unseen: result.Unseen, Notes: result.Notes}
 }
 
 // printMembership prints the result of a change. remaining has the ways that are left to

@@ -177,6 +177,7 @@ func (s *session) reportRevoked(ctx context.Context, client *cluster.Client, res
 	if account := result.Tenant.FluxAccount; account != "" && (len(removed) > 0 || end) {
 		s.say("Note: service account %s in the namespaces of tenant %s keeps its role, and who was a member may hold a token of it from a pod", account, name)
 	}
+	defer s.sayStays(result)
 	if o.dryRun || len(removed) == 0 && !end {
 		return s.printMembership(result, &o.memberOptions, revoked, nil, nil, nil)
 	}
@@ -197,6 +198,16 @@ func (s *session) reportRevoked(ctx context.Context, client *cluster.Client, res
 		return revokeError(name, client, stuck)
 	}
 	return nil
+}
+
+// sayStays says what is left to those of whom one relation was revoked.
+func (s *session) sayStays(result admin.Membership) {
+	for _, as := range tenant.Relations {
+		for _, subject := range result.Stays[as] {
+			s.next(fmt.Sprintf("Note: %s stays %s of tenant %s; to revoke that as well", subject, as.Noun(), result.Tenant.Name),
+				command.Tenant("revoke", result.Tenant.Name, append(memberArguments(tenant.Members{subject}), "--"+string(as))...))
+		}
+	}
 }
 
 // awaitRevoked waits until the API server enforces a revoke: the output says that they can no
