@@ -119,7 +119,7 @@ const noAnswer = "the API server gave no answer"
 func (q Question) Refusal(o Object, verb string, err error) Finding {
 	s := status(err)
 	if s != nil && strings.HasPrefix(s.Message, untypedApply) {
-		return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template; -o wide has the API server's words", visible.Excerpt(s.Message))
+		return invalid(o, visible.Excerpt(s.Message))
 	}
 	if s == nil || s.Code >= 500 || s.Code == http.StatusTooManyRequests || s.Code == http.StatusUnauthorized {
 		return about(o, NotTried, Untried, noAnswer, "try again", visible.Excerpt(err.Error()))
@@ -147,7 +147,24 @@ func (q Question) Refusal(o Object, verb string, err error) Finding {
 	case s.Code == http.StatusConflict:
 		return refused(o, Exists, "it is there", "rename the release, or delete the object", message)
 	}
-	return refused(o, Invalid, "the API server does not take the object as it is", "mend the chart's values or its template; -o wide has the API server's words", message)
+	return invalid(o, message)
+}
+
+// invalid returns a finding for an object of which the API server says that it is not valid. The
+// object is named beside it: the words before the reason are left out.
+func invalid(o Object, message string) Finding {
+	reason := message
+	for _, before := range []string{untypedApply, " cannot be handled as a ", ` is invalid: `} {
+		index := strings.Index(message, before)
+		if index < 0 {
+			continue
+		}
+		if _, after, found := strings.Cut(message[index:], ": "); found {
+			reason = after
+			break
+		}
+	}
+	return refused(o, Invalid, "the API server does not take it: "+strings.TrimPrefix(reason, "errors: "), "mend the chart's values or its template", message)
 }
 
 // by returns a finding for a refusal whose origin is known.
@@ -162,6 +179,8 @@ func (q Question) by(o Object, verb string, origin refusal.Refusal, message stri
 		return refused(o, PodSecurity, "its pods would never be created: "+afterLevel(message), "set the chart's securityContext values so that it holds, or ask an admin for another podSecurity level of the tenant", message)
 	case refusal.Quota:
 		return refused(o, Quota, "the namespace's "+origin.By+" does not allow it", "ask for less by the chart's values, remove what is not needed, or ask an admin for a larger quota", message)
+	case refusal.Frozen:
+		return refused(o, Guard, visible.Excerpt(afterPolicy(message)), "wait until an admin ends the freeze", afterPolicy(message))
 	case refusal.Guard, refusal.Records:
 		return refused(o, Guard, "a guard rail of the tenant refuses it", "leave it out by the chart's values, or ask an admin", afterPolicy(message))
 	case refusal.ServiceAccount:
@@ -243,6 +262,7 @@ func (q Question) Warnings(o Object, warnings []string, found []Finding, tried b
 		warning, ofPods := strings.CutPrefix(visible.Excerpt(text), violates)
 		warning = strings.ReplaceAll(warning, `:latest"`, `"`)
 		switch {
+		case refusedBy(text, found): // a freeze warns of what it refuses
 		case ofPods && known:
 		case ofPods && tried:
 			findings = append(findings, about(o, PodSecurity, Warned, "the namespace warns of PodSecurity "+warning, "", ""))
@@ -254,6 +274,14 @@ func (q Question) Warnings(o Object, warnings []string, found []Finding, tried b
 		}
 	}
 	return findings
+}
+
+// refusedBy reports whether a warning of an admission policy says what a refusal among the findings
+// says.
+func refusedBy(warning string, found []Finding) bool {
+	_, words, ofPolicy := strings.Cut(warning, "': ")
+	return ofPolicy && strings.HasPrefix(warning, "Validation failed for ValidatingAdmissionPolicy '") &&
+		slices.ContainsFunc(found, func(f Finding) bool { return f.Result == Refused && f.Answer == visible.Excerpt(words) })
 }
 
 // Verb returns the verb of the request by which helm writes an object that does or does not
@@ -304,7 +332,7 @@ func (q Question) PodRefusal(o Object, err, wrote error) (f Finding, counts bool
 	switch {
 	case known && origin.Kind == refusal.RBAC:
 		return Finding{}, false
-	case (s.Code == http.StatusUnprocessableEntity || s.Code == http.StatusBadRequest || known && origin.Kind == refusal.Guard) && wrote != nil:
+	case (s.Code == http.StatusUnprocessableEntity || s.Code == http.StatusBadRequest || known && (origin.Kind == refusal.Guard || origin.Kind == refusal.Frozen)) && wrote != nil:
 		return Finding{}, false
 	}
 	return q.Refusal(o, "create", err), true

@@ -138,9 +138,11 @@ func TestRefusal(t *testing.T) {
 		{"ConfigMap", "a", "create", answered(400, metav1.StatusReasonBadRequest, `admission webhook "x.example.com" denied the request: User "a" cannot get resource "b"`), Admission, "webhook x.example.com", nil},
 		{"ConfigMap", "nowhere", "create", answered(404, metav1.StatusReasonNotFound, `namespaces "nowhere" not found`), ForeignNamespace, "no namespace", nil},
 		{"RoleBinding", "a", "create", answered(404, metav1.StatusReasonNotFound, `roles.rbac.authorization.k8s.io "x" not found`), Invalid, "role", nil},
-		{"ConfigMap", "a", "create", answered(422, metav1.StatusReasonInvalid, `ConfigMap "X" is invalid: metadata.name: Invalid value`), Invalid, "does not take", nil},
+		{"ConfigMap", "a", "create", answered(422, metav1.StatusReasonInvalid, `ConfigMap "X" is invalid: metadata.name: Invalid value`), Invalid, "does not take it: metadata.name: Invalid value", nil},
+		{"Deployment", "a", "create", answered(400, metav1.StatusReasonBadRequest, `Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32`), Invalid, "does not take it: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas", nil},
+		{"ConfigMap", "a", "create", answered(403, metav1.StatusReasonForbidden, `configmaps "x" is forbidden: ValidatingAdmissionPolicy 'helm-tenant-guard-frozen' with binding 'helm-tenant-guard-frozen' denied request: tenant team is frozen: INC-1; ask x`), Guard, "tenant team is frozen: INC-1; ask x", nil},
 		{"ConfigMap", "a", "create", answered(400, metav1.StatusReasonBadRequest, `admission webhook "x" does not support dry run`), NotTried, "dry runs", nil},
-		{"Service", "a", "patch", answered(500, metav1.StatusReasonInternalError, `failed to create typed patch object (a/x; /v1, Kind=Service): .spec.ports: expected numeric (int or float), got string`), Invalid, "does not take", nil},
+		{"Service", "a", "patch", answered(500, metav1.StatusReasonInternalError, `failed to create typed patch object (a/x; /v1, Kind=Service): .spec.ports: expected numeric (int or float), got string`), Invalid, "does not take it: .spec.ports: expected numeric (int or float), got string", nil},
 		{"ConfigMap", "a", "create", answered(500, metav1.StatusReasonInternalError, "etcd"), NotTried, "no answer", nil},
 		{"ConfigMap", "a", "create", answered(429, metav1.StatusReasonTooManyRequests, "later"), NotTried, "no answer", nil},
 		{"ConfigMap", "a", "create", errors.New("connection refused"), NotTried, "no answer", nil},
@@ -157,6 +159,28 @@ func TestRefusal(t *testing.T) {
 		}
 		if (f.Result == Untried) != (c.want == NotTried) {
 			t.Errorf("%v: %s", c.err, f.Result)
+		}
+	}
+}
+
+// TestWarnings: what refuses an object does not warn of it as well.
+func TestWarnings(t *testing.T) {
+	const frozen = "tenant team is frozen: INC-1"
+	warning := "Validation failed for ValidatingAdmissionPolicy 'helm-tenant-guard-frozen' with binding 'helm-tenant-guard-frozen-warn': " + frozen
+	o := Object{Unstructured: &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap"}}}
+	refusal := question().Refusal(o, "create", answered(403, metav1.StatusReasonForbidden,
+		`configmaps "x" is forbidden: ValidatingAdmissionPolicy 'helm-tenant-guard-frozen' with binding 'helm-tenant-guard-frozen' denied request: `+frozen))
+	for _, c := range []struct {
+		name  string
+		found []Finding
+		want  int
+	}{
+		{"with the refusal", []Finding{refusal}, 0},
+		{"without a refusal", nil, 1},
+		{"with another refusal", []Finding{refused(o, Invalid, "why", "do", "it is wrong")}, 1},
+	} {
+		if got := question().Warnings(o, []string{warning}, c.found, false); len(got) != c.want {
+			t.Errorf("%s: %+v", c.name, got)
 		}
 	}
 }

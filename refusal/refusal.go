@@ -14,6 +14,7 @@ const (
 	Escalation  Kind = "escalation" // RBAC's check for privilege escalation
 	PodSecurity Kind = "pod-security"
 	Guard       Kind = "guard"   // the policies helm-tenant-guard
+	Frozen      Kind = "frozen"  // the one of them for frozen tenants
 	Records     Kind = "records" // the policy helm-tenant-records
 	Policy      Kind = "policy"  // any other ValidatingAdmissionPolicy
 	Webhook     Kind = "webhook"
@@ -56,6 +57,8 @@ var refusers = []struct {
 
 func ofPolicy(name string) Refusal {
 	switch {
+	case name == "helm-tenant-guard-frozen":
+		return Refusal{Frozen, "guard (" + name + ")", name}
 	case strings.HasPrefix(name, "helm-tenant-guard"):
 		return Refusal{Guard, "guard (" + name + ")", name}
 	case name == "helm-tenant-records":
