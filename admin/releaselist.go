@@ -32,6 +32,8 @@ type UnlistedReleases struct {
 type ReleaseList struct {
 	Releases []ListedRelease
 	Unlisted []UnlistedReleases
+	// Namespaces are those of the tenants; nil if they have all, or they are not known.
+	Namespaces []string
 }
 
 // place is a namespace with the records of an engine's helm; an empty namespace is the
@@ -60,7 +62,7 @@ func ListReleases(ctx context.Context, c *cluster.Client, tenants []tenant.Tenan
 			}
 		}
 	}
-	list := &ReleaseList{}
+	list := &ReleaseList{Namespaces: namespacesOf(tenants)}
 	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
 		var places []place
 		for place := range owners {
@@ -77,6 +79,19 @@ func ListReleases(ctx context.Context, c *cluster.Client, tenants []tenant.Tenan
 		return strings.Compare(a.Tenant+"/"+a.Namespace, b.Tenant+"/"+b.Namespace)
 	})
 	return list, nil
+}
+
+// namespacesOf returns the namespaces of all tenants; nil if one of them has all.
+func namespacesOf(tenants []tenant.Tenant) []string {
+	namespaces := []string{}
+	for _, t := range tenants {
+		if t.AllNamespaces {
+			return nil
+		}
+		namespaces = append(namespaces, t.Namespaces...)
+	}
+	slices.Sort(namespaces)
+	return slices.Compact(namespaces)
 }
 
 // read lists the releases of one engine in the places.

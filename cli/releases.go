@@ -78,8 +78,12 @@ func (s *session) releases(ctx context.Context, names []string, q releaseQuery, 
 	if len(list.Releases) > 0 {
 		none = "There are no such releases." // the flags leave all out, or all are uninstalled
 	}
+	foreign := q.foreign(list)
 	list.Releases = q.choose(list.Releases, pattern)
 	list.Unlisted = slices.DeleteFunc(list.Unlisted, func(u admin.UnlistedReleases) bool { return u.Namespace != "" && !q.inNamespace(u.Namespace) })
+	for _, ns := range foreign {
+		s.say("Note: namespace %s belongs to none of these tenants, which have: %s", visible.Name(ns), visible.Excerpt(strings.Join(list.Namespaces, ", ")))
+	}
 	if isTable := q.output == "table" || q.output == "wide"; isTable && !q.plain.quiet && len(list.Releases)+len(list.Unlisted) == 0 {
 		s.say("%s", none)
 		return nil
@@ -126,7 +130,7 @@ func (s *session) listReleases(ctx context.Context, names []string, q releaseQue
 	if len(names) == 0 {
 		names = []string{s.Call.Line.Tenant}
 	}
-	list := &admin.ReleaseList{}
+	list := &admin.ReleaseList{Namespaces: []string{}}
 	var failed []error
 	for _, name := range names {
 		one, err := s.memberReleases(ctx, k, name, charts)
@@ -135,7 +139,13 @@ func (s *session) listReleases(ctx context.Context, names []string, q releaseQue
 				return nil, failed[0]
 			}
 			list.Unlisted = append(list.Unlisted, admin.UnlistedReleases{Tenant: name, Reason: failure.Text(err)})
+			list.Namespaces = nil
 			continue
+		}
+		if list.Namespaces != nil && one.Namespaces != nil {
+			list.Namespaces = append(list.Namespaces, one.Namespaces...)
+		} else {
+			list.Namespaces = nil
 		}
 		list.Releases = append(list.Releases, one.Releases...)
 		list.Unlisted = append(list.Unlisted, one.Unlisted...)
@@ -199,6 +209,9 @@ func (s *session) tillerReleases(ctx context.Context, k *tenant.Kubeconfig, reso
 		return nil, err
 	}
 	list := &admin.ReleaseList{}
+	if !resolved.AllNamespaces {
+		list.Namespaces = resolved.Namespaces
+	}
 	for next := ""; ; {
 		line := helm.Line{Command: "list", Args: []string{"--all", "--output=json", "--max=" + strconv.Itoa(listPage)}}
 		if next != "" {

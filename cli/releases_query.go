@@ -58,6 +58,18 @@ func (q releaseQuery) inNamespace(namespace string) bool {
 	return len(q.namespaces) == 0 || slices.Contains(q.namespaces, namespace)
 }
 
+// foreign returns the namespaces that are asked for and that none of the tenants has, and no
+// release: a mistyped name would look like an empty namespace.
+func (q releaseQuery) foreign(list *admin.ReleaseList) []string {
+	if list.Namespaces == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(q.namespaces), func(ns string) bool {
+		return slices.Contains(list.Namespaces, ns) || slices.ContainsFunc(list.Releases, func(r admin.ListedRelease) bool { return r.Namespace == ns }) ||
+			slices.ContainsFunc(list.Unlisted, func(u admin.UnlistedReleases) bool { return u.Namespace == ns })
+	})
+}
+
 // updatedAt returns the time of a release's last change, the zero time if it is not known.
 func updatedAt(r admin.ListedRelease) time.Time {
 	if r.Updated == nil {

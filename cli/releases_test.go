@@ -44,6 +44,29 @@ func TestReleaseQueryWants(t *testing.T) {
 	}
 }
 
+// TestReleaseQueryForeign: a namespace that no listed tenant has is named, unless a release is there.
+func TestReleaseQueryForeign(t *testing.T) {
+	for _, test := range []struct {
+		name              string
+		asked, namespaces []string
+		want              string
+	}{
+		{"nothing is asked for", nil, []string{"a"}, ""},
+		{"the tenant's", []string{"a"}, []string{"a", "b"}, ""},
+		{"a mistyped one", []string{"a", "bb"}, []string{"a", "b"}, "bb"},
+		{"one with an old release", []string{"old"}, []string{"a"}, ""},
+		{"one that can't be listed", []string{"closed"}, []string{"a"}, ""},
+		{"all namespaces", []string{"bb"}, nil, ""},
+		{"no namespaces", []string{"bb"}, []string{}, "bb"},
+	} {
+		list := &admin.ReleaseList{Namespaces: test.namespaces, Releases: []admin.ListedRelease{{Release: admin.Release{Name: "r", Namespace: "old"}}},
+			Unlisted: []admin.UnlistedReleases{{Namespace: "closed"}}}
+		if got := strings.Join(releaseQuery{namespaces: test.asked}.foreign(list), " "); got != test.want {
+			t.Errorf("%s: %q", test.name, got)
+		}
+	}
+}
+
 func TestReleaseQueryChoose(t *testing.T) {
 	at := func(hour int) *time.Time { return new(time.Date(2026, 11, 5, hour, 0, 0, 0, time.UTC)) }
 	release := func(name, namespace string, updated *time.Time) admin.ListedRelease {

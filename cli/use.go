@@ -130,9 +130,13 @@ func checkRead(k *tenant.Kubeconfig, name, home string, record tenant.Tenant, er
 		return withHint(fmt.Errorf("no tenant has its home in namespace %q of %s", home, k.Where()),
 			hint("if its home is elsewhere: helm tenant use "+tenantWord(name)+" --home-namespace NAMESPACE"))
 	case apierrors.IsForbidden(err):
+		hints := askForTenant(name)
+		if as, acts := k.Impersonates(); acts {
+			hints = actsAsOther(k.User, as, name)
+		}
 		return withHint(failure.Error{
 			Operation: fmt.Sprintf("you may not read the record in namespace %q", home), Where: failure.Subject{Preposition: "of", Text: k.Where()},
-		}.Wrap(err), askForTenant(name)...)
+		}.Wrap(err), hints...)
 	case err != nil:
 		return err
 	case name != "" && record.Name != name:
@@ -141,6 +145,16 @@ func checkRead(k *tenant.Kubeconfig, name, home string, record tenant.Tenant, er
 		return fmt.Errorf("the record in namespace %q of %s says that its home is %q: ask an admin", home, k.Where(), record.Home())
 	}
 	return nil
+}
+
+// actsAsOther says what to type if the kubeconfig's user acts as somebody else, for example in a
+// kubeconfig that acts as a tenant: a grant to that account would help nobody.
+func actsAsOther(user, as, name string) []hint {
+	word := tenantWord(name)
+	return []hint{
+		hint(fmt.Sprintf("user %q of the kubeconfig acts as %q (\"as\"); with a context whose user acts as itself: helm tenant --context CONTEXT use %s", user, as, word)),
+		hint("a kubeconfig that acts as a tenant is updated by making it again: helm tenant --context CONTEXT kubeconfig " + word),
+	}
 }
 
 // sayUsed says what the context uses now, and what prevents that it takes effect.

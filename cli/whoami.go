@@ -138,7 +138,7 @@ func (s *session) whoami(ctx context.Context, output string) error {
 	}
 	w := whoami{
 		APIVersion: tenant.APIVersion, Kind: "Whoami",
-		Tenant: resolved.Name, HomeNamespace: resolved.Home, Rule: string(resolved.Rule),
+		Tenant: resolved.Name, HomeNamespace: resolved.Home, Rule: string(resolved.Rule), UserName: k.PodUser(),
 		Context: k.Context, Cluster: k.Cluster, Server: k.Server, User: k.User,
 		Namespace: namespace, Namespaces: known(resolved.Namespaces, !resolved.NamespacesUnknown()),
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -34,10 +36,18 @@ func askDeployer(ctx context.Context, client *cluster.Client, resolved tenant.Re
 		d.Problem = fmt.Sprintf("you may not impersonate service account %q in namespace %q, or there is none", resolved.Account(), resolved.Home)
 	case err != nil:
 		d.refusedFor(err)
+	case !d.Answers && isForeign(namespace, resolved.Namespaces):
+		d.Problem = fmt.Sprintf("namespace %q, which -n or HELM_NAMESPACE names, is not one of the tenant's: %s", namespace, strings.Join(resolved.Namespaces, ", "))
 	case !d.Answers:
 		d.Problem = fmt.Sprintf("service account %q of namespace %q may not list Secrets in namespace %q, where helm keeps its releases", resolved.Account(), resolved.Home, namespace)
 	}
 	return d
+}
+
+// isForeign reports whether a namespace is known to be none of the tenant's. namespaces is empty if
+// the tenant has all, or they are not known.
+func isForeign(namespace string, namespaces []string) bool {
+	return len(namespaces) > 0 && !slices.Contains(namespaces, namespace)
 }
 
 // terminatingOf returns those of the home and the namespace in use that are being deleted. What the

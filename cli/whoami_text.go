@@ -37,7 +37,9 @@ func (w whoami) print(s *session) error {
 	}
 	row("USER", "%s", user)
 	others := slices.DeleteFunc(slices.Clone(w.Namespaces), func(ns string) bool { return ns == w.Namespace })
-	if len(others) > 0 {
+	if isForeign(w.Namespace, w.Namespaces) {
+		row("NAMESPACE", "%s, which is not the tenant's (those are: %s)", w.Namespace, strings.Join(w.Namespaces, ", "))
+	} else if len(others) > 0 {
 		row("NAMESPACE", "%s (also: %s)", w.Namespace, strings.Join(others, ", "))
 	} else {
 		row("NAMESPACE", "%s", w.Namespace)

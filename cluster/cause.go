@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 
 	"helm-tenant/visible"
@@ -64,6 +65,8 @@ func (r request) reason(err error) string {
 		return "it refused the TLS connection (" + text[strings.Index(text, "remote error: tls: ")+len("remote error: tls: "):] + "): look at the client certificate in the kubeconfig"
 	case strings.Contains(text, "malformed HTTP response"):
 		return "it does not answer with HTTP: look at the server's address in the kubeconfig"
+	case strings.HasPrefix(text, "decoding stdout: "):
+		return "what the credential plugin of the kubeconfig prints is no ExecCredential; run it by hand"
 	}
 	return unreadableReason(err, text)
 }
@@ -99,6 +102,18 @@ var credentialsFail = []string{
 func isWithoutCredentials(err error) bool {
 	text := err.Error()
 	return slices.ContainsFunc(credentialsFail, func(begin string) bool { return strings.HasPrefix(text, begin) })
+}
+
+// isNobody reports whether the API server refused a request because it takes the caller for nobody,
+// as it does if a context's user is missing in the kubeconfig: no grant would help.
+func (c *Client) isNobody(err error) bool {
+	return c.config != nil && c.config.Impersonate.UserName == "" && apierrors.IsForbidden(err) && strings.Contains(err.Error(), `is forbidden: User "system:anonymous" cannot `)
+}
+
+// nobody returns an error for callers to whom isNobody applies; like that of an expired token, it
+// is of the credentials, and not of the caller's rights.
+func nobody(where string) error {
+	return apierrors.NewUnauthorized(fmt.Sprintf(`the API server of %s takes you for system:anonymous: the context's user is missing in the kubeconfig, or has no credentials that it accepts`, where))
 }
 
 // certificateReason describes why the server's certificate is not accepted, empty if it is.

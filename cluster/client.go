@@ -232,6 +232,8 @@ func (c *Client) explain(operation string, err error) error {
 		return nil
 	case apierrors.IsUnauthorized(err):
 		return failure.Naming(fmt.Errorf("%s: the credentials of %s are not accepted: %w", operation, c.where, err), c.where)
+	case c.isNobody(err):
+		return failure.Naming(fmt.Errorf("%s: %w", operation, nobody(c.where)), c.where)
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return failure.In(operation, c.where).Wrap(err)
 	case apierrors.IsTooManyRequests(err):
@@ -253,12 +255,12 @@ func (c *Client) explain(operation string, err error) error {
 			unreachable.before = fmt.Sprintf("interrupted while the API server of %s was to answer: ", c.where)
 		case errors.As(err, &timeout) && timeout.Timeout():
 			unreachable.before, unreachable.TimedOut = fmt.Sprintf("the API server of %s did not answer in time%s: ", c.where, throughProxy(c.config)), true
+		case isWithoutCredentials(err): // a plugin's answer can be no JSON, too
+			unreachable.before = fmt.Sprintf("the credentials of %s can't be obtained: ", c.where)
 		case foreign:
 			unreachable.before = fmt.Sprintf("the server of %s%s is no Kubernetes API server: ", c.where, throughProxy(c.config))
 		case unreadable:
 			unreachable.before = fmt.Sprintf("the answer of the API server of %s%s can't be read: ", c.where, throughProxy(c.config))
-		case isWithoutCredentials(err):
-			unreachable.before = fmt.Sprintf("the credentials of %s can't be obtained: ", c.where)
 		}
 		return unreachable
 	}

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
 
 	"helm-tenant/install"
 )
@@ -36,6 +37,8 @@ func TestExplain(t *testing.T) {
 		{"a login that is no token", &url.Error{Op: "Get", URL: "https://x", Err: errors.New("ID Token is not a valid JWT")}, `the credentials of context "prod" can't be obtained: ID Token is not a valid JWT`},
 		{"a token file that is gone", &url.Error{Op: "Get", URL: "https://x", Err: errors.New(`failed to read token file "/var/t": open /var/t: no such file or directory`)},
 			`the credentials of context "prod" can't be obtained: failed to read token file "/var/t": open /var/t: no such file or directory`},
+		{"a credential plugin that prints something else", &url.Error{Op: "Get", URL: "https://x", Err: errors.New("getting credentials: decoding stdout: couldn't get version/kind; json parse error: json: cannot unmarshal string")},
+			`the credentials of context "prod" can't be obtained: what the credential plugin of the kubeconfig prints is no ExecCredential; run it by hand`},
 		{"bad credentials", apierrors.NewUnauthorized("Unauthorized"), `reading it: the credentials of context "prod" are not accepted: Unauthorized`},
 		{"forbidden", apierrors.NewForbidden(secrets, "s", errors.New("no RBAC policy matched")), `reading it in context "prod": secrets "s" is forbidden: no RBAC policy matched`},
 		{"not found", apierrors.NewNotFound(secrets, "s"), `reading it in context "prod": secrets "s" not found`},
@@ -126,6 +129,31 @@ func TestWriteErrorHints(t *testing.T) {
 		e := &WriteError{Change: Change{Action: Create, Key: Key{"Deployment", "a", "d"}}, Made: 10, Total: 11, Err: fmt.Errorf("writing: %w", test.err)}
 		if got := e.Error(); !strings.HasSuffix(got, test.want) {
 			t.Errorf("%q does not end with %q", got, test.want)
+		}
+	}
+}
+
+// TestNobody: a context without credentials is told as such, and not as a caller who lacks rights.
+func TestNobody(t *testing.T) {
+	refused := apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "helm-tenant",
+		errors.New(`User "system:anonymous" cannot get resource "configmaps" in API group "" in the namespace "a"`))
+	for _, test := range []struct {
+		name string
+		as   string
+		err  error
+		want bool
+	}{
+		{"nobody", "", refused, true},
+		{"somebody who acts as nobody", "system:anonymous", refused, false},
+		{"somebody", "", apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "x", errors.New(`User "alice" cannot get resource "configmaps"`)), false},
+	} {
+		c := &Client{where: `context "prod"`, config: &rest.Config{Impersonate: rest.ImpersonationConfig{UserName: test.as}}}
+		err := c.explain("reading it", test.err)
+		if apierrors.IsUnauthorized(err) != test.want || apierrors.IsForbidden(err) == test.want {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		if want := `reading it: the API server of context "prod" takes you for system:anonymous: the context's user is missing in the kubeconfig, or has no credentials that it accepts`; test.want && err.Error() != want {
+			t.Errorf("%s: %v", test.name, err)
 		}
 	}
 }

@@ -70,6 +70,9 @@ func LoadKubeconfig(env envvar.Environment, explicitFile, context string) (*Kube
 			k.pod, k.config, k.Server, k.Namespace = &pod, pod.config(), pod.server, pod.namespace
 			return k, nil
 		}
+		if err := k.CheckReadAgain(); err != nil {
+			return nil, err // the wrapper has read it, and started this program
+		}
 		if context != "" {
 			return nil, fmt.Errorf("context %q is not in kubeconfig %s, which has no contexts", context, files)
 		}

@@ -2,6 +2,8 @@ package tenant
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -160,4 +162,36 @@ func (p pod) checkToken() error {
 		return fmt.Errorf("there is no kubeconfig, and this pod has no service account token at %s: set KUBECONFIG, or leave automountServiceAccountToken on", p.token())
 	}
 	return nil
+}
+
+// PodUser returns the user name of the pod's service account, as its token says; empty outside of
+// a pod, and for a token that says none. It is for display, since nobody checked the token.
+func (k *Kubeconfig) PodUser() string {
+	if k.pod == nil {
+		return ""
+	}
+	text, err := os.ReadFile(k.pod.token())
+	if err != nil {
+		return ""
+	}
+	return subjectOf(strings.TrimSpace(string(text)))
+}
+
+// subjectOf returns the service account that a token is for: the subject of a JSON Web Token.
+func subjectOf(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return ""
+	}
+	var claims struct {
+		Subject string `json:"sub"`
+	}
+	if json.Unmarshal(text, &claims) != nil || !strings.HasPrefix(claims.Subject, "system:serviceaccount:") {
+		return ""
+	}
+	return claims.Subject
 }

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"strings"
@@ -136,5 +137,34 @@ func TestPodFile(t *testing.T) {
 	file, err = k.PodFile()
 	if err != nil || !strings.HasPrefix(file, temp) {
 		t.Errorf("got %s, %v; want it below %s", file, err, temp)
+	}
+}
+
+// TestPodUser: the account's name is known without an answer of the API server.
+func TestPodUser(t *testing.T) {
+	token := func(claims string) string {
+		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
+	}
+	for _, test := range []struct{ name, token, want string }{
+		{"an account's", token(`{"iss": "x", "sub": "system:serviceaccount:ci:deployer"}`) + "\n", "system:serviceaccount:ci:deployer"},
+		{"somebody else's", token(`{"sub": "alice"}`), ""},
+		{"without a subject", token(`{}`), ""},
+		{"with something else within", token(`system:serviceaccount:ci:deployer`), ""},
+		{"no base64", "e30.%%%.c2ln", ""},
+		{"no token", "bogus", ""},
+		{"empty", "", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			k := &Kubeconfig{pod: &pod{folder: podFolder(t, map[string]string{"token": test.token})}}
+			if got := k.PodUser(); got != test.want {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+	if got := (&Kubeconfig{}).PodUser(); got != "" {
+		t.Errorf("outside of a pod: %q", got)
+	}
+	if got := (&Kubeconfig{pod: &pod{folder: t.TempDir()}}).PodUser(); got != "" {
+		t.Errorf("without a token: %q", got)
 	}
 }

@@ -32,8 +32,16 @@ func TestKubeconfigPipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const refusal = "is a pipe, which can be read only once: write it into a file"
+	go func() { written <- os.WriteFile(name, nil, 0o600) }()
+	if _, err := tenant.LoadKubeconfig(envvar.Environment{}, name, ""); err == nil || !strings.HasSuffix(err.Error(), refusal) {
+		t.Errorf("read again: %v", err)
+	}
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
 	_, err = Caller{}.Invocation(helm.Decision{}, k)
-	if err == nil || !strings.HasSuffix(err.Error(), "is a pipe, which can be read only once: write it into a file") {
+	if err == nil || !strings.HasSuffix(err.Error(), refusal) {
 		t.Errorf("got %v", err)
 	}
 }

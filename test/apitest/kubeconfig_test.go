@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,18 @@ func TestKubeconfig(t *testing.T) {
 	same.kubeconfig = file
 	if r := same.run(t, "releases", "-o", "name"); r.stdout != team.b+"/four\n"+team.a+"/three\n" {
 		t.Errorf("helm-tenant with that kubeconfig: %v", r)
+	}
+
+	// A grant to the tenant's account would help nobody.
+	if r := same.run(t, "use", other.name); r.code != 1 || !strings.Contains(r.stderr, "\"system:serviceaccount:"+team.home+":helm\" (\"as\"); with a context whose user acts as itself: helm tenant --context CONTEXT use "+other.name) ||
+		strings.Contains(r.stderr, "ask an admin") {
+		t.Errorf("another tenant with that kubeconfig: %v", r)
+	}
+	elsewhere := *member
+	elsewhere.env = append(slices.Clone(member.env), "HELM_NAMESPACE="+other.a)
+	if r := elsewhere.run(t, "--tenant", team.name, "whoami"); r.code != 1 || !strings.Contains(r.stdout, other.a+", which is not the tenant's (those are: "+team.a+", "+team.b+")") ||
+		!strings.Contains(r.stderr, "which -n or HELM_NAMESPACE names, is not one of the tenant's") {
+		t.Errorf("whoami in another tenant's namespace: %v", r)
 	}
 
 	// The settings of others stay; the tenant's are written again.
