@@ -170,6 +170,9 @@ func (a *auditor) checkOwnHome(d *deployer, access Access) {
 		if records && wider && byDesign && t.Tiller.Storage == tenant.StorageSecret && !writesMore(live.rules) {
 			continue
 		}
+		if a.byMemberAccount(d, o) {
+			continue // not its home: checkMemberAccount reports the account
+		}
 		paths = append(paths, o)
 	}
 	if len(paths) == 0 {
@@ -232,7 +235,9 @@ func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain []
 	var subjects []string
 	var first []opened
 	for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[m.Namespace]), compareSubjects) {
-		if s == m || d.isOwn(s) || slices.Contains(d.members, s) {
+		// A chart can use an account of the tenant's namespaces, and so can pods that outlive
+		// the rights of those who installed it.
+		if s == m || d.isOwn(s) && m.Namespace == d.target.Home || slices.Contains(d.members, s) {
 			continue
 		}
 		steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool {

@@ -127,6 +127,15 @@ func TestBorrowing(t *testing.T) {
 			}
 			s.give("ci", "x", eve, rule(argo, "workflows", "create"))
 		}, []string{"HT033 medium service account ci:robot"}},
+		{"an account of the tenant's own namespace that is a member", func(s *Snapshot) {
+			s.Accounts = append(s.Accounts, ServiceAccount{Namespace: "a-1", Name: "ci"})
+			for i := range s.Bindings {
+				if s.Bindings[i].Name == "helm-tenant-member" {
+					s.Bindings[i].Subjects = append(s.Bindings[i].Subjects, Account("a-1", "ci"))
+				}
+			}
+			s.Roles = append(s.Roles, Role{Name: "admin", Rules: []rbacv1.PolicyRule{rule("", "pods", "create"), rule("", "serviceaccounts", "impersonate")}})
+		}, []string{"HT033 medium service account a-1:ci", "HT081 low ClusterRole admin"}},
 		{"workflows where an account is that can do everything", func(s *Snapshot) {
 			s.give("", "all", Account("ops", "robot"), rule("*", "*", "*"))
 			s.give("ops", "x", eve, rule(argo, "cronworkflows", "patch", "nightly"))

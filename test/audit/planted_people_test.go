@@ -49,6 +49,10 @@ var plantedPeople = []planting{
 		p.robot()
 		p.grant("ci", "token", []string{"impersonate serviceaccounts robot"}, "user builder")
 	}, []string{"HT033 alpha service account ci:robot"}},
+	{"a member account that the tenant's own charts can use", func(p *plant) {
+		p.helmTenant("grant", "alpha", "--service-account", "alpha-a:default")
+		p.later(func() { p.helmTenant("revoke", "alpha", "--service-account", "alpha-a:default") })
+	}, []string{"HT033 alpha service account alpha-a:default"}},
 	{"a member account that does not exist", func(p *plant) {
 		p.helmTenant("grant", "alpha", "--service-account", "ci:ghost")
 		p.later(func() { p.helmTenant("revoke", "alpha", "--service-account", "ci:ghost") })
