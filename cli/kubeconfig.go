@@ -168,7 +168,8 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 	if d.file == "" || d.file == "-" {
 		return s.printDerived(text)
 	}
-	if err := tenant.WriteDerived(d.file, text, contexts); err != nil {
+	_, err = untilDone(ctx, func() (struct{}, error) { return struct{}{}, tenant.WriteDerived(d.file, text, contexts) })
+	if err != nil {
 		return err
 	}
 	s.say("wrote %s with the %s", d.file, theContexts(contexts))

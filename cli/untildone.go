@@ -10,17 +10,17 @@ import (
 // longestFile is larger than any tenants file.
 const longestFile = 64 << 20
 
-// untilDone returns what read returns, or an error once ctx ends. A pipe or a terminal may
+// untilDone returns what do returns, or an error once ctx ends. A pipe or a terminal may
 // never send anything, and a signal, which only ends ctx, interrupts neither a read nor the
-// opening of a pipe that nobody writes to. The read then goes on until the process ends.
-func untilDone[T any](ctx context.Context, read func() (T, error)) (T, error) {
+// opening of a pipe at whose other end nobody is. do then goes on until the process ends.
+func untilDone[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
 	}
 	results := make(chan result, 1)
 	go func() {
-		value, err := read()
+		value, err := do()
 		results <- result{value, err}
 	}()
 	select {
