@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"helm-tenant/command"
+	"helm-tenant/visible"
 	"helm-tenant/wrapper"
 )
 
@@ -50,7 +51,7 @@ func strayHints(cmd *cobra.Command, word string) []hint {
 	flag := map[string]string{
 		"init": "--namespaces", "grant": "--user", "revoke": "--user", "freeze": "--reason", "apply": "-f", "split": "-f", "shellenv": "--shell",
 	}[cmd.Name()]
-	if flag == "" || word == "" || strings.HasPrefix(word, "-") {
+	if flag == "" || word == "" || strings.HasPrefix(word, "-") || !visible.Plain(word) {
 		return nil
 	}
 	meant := command.Command{"helm", "tenant", cmd.Name()}

@@ -45,6 +45,10 @@ func TestHabits(t *testing.T) {
 			t.Errorf("%s: exit code %d:\n%s", word, got.code, got.stderr)
 		}
 	}
+	// A name with hidden characters can't be typed.
+	if got := a.tries("", "grant", "t", "bo\u202eb"); got.code != 2 || strings.Contains(got.stderr, "did you mean") {
+		t.Errorf("for a hidden character exit code %d:\n%s", got.code, got.stderr)
+	}
 	if got := a.runs("--help", "tenants"); !strings.Contains(got.stdout, "helm tenant tenants [TENANT...]") {
 		t.Errorf("--help before a verb prints:\n%s", got.stdout)
 	}
