@@ -153,7 +153,7 @@ func (d *decision) adoptTiller(found byHand) error {
 // checkOtherContainers refuses to stop containers that run beside the Tillers, unless the risk
 // is accepted. A tenant's Tiller has none: they would have its token.
 func (d *decision) checkOtherContainers(tillers []handTiller) error {
-	others := othersIn(tillers)
+	others := otherContainers(tillers)
 	if len(others) == 0 {
 		return nil
 	}
@@ -165,8 +165,8 @@ func (d *decision) checkOtherContainers(tillers []handTiller) error {
 	return nil
 }
 
-// othersIn returns the containers that run beside Tillers in their pods, each with the workload.
-func othersIn(tillers []handTiller) []string {
+// otherContainers returns the containers that run beside Tillers in their pods, each with the workload.
+func otherContainers(tillers []handTiller) []string {
 	var others []string
 	for _, t := range tillers {
 		for _, name := range recognise.Others(t.spec.Template.Spec) {
@@ -191,7 +191,7 @@ func (d *decision) noteAccount(account string) {
 		grants = append(grants, g.String())
 	}
 	if len(grants) > 0 {
-		rights = ": " + brief(grants)
+		rights = ": " + briefList(grants)
 	}
 	d.note("Tiller no longer runs as service account %q of namespace %q, which keeps the rights that it has%s", account, home, rights)
 }

@@ -12,8 +12,8 @@ import (
 	"helm-tenant/cluster"
 )
 
-// answered sets what answers for a webhook.
-func answered(w *audit.Webhook, config admissionv1.WebhookClientConfig) {
+// setServer sets what answers for a webhook.
+func setServer(w *audit.Webhook, config admissionv1.WebhookClientConfig) {
 	switch {
 	case config.Service != nil:
 		w.Server = "service " + config.Service.Name + " in namespace " + config.Service.Namespace
@@ -48,7 +48,7 @@ func (t *taking) readDefinitions(ctx context.Context) error {
 			return
 		}
 		w := audit.Webhook{Kind: audit.Definition, Configuration: d.Name}
-		answered(&w, *conversion.Webhook.ClientConfig)
+		setServer(&w, *conversion.Webhook.ClientConfig)
 		t.locked(func() { t.snapshot.Webhooks = append(t.snapshot.Webhooks, w) })
 	}))
 }
@@ -60,7 +60,7 @@ func (t *taking) readAPIServices(ctx context.Context) error {
 			return
 		}
 		w := audit.Webhook{Kind: audit.AggregatedAPI, Configuration: s.Name}
-		answered(&w, admissionv1.WebhookClientConfig{Service: s.Spec.Service})
+		setServer(&w, admissionv1.WebhookClientConfig{Service: s.Spec.Service})
 		t.locked(func() { t.snapshot.Webhooks = append(t.snapshot.Webhooks, w) })
 	}))
 }

@@ -33,7 +33,7 @@ type byHand struct {
 	records map[tenant.Storage]int
 	// outside are the objects of the releases that are cluster-scoped or in another
 	// namespace than the release.
-	outside []OutsideObject
+	outside []outsideObject
 }
 
 // handTiller is a workload or a pod that runs a Tiller.
@@ -149,7 +149,7 @@ func readByHand(ctx context.Context, c *cluster.Client, home string) (byHand, er
 		return found, err
 	}
 	found.records = countStorages(stored)
-	held, err := readHeld(ctx, c, currentRecords(stored, true))
+	held, err := readReleaseObjects(ctx, c, currentRecords(stored, true))
 	if err != nil {
 		return found, err
 	}

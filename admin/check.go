@@ -96,7 +96,7 @@ type LeftReleasesError struct {
 }
 
 func (e *LeftReleasesError) Error() string {
-	return fmt.Sprintf("tenant %q has releases that the engine %s can't manage: %s", e.Name, e.Engine, brief(e.Releases))
+	return fmt.Sprintf("tenant %q has releases that the engine %s can't manage: %s", e.Name, e.Engine, briefList(e.Releases))
 }
 
 // Names implements failure.Namer.

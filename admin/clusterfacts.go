@@ -50,7 +50,7 @@ func (t *taking) addWebhooks(kind, name string, hooks []admissionv1.ValidatingWe
 	for _, hook := range hooks {
 		w := audit.Webhook{Kind: kind, Configuration: name, Rules: hook.Rules, NamespaceSelector: hook.NamespaceSelector, ObjectSelector: hook.ObjectSelector,
 			Conditional: len(hook.MatchConditions) > 0}
-		answered(&w, hook.ClientConfig)
+		setServer(&w, hook.ClientConfig)
 		t.locked(func() { t.snapshot.Webhooks = append(t.snapshot.Webhooks, w) })
 	}
 }
@@ -110,7 +110,7 @@ func mutatingPolicy(p *admissionv1.MutatingAdmissionPolicy, b admissionv1.Mutati
 		if match == nil {
 			continue
 		}
-		w.NamespaceSelector, w.ObjectSelector = both(w.NamespaceSelector, match.NamespaceSelector), both(w.ObjectSelector, match.ObjectSelector)
+		w.NamespaceSelector, w.ObjectSelector = bothSelectors(w.NamespaceSelector, match.NamespaceSelector), bothSelectors(w.ObjectSelector, match.ObjectSelector)
 		w.Conditional = w.Conditional || len(match.ExcludeResourceRules) > 0 || len(w.Rules) > 0 && len(match.ResourceRules) > 0
 		if len(w.Rules) == 0 {
 			for _, r := range match.ResourceRules {
@@ -122,8 +122,8 @@ func mutatingPolicy(p *admissionv1.MutatingAdmissionPolicy, b admissionv1.Mutati
 	return w
 }
 
-// both returns a selector of what two selectors both select; nil selects everything.
-func both(a, b *metav1.LabelSelector) *metav1.LabelSelector {
+// bothSelectors returns a selector of what two selectors both select; nil selects everything.
+func bothSelectors(a, b *metav1.LabelSelector) *metav1.LabelSelector {
 	if a == nil || b == nil {
 		return cmp.Or(a, b)
 	}
@@ -186,7 +186,7 @@ func (t *taking) hasMaker(kind string, object metav1.Object, w *audit.Workload) 
 			return
 		}
 		index, found := t.indices[maker]
-		owned = found && isMadeOf(*w, t.snapshot.Workloads[index])
+		owned = found && matchesMaker(*w, t.snapshot.Workloads[index])
 		switch {
 		case kind != "ReplicaSet":
 		case !owned:
@@ -199,11 +199,11 @@ func (t *taking) hasMaker(kind string, object metav1.Object, w *audit.Workload) 
 	return owned
 }
 
-// isMadeOf reports whether a workload runs and asks for nothing that its maker does not, and
+// matchesMaker reports whether a workload runs and asks for nothing that its maker does not, and
 // is a Tiller if and only if its maker is one. A ReplicaSet of a Deployment's earlier template
 // is not made of its present one: it can be scaled, and its pods are created by a controller,
 // which no policy of the guard holds.
-func isMadeOf(w, maker audit.Workload) bool {
+func matchesMaker(w, maker audit.Workload) bool {
 	if w.Account != maker.Account || (w.Template == nil) != (maker.Template == nil) {
 		return false
 	}

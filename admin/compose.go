@@ -250,10 +250,10 @@ func (d *decision) compare(wanted []runtime.Object) (cluster.Plan, error) {
 	})
 }
 
-// compared is compare for a tenant that is refused, of which nothing is written: the error is
+// compareRefused is compare for a tenant that is refused, of which nothing is written: the error is
 // nil or a *cluster.NotOursError. What is in a home that somebody else has is left out,
 // since that is a reason of the refusal.
-func (d *decision) compared() (cluster.Plan, error) {
+func (d *decision) compareRefused() (cluster.Plan, error) {
 	var plan cluster.Plan
 	wanted, err := d.wanted()
 	if err == nil {

@@ -41,7 +41,7 @@ func decideAccepted(f *facts, r Request) (*Prepared, error) {
 		return nil, err
 	}
 	if err != nil {
-		compared, foreign := d.compared()
+		compared, foreign := d.compareRefused()
 		return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: compared, live: f.live}, refuse(err, foreign)
 	}
 	if !d.squatted && d.recordAppeared() {
@@ -55,7 +55,7 @@ func decideAccepted(f *facts, r Request) (*Prepared, error) {
 		d.onlyFreeze(&plan)
 		d.notes, d.warnings = d.freezeNotes, nil
 	}
-	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, Revoked: d.revoked, Disconnect: d.marks() || d.marked(), RoleGaps: d.roleGaps, Stale: d.stale(), live: f.live, accepted: r.Accepted}, nil
+	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, Revoked: d.revoked, Disconnect: d.setsMark() || d.hasMark(), RoleGaps: d.roleGaps, Stale: d.stale(), live: f.live, accepted: r.Accepted}, nil
 }
 
 // stale reports whether facts in members' kubeconfigs become outdated.
@@ -68,7 +68,7 @@ func (d *decision) stale() bool {
 // together: after one, the steps judge as if what was refused had been corrected. The
 // decision is nil only if nothing could be judged.
 func consider(f *facts, r Request) (*decision, error) {
-	d, err := begin(f, r)
+	d, err := newDecision(f, r)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func consider(f *facts, r Request) (*decision, error) {
 	return d, refused
 }
 
-// decision is the state of the decision about one tenant. begin sets the fields up to
+// decision is the state of the decision about one tenant. newDecision sets the fields up to
 // migration, the steps of consider set the others, in the order of the fields.
 type decision struct {
 	facts   *facts
@@ -161,9 +161,9 @@ func (d *decision) note(format string, args ...any) {
 	d.notes = append(d.notes, fmt.Sprintf(format, args...))
 }
 
-// begin makes the wanted tenant from the recorded one and the request. It needs only the
+// newDecision makes the wanted tenant from the recorded one and the request. It needs only the
 // facts that are listed.
-func begin(f *facts, r Request) (*decision, error) {
+func newDecision(f *facts, r Request) (*decision, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}

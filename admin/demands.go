@@ -192,7 +192,7 @@ func (d *decision) noteRefused() error {
 		}
 	}
 	if len(unseen) > 0 {
-		d.note("which objects of namespace %s the guard would refuse is not known: %s", brief(unseen), reason(why))
+		d.note("which objects of namespace %s the guard would refuse is not known: %s", briefList(unseen), reason(why))
 	}
 	return nil
 }

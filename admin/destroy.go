@@ -38,10 +38,10 @@ func (r *Removal) Living() []Release {
 	return slices.DeleteFunc(slices.Clone(r.Releases), Release.Gone)
 }
 
-// PrepareDestroy finds the objects of a tenant by labels, also after an interrupted destroy.
+// prepareRemoval finds the objects of a tenant by labels, also after an interrupted destroy.
 // withNamespaces also deletes those of its namespaces that helm-tenant created. If reads are
 // forbidden, the error is a *ReadDeniedError that names all of them.
-func PrepareDestroy(ctx context.Context, c *cluster.Client, name string, withNamespaces bool) (*Removal, error) {
+func prepareRemoval(ctx context.Context, c *cluster.Client, name string, withNamespaces bool) (*Removal, error) {
 	r, err := prepareDestroy(ctx, c, name, withNamespaces)
 	return r, explainReads(ctx, c, err, func(s *readSet) {
 		t, err := Find(ctx, c, name, "")
@@ -234,7 +234,7 @@ func (r *Removal) decideHome(ctx context.Context, c *cluster.Client, live *clust
 	}
 	r.HomeGoes = len(neighbours) == 0
 	if !r.HomeGoes {
-		r.note("namespace %q stays, because it has objects that helm-tenant did not make: %s", r.Home, brief(neighbours))
+		r.note("namespace %q stays, because it has objects that helm-tenant did not make: %s", r.Home, briefList(neighbours))
 	}
 	return nil
 }
@@ -243,7 +243,7 @@ func (r *Removal) note(format string, args ...any) {
 	r.Prepared.Notes = append(r.Prepared.Notes, fmt.Sprintf(format, args...))
 }
 
-func brief(names []string) string {
+func briefList(names []string) string {
 	const mostNames = 5
 	if len(names) > mostNames {
 		return visible.List(names[:mostNames]) + fmt.Sprintf(" and %d more", len(names)-mostNames)

@@ -70,7 +70,7 @@ func (d *Destroy) Run(ctx context.Context) (*Removal, error) {
 	if err := backup.Check(d.File); err != nil {
 		return nil, err
 	}
-	removal, err := PrepareDestroy(ctx, d.Client, d.Name, d.DeleteNamespaces)
+	removal, err := prepareRemoval(ctx, d.Client, d.Name, d.DeleteNamespaces)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (d *Destroy) recordsAtRisk(removal *Removal) []cluster.Stored {
 func (d *Destroy) remove(ctx context.Context, removal *Removal, saved backup.Backup) error {
 	check := func(current *Removal, err error) (*Removal, error) {
 		if _, deleted := errors.AsType[*NoTenantError](err); deleted {
-			return &Removal{Name: d.Name, Prepared: removal.Prepared.WithoutPlan()}, nil // another admin was faster
+			return &Removal{Name: d.Name, Prepared: removal.Prepared.withoutPlan()}, nil // another admin was faster
 		}
 		if err != nil {
 			return nil, err
@@ -155,7 +155,7 @@ func (d *Destroy) remove(ctx context.Context, removal *Removal, saved backup.Bac
 	}
 	d.awaitPowerless(ctx, removal)
 	_, err = Write(ctx, d.Client, func(ctx context.Context) (*Prepared, error) {
-		current, err := check(PrepareDestroy(ctx, d.Client, d.Name, d.DeleteNamespaces))
+		current, err := check(prepareRemoval(ctx, d.Client, d.Name, d.DeleteNamespaces))
 		if err != nil {
 			return nil, err
 		}

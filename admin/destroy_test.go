@@ -22,7 +22,7 @@ func TestDestroyNamespaces(t *testing.T) {
 	}
 	created.Tenant.Namespaces = []string{"new", "a", "newer"}
 	write(t, c, created)
-	removal, err := PrepareDestroy(t.Context(), c, "t", true)
+	removal, err := prepareRemoval(t.Context(), c, "t", true)
 	if err != nil {
 		t.Fatal(err)
 	}

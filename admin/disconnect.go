@@ -115,7 +115,7 @@ func (d *Disconnect) Run(ctx context.Context) (Disconnection, error) {
 	if result.Interrupted, err = d.awaitReleases(ctx); err != nil {
 		return result, err
 	}
-	value, err := d.mark(ctx)
+	value, err := d.readMark(ctx)
 	if err != nil {
 		return result, err
 	}
@@ -141,7 +141,7 @@ func (d *Disconnect) awaitReleases(ctx context.Context) ([]string, error) {
 		if len(pending) == 0 || left <= 0 {
 			return pending, nil
 		}
-		if text := brief(pending); text != last {
+		if text := briefList(pending); text != last {
 			d.Say("waiting for pending releases: " + text)
 			last = text
 		}

@@ -69,9 +69,9 @@ func isMarked(live *cluster.Live, t tenant.Tenant) bool {
 	return t.Engine.Has(tenant.EngineTiller) && markOf(live, t.Home()) != ""
 }
 
-// marks reports whether the plan takes members out whose open connections must be ended, and
+// setsMark reports whether the plan takes members out whose open connections must be ended, and
 // the caller may write the annotation. A caller who may not ends the connections without it.
-func (d *decision) marks() bool {
+func (d *decision) setsMark() bool {
 	if !d.request.Disconnect || len(d.revoked) == 0 || !d.tenant.Engine.Has(tenant.EngineTiller) {
 		return false
 	}
@@ -79,13 +79,13 @@ func (d *decision) marks() bool {
 	return err == nil && len(missing) == 0
 }
 
-// marked is isMarked for the tenant that is decided about.
-func (d *decision) marked() bool { return isMarked(d.facts.live, d.tenant) }
+// hasMark is isMarked for the tenant that is decided about.
+func (d *decision) hasMark() bool { return isMarked(d.facts.live, d.tenant) }
 
 // settleMark completes the annotation on the wanted binding of members. The annotation of a
 // tenant that has no Tiller any more is removed: no connection to one is left.
 func (d *decision) settleMark(objects []runtime.Object) {
-	if d.marks() {
+	if d.setsMark() {
 		mark(objects, d.facts.now)
 		return
 	}
@@ -101,7 +101,7 @@ func (d *decision) settleMark(objects []runtime.Object) {
 
 // noteMarked notes that connections must still be ended because an earlier run was stopped.
 func (d *decision) noteMarked() error {
-	if d.marked() && !d.request.freezes() {
+	if d.hasMark() && !d.request.freezes() {
 		d.note("%s", Unended)
 	}
 	return nil
@@ -110,8 +110,8 @@ func (d *decision) noteMarked() error {
 // Unended is the warning about a tenant of which Disconnect is true because of an earlier run.
 const Unended = "an earlier run with --disconnect was stopped before it ended the open connections to Tiller; Tiller must still be restarted"
 
-// mark reads the annotation of the tenant's live binding of members.
-func (d *Disconnect) mark(ctx context.Context) (string, error) {
+// readMark reads the annotation of the tenant's live binding of members.
+func (d *Disconnect) readMark(ctx context.Context) (string, error) {
 	live := cluster.NewLive()
 	err := d.Client.Lookup(ctx, live, []cluster.Key{memberKey(d.Tenant.Home())})
 	return markOf(live, d.Tenant.Home()), err

@@ -149,7 +149,7 @@ func AwaitInForce(ctx context.Context, c *cluster.Client, p *Prepared) error {
 	}
 	rights := Membership{Tenant: t, Changed: map[tenant.Relation]tenant.Members{tenant.RelationMember: t.Members}}.rights(func(tenant.Subject) bool { return true })
 	deployer := tenant.AccountUser(t.Home(), t.Engine.DeployerAccounts()[0])
-	if permission, known := p.certain(); known {
+	if permission, known := p.grantedPermission(); known {
 		for _, permission.Namespace = range ends(t.Namespaces) {
 			rights = append(rights, right{user: deployer, permission: permission})
 		}
@@ -172,9 +172,9 @@ func ends(namespaces []string) []string {
 	return []string{namespaces[0], namespaces[len(namespaces)-1]}
 }
 
-// certain returns a permission that the deployer's role grants in each namespace; false if the
+// grantedPermission returns a permission that the deployer's role grants in each namespace; false if the
 // role was not read.
-func (p *Prepared) certain() (cluster.Permission, bool) {
+func (p *Prepared) grantedPermission() (cluster.Permission, bool) {
 	var role rbacv1.ClusterRole
 	if found, err := p.live.Into(clusterRoleKey(p.Tenant.Role), &role); err != nil || !found {
 		return cluster.Permission{}, false

@@ -30,7 +30,7 @@ func TestDestroyNamesFinalizers(t *testing.T) {
 			if !late {
 				hold()
 			}
-			removal, err := PrepareDestroy(t.Context(), c, "t", false)
+			removal, err := prepareRemoval(t.Context(), c, "t", false)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -96,7 +96,7 @@ func TestFluxAccount(t *testing.T) {
 	labelled := foreign.DeepCopy()
 	labelled.Name, labelled.Labels = "own", map[string]string{tenant.LabelTenant: "t"}
 	_, c := with.with(labelled).start(t)
-	removal, err := PrepareDestroy(t.Context(), c, "t", false)
+	removal, err := prepareRemoval(t.Context(), c, "t", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -194,7 +194,7 @@ func TestFreezeRefuses(t *testing.T) {
 		}
 	}
 	_, c := empty().after(t, asked()).after(t, freezing).start(t)
-	if _, err := PrepareDestroy(t.Context(), c, "t", false); err == nil || !strings.Contains(err.Error(), "is frozen since 2026-01-31T12:00:00Z: INC-1") {
+	if _, err := prepareRemoval(t.Context(), c, "t", false); err == nil || !strings.Contains(err.Error(), "is frozen since 2026-01-31T12:00:00Z: INC-1") {
 		t.Errorf("destroy: %v", err)
 	}
 	if _, err := (&Migrate{Client: c, Name: "t", DryRun: true}).Begin(t.Context()); err == nil || !strings.Contains(err.Error(), "is frozen") {

@@ -111,7 +111,7 @@ func (f *facts) gather(ctx context.Context, c *cluster.Client, requests []Reques
 	var open []*decision
 	var keys []cluster.Key
 	for _, r := range requests {
-		if d, err := begin(f, r); err == nil {
+		if d, err := newDecision(f, r); err == nil {
 			if err := d.checkSeen(); err != nil {
 				return err
 			}

@@ -123,7 +123,7 @@ func (d *decision) noteForeignGrants(wanted []cluster.Key) {
 			}
 		}
 		if len(rights) > 0 {
-			d.note("service account %s in namespace %q has rights that helm-tenant did not grant, which --adopt removes: %s", deployer.Name, deployer.Namespace, brief(rights))
+			d.note("service account %s in namespace %q has rights that helm-tenant did not grant, which --adopt removes: %s", deployer.Name, deployer.Namespace, briefList(rights))
 		}
 	}
 }

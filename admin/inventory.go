@@ -163,7 +163,7 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 			}
 		}
 		o.takePeople(in[record.Namespace])
-		o.Terminating = keepTrue(slices.Concat([]string{o.Home}, o.Namespaces), terminating)
+		o.Terminating = intersect(slices.Concat([]string{o.Home}, o.Namespaces), terminating)
 		homes[record.Namespace] = true
 		for _, ns := range o.Namespaces {
 			owned[ns] = !o.AllNamespaces || owned[ns]
@@ -192,8 +192,8 @@ func tillerIn(tillers []Tiller, namespace, owner string) *Tiller {
 	return &tillers[index]
 }
 
-// keepTrue returns the names that are in the set.
-func keepTrue(names []string, set map[string]bool) []string {
+// intersect returns the names that are in the set.
+func intersect(names []string, set map[string]bool) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return !set[name] })
 }
 

@@ -124,7 +124,7 @@ func TestLeads(t *testing.T) {
 		if namespace, name, ok := strings.Cut(called, "/"); ok && !strings.HasSuffix(namespace, ":") {
 			config = admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: namespace, Name: name}}
 		}
-		answered(&w, config)
+		setServer(&w, config)
 		taking := &taking{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive(), snapshot: audit.Snapshot{Webhooks: []audit.Webhook{w}}}
 		if err := taking.take(t.Context(), []reading{{"pods", "", taking.readPods}}, nil); err != nil {
 			t.Fatal(err)

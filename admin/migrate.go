@@ -90,12 +90,12 @@ func recordKey(home string) cluster.Key {
 	return cluster.Key{Kind: "ConfigMap", Namespace: home, Name: tenant.RecordName}
 }
 
-// ReadMigration reads the state of the migration and the records to move, converts these,
+// readMigrationState reads the state of the migration and the records to move, converts these,
 // and looks for problems that keep the releases from moving. It writes nothing. earlier
 // is the result of an earlier read in the same run, or nil: records that have not changed
 // since are not read and converted again. keep bounds the revisions of each release that
 // move, unless the migration began with another bound; 0 is no bound.
-func ReadMigration(ctx context.Context, c *cluster.Client, name string, keep int, earlier *Migration) (*Migration, error) {
+func readMigrationState(ctx context.Context, c *cluster.Client, name string, keep int, earlier *Migration) (*Migration, error) {
 	return readMigration(ctx, c, name, keep, earlier, nil)
 }
 
@@ -161,7 +161,7 @@ func readMigrationOf(ctx context.Context, c *cluster.Client, name string, keep i
 	} else if err := m.readReleases(ctx, c, save); err != nil {
 		return nil, err
 	}
-	if len(m.Records) == 0 && len(stored) > 0 && !m.moved() && (m.State == nil || m.State.Phase == tenant.PhaseFrozen) {
+	if len(m.Records) == 0 && len(stored) > 0 && !m.converted() && (m.State == nil || m.State.Phase == tenant.PhaseFrozen) {
 		m.Problems = append(m.Problems, &StorageError{Home: home, Who: fmt.Sprintf("the record of tenant %q says that its Tiller", name), Said: storage, Records: stored})
 	}
 	m.unmovable = len(m.Problems)
@@ -184,7 +184,7 @@ func (m *Migration) readReleases(ctx context.Context, c *cluster.Client, save fu
 			s := migrate.Unreadable(record.Key.Name, err)
 			if err == nil {
 				var keeps func(migrate.Object) bool
-				if !m.moved() {
+				if !m.converted() {
 					keeps = notes.keeps(ctx, old.GetNamespace())
 				}
 				s = migrate.Read(record.Key.Name, old, keeps)
@@ -259,7 +259,7 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 					kept = append(kept, copied)
 				}
 			}
-			standing = migrate.Compare(r, kept, m.moved())
+			standing = migrate.Compare(r, kept, m.converted())
 		}
 		m.Standings = append(m.Standings, standing)
 		for _, secret := range secrets {
@@ -283,17 +283,17 @@ func (m *Migration) standing(current *Migration, i int) (migrate.Standing, bool)
 	}
 	r, s := m.Releases[i], m.Standings[i]
 	same := slices.Equal(m.helm[r.Namespace+"/"+r.Name], current.helm[r.Namespace+"/"+r.Name])
-	return s, same && (len(s.Ours) > 0 || m.moved() == current.moved())
+	return s, same && (len(s.Ours) > 0 || m.converted() == current.converted())
 }
 
-// moved reports whether all revisions were written. From then on Helm 3 may change and delete
+// converted reports whether all revisions were written. From then on Helm 3 may change and delete
 // them.
-func (m *Migration) moved() bool {
+func (m *Migration) converted() bool {
 	return m.State != nil && m.State.Converted
 }
 
 func (m *Migration) checkClash(r migrate.Release, s migrate.Standing) {
-	if m.moved() {
+	if m.converted() {
 		return
 	}
 	for _, foreign := range s.Foreign {
@@ -313,8 +313,8 @@ func (m *Migration) Revisions() int {
 	return count
 }
 
-// Check returns a *BlockedError if anything keeps the releases from moving.
-func (m *Migration) Check() error {
+// check returns a *BlockedError if anything keeps the releases from moving.
+func (m *Migration) check() error {
 	if len(m.Problems) == 0 {
 		return nil
 	}

@@ -18,7 +18,7 @@ import (
 // Finish makes Helm the owner of the releases' objects, backs up Tiller's records, and
 // removes these and the Tiller. In a dry run it returns what would be written.
 func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
-	migration, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
+	migration, err := readMigrationState(ctx, m.Client, m.Name, m.Keep, nil)
 	switch {
 	case err != nil:
 		return nil, err
@@ -65,7 +65,7 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 	if err := m.step(ctx, migration, tenant.PhaseFinishing, nil, nil); err != nil {
 		return nil, err
 	}
-	if err := SetEngine(ctx, m.Client, migration, tenant.PhaseFinishing, tenant.EngineImpersonation, m.Event.made); err != nil {
+	if err := setEngine(ctx, m.Client, migration, tenant.PhaseFinishing, tenant.EngineImpersonation, m.Event.made); err != nil {
 		return nil, err
 	}
 	if err := removeRecords(ctx, m.Client, migration, m.Event.made); err != nil {
@@ -107,7 +107,7 @@ func (m *Migration) unmoved() []string {
 // Helm 3's records, and starts Tiller, in that order. In a dry run it returns what would
 // be written.
 func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
-	migration, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, nil)
+	migration, err := readMigrationState(ctx, m.Client, m.Name, m.Keep, nil)
 	switch {
 	case err != nil:
 		return nil, err
@@ -140,7 +140,7 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 		return nil, err
 	}
 	// Rights first, so that nobody changes with Helm 3 what is being removed.
-	if err := SetEngine(ctx, m.Client, migration, tenant.PhaseAborting, migration.State.Engine, m.Event.made); err != nil {
+	if err := setEngine(ctx, m.Client, migration, tenant.PhaseAborting, migration.State.Engine, m.Event.made); err != nil {
 		return nil, err
 	}
 	if !migration.State.Engine.Has(tenant.EngineImpersonation) {

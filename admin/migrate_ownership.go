@@ -12,7 +12,7 @@ import (
 
 // Stamp sets the ownership of all objects of the tenant's Helm 3 and 4 releases, for a
 // tenant whose migration did not do so at its end. It returns the number of releases, and
-// the number of objects that helm uninstall would leave. See SetOwnership.
+// the number of objects that helm uninstall would leave. See setOwnershipOf.
 func (m *Migrate) Stamp(ctx context.Context) (releases, left int, err error) {
 	live, err := m.Client.Read(ctx, m.Name)
 	if err != nil {
@@ -35,7 +35,7 @@ func (m *Migrate) Stamp(ctx context.Context) (releases, left int, err error) {
 	case !t.Engine.Has(tenant.EngineImpersonation):
 		return 0, 0, &StepError{m.Name, StepNoHelmReleases, fmt.Errorf("it has the engine %s, and so no releases of Helm 3 or 4", t.Engine)}
 	}
-	held, err := helmHeld(ctx, m.Client, t, nil)
+	held, err := helmReleaseObjects(ctx, m.Client, t, nil)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -72,7 +72,7 @@ func (m *Migrate) noteOwnership(ctx context.Context, t tenant.Tenant, set bool) 
 // setMovedOwnership sets the ownership of the objects of the releases that moved. Objects
 // that can't be changed are reported, and do not keep the migration from ending.
 func (m *Migrate) setMovedOwnership(ctx context.Context, migration *Migration) error {
-	held, err := movedHeld(ctx, m.Client, migration)
+	held, err := movedReleaseObjects(ctx, m.Client, migration)
 	if err != nil {
 		return err
 	}
@@ -89,8 +89,8 @@ func (m *Migrate) setMovedOwnership(ctx context.Context, migration *Migration) e
 
 // setOwnership returns the number of existing objects that still do not name their
 // release.
-func (m *Migrate) setOwnership(ctx context.Context, t tenant.Tenant, held []Held) (left int, err error) {
-	err = SetOwnership(ctx, m.Client, t, held, m.DryRun, func(change OwnershipChange) {
+func (m *Migrate) setOwnership(ctx context.Context, t tenant.Tenant, held []ReleaseObjects) (left int, err error) {
+	err = setOwnershipOf(ctx, m.Client, t, held, m.DryRun, func(change OwnershipChange) {
 		if change.Problem != nil && !change.Gone {
 			left++
 		}

@@ -66,9 +66,9 @@ func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
 	case migration.State != nil && m.Keep != 0 && m.Keep != migration.State.Keep:
 		return nil, &StepError{m.Name, StepStopped, fmt.Errorf("its migration began with %s, which can't be changed before it ends", keepText(migration.State.Keep))}
 	case m.DryRun:
-		return migration, migration.Check()
+		return migration, migration.check()
 	}
-	if err := migration.Check(); err != nil {
+	if err := migration.check(); err != nil {
 		if migration.State != nil {
 			err = &StepError{m.Name, StepStopped, err}
 		}
@@ -78,7 +78,7 @@ func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := CheckMigrationAllowed(ctx, m.Client, migration); err != nil {
+	if err := checkMigrationAllowed(ctx, m.Client, migration); err != nil {
 		return nil, err
 	}
 	for _, r := range migration.Releases {
@@ -91,7 +91,7 @@ func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
 			return nil, err
 		}
 	}
-	if err := SetEngine(ctx, m.Client, migration, tenant.PhaseConverted, tenant.EngineBoth, m.Event.made); err != nil {
+	if err := setEngine(ctx, m.Client, migration, tenant.PhaseConverted, tenant.EngineBoth, m.Event.made); err != nil {
 		return nil, err
 	}
 	if migration, err = m.readAgain(ctx, migration); err != nil {
@@ -116,7 +116,7 @@ func (m *Migrate) say(format string, args ...any) {
 
 // readAgain reads what has changed, and fails if the migration has ended in the meantime.
 func (m *Migrate) readAgain(ctx context.Context, earlier *Migration) (*Migration, error) {
-	migration, err := ReadMigration(ctx, m.Client, m.Name, m.Keep, earlier)
+	migration, err := readMigrationState(ctx, m.Client, m.Name, m.Keep, earlier)
 	if err == nil && migration.State == nil {
 		err = ErrEnded
 	}
@@ -179,7 +179,7 @@ func (m *Migrate) freeze(ctx context.Context, migration *Migration, draft *backu
 	}
 	frozen, err := m.readAgain(ctx, migration)
 	if err == nil {
-		err = frozen.Check()
+		err = frozen.check()
 	}
 	if err != nil {
 		return nil, &StepError{m.Name, StepStopped, err}

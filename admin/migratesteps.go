@@ -9,10 +9,10 @@ import (
 	"helm-tenant/tenant"
 )
 
-// CheckMigrationAllowed returns a *DeniedError unless the admin may make every write of
+// checkMigrationAllowed returns a *DeniedError unless the admin may make every write of
 // the migration, and of an abort. It also returns what prevents the new deployer, as
 // Prepare does.
-func CheckMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration) error {
+func checkMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration) error {
 	prepared, err := Prepare(ctx, c, m.engineRequest(tenant.EngineBoth))
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func beyond(now, to *tenant.Migration) bool {
 // them: if they made a later revision, Helm 3 may have removed older ones. It returns the
 // migration as it was read.
 func checkHelmRecords(ctx context.Context, c *cluster.Client, migration *Migration) (*Migration, error) {
-	migration, err := ReadMigration(ctx, c, migration.Tenant.Name, migration.keep, migration)
+	migration, err := readMigrationState(ctx, c, migration.Tenant.Name, migration.keep, migration)
 	if err != nil {
 		return nil, err
 	}
@@ -161,10 +161,10 @@ func (m *Migration) engineRequest(engine tenant.Engine) Request {
 	return Request{Tenant: tenant.Tenant{Name: m.Tenant.Name, Engine: engine}, Migrating: true, LeaveReleases: true, Share: true, Accepted: Risks}
 }
 
-// SetEngine gives a tenant that is being migrated the deployers of that engine, and its
+// setEngine gives a tenant that is being migrated the deployers of that engine, and its
 // members the rights that go with them. Tiller's Deployment is left alone, unless the
 // engine has none. It fails if the migration has left that phase.
-func SetEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenant.Phase, engine tenant.Engine, onChange func(cluster.Change)) error {
+func setEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenant.Phase, engine tenant.Engine, onChange func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
 		prepared, err := prepareEngine(ctx, c, m, engine)
 		if err != nil {
@@ -217,7 +217,7 @@ func removeRecords(ctx context.Context, c *cluster.Client, migration *Migration,
 // backed up, and no others are removed.
 func removeAll(ctx context.Context, c *cluster.Client, migration *Migration, phase tenant.Phase, records func(*Migration) []cluster.Stored, onChange func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		current, err := ReadMigration(ctx, c, migration.Tenant.Name, migration.keep, migration)
+		current, err := readMigrationState(ctx, c, migration.Tenant.Name, migration.keep, migration)
 		if err != nil {
 			return nil, err
 		}

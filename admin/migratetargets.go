@@ -175,7 +175,7 @@ func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client, earlie
 	}
 	// After all records were written, missing namespaces block nothing: the releases in
 	// them are deleted as well.
-	if !m.moved() {
+	if !m.converted() {
 		if err := m.checkRole(); err != nil {
 			return err
 		}
@@ -186,7 +186,7 @@ func (m *Migration) lookAtTargets(ctx context.Context, c *cluster.Client, earlie
 			if object := m.live.Get(namespaceKey(namespace)); object != nil {
 				problem = checkNotTerminating(object)
 			}
-			if !m.moved() {
+			if !m.converted() {
 				m.Problems = append(m.Problems, problem)
 			}
 			continue
@@ -249,7 +249,7 @@ func (m *Migration) checkRole() error {
 // be written. Quotas that the caller may not read are skipped: the API server checks each
 // Secret in any case.
 func (m *Migration) checkQuotas(ctx context.Context, c *cluster.Client) error {
-	if m.moved() {
+	if m.converted() {
 		return nil
 	}
 	missing := map[string]int{}

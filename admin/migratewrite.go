@@ -101,7 +101,7 @@ func (w *helmRecords) full() bool {
 
 // readAgain reads the migration, and fails if its records must not be written any more.
 func (w *helmRecords) readAgain(ctx context.Context) error {
-	current, err := ReadMigration(ctx, w.client, w.migration.Tenant.Name, w.migration.keep, w.migration)
+	current, err := readMigrationState(ctx, w.client, w.migration.Tenant.Name, w.migration.keep, w.migration)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (w *helmRecords) readAgain(ctx context.Context) error {
 	if err := current.in(tenant.PhaseFrozen); err != nil {
 		return err
 	}
-	return current.Check()
+	return current.check()
 }
 
 // done reports whether another admin has written all records.

@@ -39,7 +39,7 @@ func findMoves(f *facts, requests []Request) (ordered []move, blocked []exchange
 	keeps, gets := map[int]bool{}, map[int][]string{}
 	decisions := map[int]*decision{}
 	for i, r := range requests {
-		d, err := begin(f, r)
+		d, err := newDecision(f, r)
 		if err != nil {
 			continue
 		}
@@ -120,7 +120,7 @@ func decideMoves(ctx context.Context, c *cluster.Client, f *facts, requests []Re
 		}
 	}
 	for _, m := range moves {
-		object, err := f.taken(requests[m.from], m.namespace)
+		object, err := f.unclaimed(requests[m.from], m.namespace)
 		if err != nil {
 			continue // otherwise the namespace stays claimed
 		}
@@ -130,8 +130,8 @@ func decideMoves(ctx context.Context, c *cluster.Client, f *facts, requests []Re
 		if _, claimed := errors.AsType[*ClaimedError](o.Err); !claimed {
 			continue
 		}
-		after := f.after(given[m.to])
-		d, err := begin(after, requests[m.to])
+		after := f.withObjects(given[m.to])
+		d, err := newDecision(after, requests[m.to])
 		if err == nil {
 			err = after.complete(ctx, c, []*decision{d})
 		}
@@ -150,9 +150,9 @@ func decideMoves(ctx context.Context, c *cluster.Client, f *facts, requests []Re
 	}
 }
 
-// taken returns a namespace as it will be when it was taken from the request's tenant.
-func (f *facts) taken(r Request, namespace string) (*unstructured.Unstructured, error) {
-	d, err := begin(f, r)
+// unclaimed returns a namespace as it will be when it was taken from the request's tenant.
+func (f *facts) unclaimed(r Request, namespace string) (*unstructured.Unstructured, error) {
+	d, err := newDecision(f, r)
 	if err != nil {
 		return nil, err
 	}
@@ -164,8 +164,8 @@ func (f *facts) taken(r Request, namespace string) (*unstructured.Unstructured, 
 	return plan.Changes[0].Object, nil
 }
 
-// after returns the facts with these objects in the place of the live ones.
-func (f *facts) after(objects []*unstructured.Unstructured) *facts {
+// withObjects returns the facts with these objects in the place of the live ones.
+func (f *facts) withObjects(objects []*unstructured.Unstructured) *facts {
 	return &facts{where: f.where, live: f.live.With(objects...), server: f.server, homes: f.homes, foreign: f.foreign}
 }
 

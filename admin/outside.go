@@ -14,26 +14,26 @@ import (
 // manage.
 const RiskClusterObjects Risk = "cluster-objects"
 
-// OutsideObject is an object of a release that is cluster-scoped, or in another namespace
+// outsideObject is an object of a release that is cluster-scoped, or in another namespace
 // than the release.
-type OutsideObject struct {
+type outsideObject struct {
 	Owner  migrate.Owner
 	Object migrate.Object
 }
 
-func (o OutsideObject) String() string {
+func (o outsideObject) String() string {
 	return fmt.Sprintf("%s of release %s", o.Object, o.Owner.Name)
 }
 
-// findOutside finds the OutsideObjects of the releases.
-func findOutside(ctx context.Context, c *cluster.Client, held []Held) ([]OutsideObject, error) {
-	var outside []OutsideObject
+// findOutside finds the outsideObjects of the releases.
+func findOutside(ctx context.Context, c *cluster.Client, held []ReleaseObjects) ([]outsideObject, error) {
+	var outside []outsideObject
 	err := eachObject(ctx, c, held, func(owner migrate.Owner, object migrate.Object, kind *cluster.ServedKind) error {
 		if kind == nil && release.ClusterScoped(object.Kind) { // of a version that is no longer served
 			object.Namespace = ""
 		}
 		if object.Namespace != owner.Namespace {
-			outside = append(outside, OutsideObject{owner, object})
+			outside = append(outside, outsideObject{owner, object})
 		}
 		return nil
 	})
@@ -42,7 +42,7 @@ func findOutside(ctx context.Context, c *cluster.Client, held []Held) ([]Outside
 
 // checkOutsideObjects refuses to narrow a Tiller whose releases have objects that it then
 // could not manage, unless the risk is accepted.
-func (d *decision) checkOutsideObjects(objects []OutsideObject) error {
+func (d *decision) checkOutsideObjects(objects []outsideObject) error {
 	if d.tenant.AllNamespaces {
 		return nil
 	}
@@ -55,7 +55,7 @@ func (d *decision) checkOutsideObjects(objects []OutsideObject) error {
 	if len(names) == 0 {
 		return nil
 	}
-	listed := brief(names)
+	listed := briefList(names)
 	err := d.request.Accepted.unless(RiskClusterObjects, "releases hold objects outside the tenant's namespaces, which its Tiller could not upgrade or delete any more: %s; take them out of the releases, or give these releases to an ops tenant of all namespaces", listed)
 	if err == nil {
 		d.note("its Tiller can't manage these objects of its releases: %s", listed)

@@ -18,8 +18,8 @@ import (
 	"helm-tenant/tenant"
 )
 
-// Held has the objects of a release, from its manifest.
-type Held struct {
+// ReleaseObjects has the objects of a release, from its manifest.
+type ReleaseObjects struct {
 	migrate.Owner
 	Objects []migrate.Object
 	// Problem is the reason why the record can't be read; then there are no objects.
@@ -54,9 +54,9 @@ func currentRecords(records []cluster.Stored, deployed bool) []cluster.Stored {
 	return current
 }
 
-// readHeld reads the objects of the releases from their records.
-func readHeld(ctx context.Context, c *cluster.Client, records []cluster.Stored) ([]Held, error) {
-	held := map[migrate.Owner]*Held{}
+// readReleaseObjects reads the objects of the releases from their records.
+func readReleaseObjects(ctx context.Context, c *cluster.Client, records []cluster.Stored) ([]ReleaseObjects, error) {
+	held := map[migrate.Owner]*ReleaseObjects{}
 	type part struct {
 		owner  migrate.Owner
 		object migrate.Object
@@ -65,7 +65,7 @@ func readHeld(ctx context.Context, c *cluster.Client, records []cluster.Stored) 
 	err := c.EachRecord(ctx, records, func(record cluster.Record) error {
 		owner, manifest, err := manifestOf(c, record)
 		if held[owner] == nil {
-			held[owner] = &Held{Owner: owner}
+			held[owner] = &ReleaseObjects{Owner: owner}
 		}
 		into := held[owner]
 		if err != nil {
@@ -83,7 +83,7 @@ func readHeld(ctx context.Context, c *cluster.Client, records []cluster.Stored) 
 		}
 		return nil
 	})
-	var all []Held
+	var all []ReleaseObjects
 	for _, owner := range slices.SortedFunc(maps.Keys(held), func(a, b migrate.Owner) int {
 		return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
 	}) {
@@ -120,9 +120,9 @@ func manifestOf(c *cluster.Client, record cluster.Record) (migrate.Owner, string
 	return labelled, r.Manifest, nil
 }
 
-// helmHeld reads the objects of the tenant's Helm 3 and 4 releases: those in its
+// helmReleaseObjects reads the objects of the tenant's Helm 3 and 4 releases: those in its
 // namespaces, or, if only is not nil, those of them that it accepts.
-func helmHeld(ctx context.Context, c *cluster.Client, t tenant.Tenant, only func(namespace, name string) bool) ([]Held, error) {
+func helmReleaseObjects(ctx context.Context, c *cluster.Client, t tenant.Tenant, only func(namespace, name string) bool) ([]ReleaseObjects, error) {
 	var records []cluster.Stored
 	for _, namespace := range helmNamespaces(t) {
 		stored, err := c.StoredReleases(ctx, tenant.EngineImpersonation, namespace)
@@ -131,12 +131,12 @@ func helmHeld(ctx context.Context, c *cluster.Client, t tenant.Tenant, only func
 		}
 		records = append(records, slices.DeleteFunc(stored, func(s cluster.Stored) bool { return only != nil && !only(s.Namespace, s.Release) })...)
 	}
-	return readHeld(ctx, c, currentRecords(records, true))
+	return readReleaseObjects(ctx, c, currentRecords(records, true))
 }
 
-// movedHeld reads the objects of the releases that moved, from Helm 3's present records.
+// movedReleaseObjects reads the objects of the releases that moved, from Helm 3's present records.
 // A release that Helm 3 uninstalled, or installed again with the same name, is left out.
-func movedHeld(ctx context.Context, c *cluster.Client, m *Migration) ([]Held, error) {
+func movedReleaseObjects(ctx context.Context, c *cluster.Client, m *Migration) ([]ReleaseObjects, error) {
 	moved := map[migrate.Owner]bool{}
 	t := tenant.Tenant{}
 	for i, r := range m.Releases {
@@ -148,13 +148,13 @@ func movedHeld(ctx context.Context, c *cluster.Client, m *Migration) ([]Held, er
 			t.Namespaces = append(t.Namespaces, r.Namespace)
 		}
 	}
-	return helmHeld(ctx, c, t, func(namespace, name string) bool { return moved[migrate.Owner{Name: name, Namespace: namespace}] })
+	return helmReleaseObjects(ctx, c, t, func(namespace, name string) bool { return moved[migrate.Owner{Name: name, Namespace: namespace}] })
 }
 
 // eachObject calls do for the objects of the releases, in order, with the kind that the
 // API server serves, nil if it serves none. The namespace of cluster-scoped objects is
 // removed. The first error of do ends it.
-func eachObject(ctx context.Context, c *cluster.Client, held []Held, do func(migrate.Owner, migrate.Object, *cluster.ServedKind) error) error {
+func eachObject(ctx context.Context, c *cluster.Client, held []ReleaseObjects, do func(migrate.Owner, migrate.Object, *cluster.ServedKind) error) error {
 	served, err := servedKinds(ctx, c, held)
 	if err != nil {
 		return err
@@ -177,7 +177,7 @@ func eachObject(ctx context.Context, c *cluster.Client, held []Held, do func(mig
 	return nil
 }
 
-func servedKinds(ctx context.Context, c *cluster.Client, held []Held) (map[string]map[string]cluster.ServedKind, error) {
+func servedKinds(ctx context.Context, c *cluster.Client, held []ReleaseObjects) (map[string]map[string]cluster.ServedKind, error) {
 	versions := map[string]bool{}
 	for _, h := range held {
 		for _, object := range h.Objects {
@@ -201,13 +201,13 @@ type OwnershipChange struct {
 	Gone bool
 }
 
-// SetOwnership makes every object of the releases name its release, as Helm 3 requires. It acts
+// setOwnershipOf makes every object of the releases name its release, as Helm 3 requires. It acts
 // as the tenant's deployer, so that it can't change objects that the deployer may not change.
 // It only writes labels and annotations of the object itself, so that no workload restarts. It
 // calls report for each object that did not name its release, changed or not, and continues
 // with the others. With dryRun nothing is written. An error means that not every object was
 // read; changes stay, and the next run skips them.
-func SetOwnership(ctx context.Context, c *cluster.Client, t tenant.Tenant, held []Held, dryRun bool, report func(OwnershipChange)) error {
+func setOwnershipOf(ctx context.Context, c *cluster.Client, t tenant.Tenant, held []ReleaseObjects, dryRun bool, report func(OwnershipChange)) error {
 	if len(held) == 0 {
 		return nil
 	}
@@ -289,15 +289,15 @@ type Remaining struct {
 	Problem error
 }
 
-// Held reads the objects of the releases that are removed with the tenant.
-func (r *Removal) Held(ctx context.Context, c *cluster.Client) ([]Held, error) {
-	return readHeld(ctx, c, currentRecords(slices.Concat(r.Records, r.HelmRecords), false))
+// ReleaseObjects reads the objects of the releases that are removed with the tenant.
+func (r *Removal) ReleaseObjects(ctx context.Context, c *cluster.Client) ([]ReleaseObjects, error) {
+	return readReleaseObjects(ctx, c, currentRecords(slices.Concat(r.Records, r.HelmRecords), false))
 }
 
 // FindRemaining returns a function that finds the objects that still exist, to be called
 // when the releases are deleted. It reads the served kinds now, since a release can take
 // a CustomResourceDefinition with it.
-func FindRemaining(ctx context.Context, c *cluster.Client, held []Held) (func(context.Context) []Remaining, error) {
+func FindRemaining(ctx context.Context, c *cluster.Client, held []ReleaseObjects) (func(context.Context) []Remaining, error) {
 	type looked struct {
 		owner  migrate.Owner
 		object migrate.Object

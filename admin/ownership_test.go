@@ -67,7 +67,7 @@ func TestManyObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	held, err := readHeld(t.Context(), c, currentRecords(stored, true))
+	held, err := readReleaseObjects(t.Context(), c, currentRecords(stored, true))
 	if err != nil || len(held) != 1 || len(held[0].Objects) != count {
 		t.Fatalf("%d releases, %v", len(held), err)
 	}

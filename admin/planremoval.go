@@ -26,7 +26,7 @@ func (d *decision) planRemoval(plan *cluster.Plan, key cluster.Key) error {
 		return d.planUnbind(plan, key, live)
 	case "Deployment", "ServiceAccount", "Role", "NetworkPolicy":
 		stopped := key.Kind == "Deployment" && d.migration != nil && d.tenant.Engine.Has(tenant.EngineTiller)
-		if key.Namespace == d.tenant.Home() && slices.Contains(ofEngines, key.Name) && !stopped {
+		if key.Namespace == d.tenant.Home() && slices.Contains(engineObjects, key.Name) && !stopped {
 			plan.Delete(live, cluster.PhaseRemoval)
 			return nil
 		}
@@ -37,8 +37,8 @@ func (d *decision) planRemoval(plan *cluster.Plan, key cluster.Key) error {
 	return nil
 }
 
-// ofEngines are the names of the objects in a home that only one engine needs.
-var ofEngines = []string{install.DeploymentName, tenant.TillerAccount, tenant.HelmAccount, tenant.ReaderAccount, rbac.RecordsName, rbac.ReaderName, rbac.OwnerName, install.PolicyName}
+// engineObjects are the names of the objects in a home that only one engine needs.
+var engineObjects = []string{install.DeploymentName, tenant.TillerAccount, tenant.HelmAccount, tenant.ReaderAccount, rbac.RecordsName, rbac.ReaderName, rbac.OwnerName, install.PolicyName}
 
 // planUnclaim removes the tenant's label from a namespace that the tenant no longer has,
 // if the request asks for that.
@@ -53,7 +53,7 @@ func (d *decision) planUnclaim(plan *cluster.Plan, live *unstructured.Unstructur
 		return err
 	}
 	if len(releases) > 0 {
-		d.note("namespace %q is taken from the tenant; what runs in it stays, and the tenant can no longer manage its releases there: %s", name, brief(releases))
+		d.note("namespace %q is taken from the tenant; what runs in it stays, and the tenant can no longer manage its releases there: %s", name, briefList(releases))
 	} else {
 		d.note("namespace %q is taken from the tenant; what runs in it stays", name)
 	}

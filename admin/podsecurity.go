@@ -26,7 +26,7 @@ const fewNamespaces = 8
 
 // tightenings returns the tightenings among the tenant's namespaces.
 func (d *decision) tightenings() []tightening {
-	if !isHeld(d.tenant.PodSecurity) {
+	if !protectsNode(d.tenant.PodSecurity) {
 		return nil
 	}
 	var found []tightening
@@ -199,7 +199,7 @@ func PodSecurityUnheld(ctx context.Context, c *cluster.Client, t tenant.Tenant) 
 // HasPodSecurity reports whether at least one of the tenant's namespaces has a level of
 // PodSecurity that refuses pods.
 func HasPodSecurity(t tenant.Tenant) bool {
-	return !t.AllNamespaces && isHeld(t.PodSecurity) && slices.ContainsFunc(t.Namespaces, isRailed)
+	return !t.AllNamespaces && protectsNode(t.PodSecurity) && slices.ContainsFunc(t.Namespaces, isRailed)
 }
 
 // isRailed reports whether a namespace gets guard rails: all but Kubernetes' own.

@@ -70,7 +70,7 @@ func (d *decision) checkRails() error {
 		return nil
 	}
 	if t.PodSecurity == tenant.PodSecurityPrivileged && !(d.existed && was.PodSecurity == tenant.PodSecurityPrivileged) ||
-		t.PodSecurity == tenant.PodSecurityUnmanaged && d.existed && isHeld(was.PodSecurity) {
+		t.PodSecurity == tenant.PodSecurityUnmanaged && d.existed && protectsNode(was.PodSecurity) {
 		refusals = append(refusals, accepted.unless(RiskNodeAccess, "with podSecurity: %s a chart of tenant %q can take over the node, and every tenant on it", t.PodSecurity, t.Name))
 	}
 	if t.Guard == tenant.GuardOff && !(d.existed && was.Guard == tenant.GuardOff) {
@@ -79,8 +79,8 @@ func (d *decision) checkRails() error {
 	return refuse(append(refusals, d.checkViolations())...)
 }
 
-// isHeld reports whether a level keeps pods from the node.
-func isHeld(level tenant.PodSecurity) bool {
+// protectsNode reports whether a level keeps pods from the node.
+func protectsNode(level tenant.PodSecurity) bool {
 	return level == tenant.PodSecurityBaseline || level == tenant.PodSecurityRestricted
 }
 

@@ -86,7 +86,7 @@ func TestDeniedReads(t *testing.T) {
 			server, c := empty().start(t)
 			write(t, c, asked(engine(kind)))
 			deny(server, strings.Fields(all)...)
-			_, err := PrepareDestroy(t.Context(), c, "t", false)
+			_, err := prepareRemoval(t.Context(), c, "t", false)
 			if got := missing(err); got != want {
 				t.Errorf("%s: got %s, want %s", kind, got, want)
 			}
@@ -121,7 +121,7 @@ func TestDeniedReadsOfMoves(t *testing.T) {
 		{[]string{"deployments"}, "list deployments.apps in the cluster", "<nil>"},
 	} {
 		deny(server, test.denied...)
-		_, err := ReadMigration(t.Context(), c, "t", 0, nil)
+		_, err := readMigrationState(t.Context(), c, "t", 0, nil)
 		if diff := cmp.Diff(test.migrate, missing(err)); diff != "" {
 			t.Errorf("migrate without %q: -want +got:\n%s", test.denied, diff)
 		}

@@ -281,13 +281,13 @@ func TestOutsideObjects(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name    string
-		outside []OutsideObject
+		outside []outsideObject
 		want    string
 	}{
-		{"a ClusterRole", []OutsideObject{{migrate.Owner{Name: "web", Namespace: "a"}, role}}, "ClusterRole reader of release web"},
-		{"in another's namespace", []OutsideObject{{migrate.Owner{Name: "web", Namespace: "a"}, in(config, "z")}}, "ConfigMap shared in namespace z of release web"},
-		{"in another namespace of the tenant's", []OutsideObject{{migrate.Owner{Name: "web", Namespace: "a"}, in(config, "b")}}, ""},
-		{"of a release that is outside itself", []OutsideObject{{migrate.Owner{Name: "web", Namespace: "z"}, role}}, ""},
+		{"a ClusterRole", []outsideObject{{migrate.Owner{Name: "web", Namespace: "a"}, role}}, "ClusterRole reader of release web"},
+		{"in another's namespace", []outsideObject{{migrate.Owner{Name: "web", Namespace: "a"}, in(config, "z")}}, "ConfigMap shared in namespace z of release web"},
+		{"in another namespace of the tenant's", []outsideObject{{migrate.Owner{Name: "web", Namespace: "a"}, in(config, "b")}}, ""},
+		{"of a release that is outside itself", []outsideObject{{migrate.Owner{Name: "web", Namespace: "z"}, role}}, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w.outside = test.outside

@@ -54,7 +54,7 @@ func ParseAccepted(names []string) (Accepted, error) {
 	var accepted Accepted
 	for _, name := range names {
 		if !slices.Contains(Risks, Risk(name)) {
-			return nil, fmt.Errorf("--accept-risk: %q is not one of %s", name, list(Risks))
+			return nil, fmt.Errorf("--accept-risk: %q is not one of %s", name, joinNames(Risks))
 		}
 		accepted = append(accepted, Risk(name))
 	}
@@ -71,7 +71,7 @@ func (a Accepted) unless(r Risk, why string, args ...any) error {
 	return &RiskError{r, fmt.Sprintf(why, args...)}
 }
 
-func list[S ~string](names []S) string {
+func joinNames[S ~string](names []S) string {
 	var out []string
 	for _, name := range names {
 		out = append(out, string(name))
@@ -186,7 +186,7 @@ func (r Request) people(as tenant.Relation) tenant.Members {
 func (r Request) misnamed() []error {
 	var problems []error
 	for _, as := range tenant.Relations {
-		problems = append(problems, misnamed(as, r.people(as))...)
+		problems = append(problems, misnamedSubjects(as, r.people(as))...)
 	}
 	return problems
 }
@@ -196,7 +196,7 @@ func (r Request) misnamed() []error {
 func (d *decision) checkOpen() error {
 	var refusals []error
 	for _, as := range tenant.Relations {
-		refusals = append(refusals, checkOpen(as, d.request.people(as), d.request.Accepted))
+		refusals = append(refusals, checkOpenSubjects(as, d.request.people(as), d.request.Accepted))
 	}
 	return refuse(refusals...)
 }
@@ -205,15 +205,15 @@ func (d *decision) checkOpen() error {
 // or that are Kubernetes' own programs. Unless the risk is accepted it also refuses subjects
 // that stand for everybody, every pod or nodes. The errors are Invalid and *RiskError.
 func checkNamed(as tenant.Relation, subjects tenant.Members, accepted Accepted) error {
-	if problems := misnamed(as, subjects); len(problems) > 0 {
+	if problems := misnamedSubjects(as, subjects); len(problems) > 0 {
 		return Invalid(problems)
 	}
-	return checkOpen(as, subjects, accepted)
+	return checkOpenSubjects(as, subjects, accepted)
 }
 
-// misnamed finds members, readers or owners that stand for nobody, or may do everything
+// misnamedSubjects finds members, readers or owners that stand for nobody, or may do everything
 // already.
-func misnamed(as tenant.Relation, subjects tenant.Members) []error {
+func misnamedSubjects(as tenant.Relation, subjects tenant.Members) []error {
 	var problems []error
 	for _, s := range subjects {
 		switch {
@@ -228,9 +228,9 @@ func misnamed(as tenant.Relation, subjects tenant.Members) []error {
 	return problems
 }
 
-// checkOpen refuses members, readers or owners who are everybody, every pod or every node,
+// checkOpenSubjects refuses members, readers or owners who are everybody, every pod or every node,
 // unless that is accepted. The error is a *RiskError.
-func checkOpen(as tenant.Relation, subjects tenant.Members, accepted Accepted) error {
+func checkOpenSubjects(as tenant.Relation, subjects tenant.Members, accepted Accepted) error {
 	var open []string
 	for _, s := range subjects.Open() {
 		open = append(open, s.Name)
@@ -273,21 +273,21 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	if asked.AllNamespaces {
 		t.AllNamespaces = true
 	}
-	set(&t.HomeNamespace, asked.HomeNamespace)
-	set(&t.Role, asked.Role)
-	set(&t.FluxAccount, asked.FluxAccount)
-	set(&t.Engine, asked.Engine)
+	setIfGiven(&t.HomeNamespace, asked.HomeNamespace)
+	setIfGiven(&t.Role, asked.Role)
+	setIfGiven(&t.FluxAccount, asked.FluxAccount)
+	setIfGiven(&t.Engine, asked.Engine)
 	if t.Engine == "" {
 		t.Engine = r.DefaultEngine
 	}
 	if t.Engine == tenant.EngineImpersonation && was.Engine.Has(tenant.EngineTiller) {
 		t.Tiller = tenant.Tiller{} // it is removed
 	}
-	set(&t.Tiller.Image, asked.Tiller.Image)
-	set(&t.Tiller.Version, asked.Tiller.Version)
-	set(&t.Tiller.Storage, asked.Tiller.Storage)
-	set(&t.Tiller.HistoryMax, asked.Tiller.HistoryMax)
-	set(&t.Tiller.Replicas, asked.Tiller.Replicas)
+	setIfGiven(&t.Tiller.Image, asked.Tiller.Image)
+	setIfGiven(&t.Tiller.Version, asked.Tiller.Version)
+	setIfGiven(&t.Tiller.Storage, asked.Tiller.Storage)
+	setIfGiven(&t.Tiller.HistoryMax, asked.Tiller.HistoryMax)
+	setIfGiven(&t.Tiller.Replicas, asked.Tiller.Replicas)
 	if asked.Tiller.Resources != nil {
 		t.Tiller.Resources = asked.Tiller.Resources
 	}
@@ -306,7 +306,7 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	return t.WithDefaults()
 }
 
-func set[T comparable](into *T, value T) {
+func setIfGiven[T comparable](into *T, value T) {
 	var zero T
 	if value != zero {
 		*into = value

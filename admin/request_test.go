@@ -26,7 +26,7 @@ func TestParseAccepted(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	_, err = ParseAccepted([]string{"cluster-wide", "all"})
-	want := `--accept-risk: "all" is not one of ` + list(Risks)
+	want := `--accept-risk: "all" is not one of ` + joinNames(Risks)
 	if diff := cmp.Diff(want, errorText(err)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

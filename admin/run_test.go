@@ -254,7 +254,7 @@ func TestMigrateAborted(t *testing.T) {
 	if _, err := Prepare(t.Context(), c, asked()); !errors.As(err, &moving) {
 		t.Errorf("an init while it moves: %v", err)
 	}
-	if _, err := PrepareDestroy(t.Context(), c, "t", false); !errors.As(err, &moving) {
+	if _, err := prepareRemoval(t.Context(), c, "t", false); !errors.As(err, &moving) {
 		t.Errorf("a destroy while it moves: %v", err)
 	}
 	m.DryRun = true
@@ -333,7 +333,7 @@ func TestDestroyOfHelm3(t *testing.T) {
 	write(t, c, asked(engine(tenant.EngineImpersonation)))
 	write(t, c, Request{Tenant: tenant.Tenant{Name: "o", Namespaces: []string{"b"}}, Share: true})
 	server.Put(helmRecord("a", "web"), helmRecord("b", "db"))
-	removal, err := PrepareDestroy(t.Context(), c, "t", false)
+	removal, err := prepareRemoval(t.Context(), c, "t", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +346,7 @@ func TestDestroyOfHelm3(t *testing.T) {
 	wide := asked(everywhere, engine(tenant.EngineImpersonation), accept(RiskClusterWide))
 	wide.Tenant.Name = "w"
 	write(t, c, wide)
-	if removal, err = PrepareDestroy(t.Context(), c, "w", false); err != nil || !slices.Contains(removal.Prepared.Notes, "releases that the tenant made with Helm 3 or 4 stay: they can't be distinguished from those of others") {
+	if removal, err = prepareRemoval(t.Context(), c, "w", false); err != nil || !slices.Contains(removal.Prepared.Notes, "releases that the tenant made with Helm 3 or 4 stay: they can't be distinguished from those of others") {
 		t.Errorf("notes are %q, %v", removal.Prepared.Notes, err)
 	}
 }

@@ -32,7 +32,7 @@ type SplitRelease struct {
 
 	// storage is the storage of the tenant's Tiller.
 	storage tenant.Storage
-	records []oldRecord
+	records []tillerRecord
 	// Onward reports whether the tenant moves on to Helm 3 and 4 with it.
 	Onward bool
 }
@@ -55,8 +55,8 @@ func (r SplitRelease) Notes() []string {
 // living reports whether the release has objects.
 func (r SplitRelease) living() bool { return !release.Gone(r.Status) }
 
-// oldRecord is a record of the Tiller that is split, with its content.
-type oldRecord struct {
+// tillerRecord is a record of the Tiller that is split, with its content.
+type tillerRecord struct {
 	cluster.Stored
 	// name, namespace, version and status are the ones in the packed release.
 	name, namespace string
@@ -74,7 +74,7 @@ type oldRecord struct {
 }
 
 // contradiction describes how the record contradicts itself; empty if it does not.
-func (r oldRecord) contradiction() string {
+func (r tillerRecord) contradiction() string {
 	switch {
 	case r.problem != nil:
 		return r.problem.Error()
@@ -91,8 +91,8 @@ func (r oldRecord) contradiction() string {
 // assign decides which tenant gets each release: the one that has the namespace in which
 // the newest revision was deployed, otherwise the one of all namespaces. Releases whose
 // names are in leave stay. It is pure.
-func assign(records []oldRecord, tenants []tenant.Tenant, leave []string) []SplitRelease {
-	byName := map[string][]oldRecord{}
+func assign(records []tillerRecord, tenants []tenant.Tenant, leave []string) []SplitRelease {
+	byName := map[string][]tillerRecord{}
 	for _, record := range records {
 		byName[record.Release] = append(byName[record.Release], record)
 	}
@@ -108,7 +108,7 @@ func assign(records []oldRecord, tenants []tenant.Tenant, leave []string) []Spli
 	var releases []SplitRelease
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		records := byName[name]
-		slices.SortFunc(records, func(a, b oldRecord) int {
+		slices.SortFunc(records, func(a, b tillerRecord) int {
 			return cmp.Or(cmp.Compare(a.Version, b.Version), strings.Compare(a.Key.Name, b.Key.Name))
 		})
 		newest := records[len(records)-1]
@@ -146,10 +146,10 @@ func (o seenObject) key() string {
 	return strings.Join([]string{o.Kind, o.Namespace, o.Name}, "/")
 }
 
-// judge notes for each release that moves its objects outside its tenant's namespaces,
+// noteMismatches notes for each release that moves its objects outside its tenant's namespaces,
 // and how its records differ from the cluster or from each other. objects has the objects
 // of the current records, by the record's key. It is pure.
-func judge(releases []SplitRelease, tenants []tenant.Tenant, objects map[cluster.Key][]seenObject) {
+func noteMismatches(releases []SplitRelease, tenants []tenant.Tenant, objects map[cluster.Key][]seenObject) {
 	holder := map[string]string{} // the first release that has the object
 	for i := range releases {
 		r := &releases[i]
@@ -173,7 +173,7 @@ func judge(releases []SplitRelease, tenants []tenant.Tenant, objects map[cluster
 				if !held {
 					holder[object.key()] = r.Name
 				}
-				r.noteUnlike(object, newest && record.Status == "DEPLOYED")
+				r.noteMismatch(object, newest && record.Status == "DEPLOYED")
 				if held && other != r.Name {
 					r.Unmatched = append(r.Unmatched, fmt.Sprintf("%s is held by release %s, too", object, other))
 				}
@@ -182,10 +182,10 @@ func judge(releases []SplitRelease, tenants []tenant.Tenant, objects map[cluster
 	}
 }
 
-// noteUnlike notes where the cluster has another object than the release says. whole
+// noteMismatch notes where the cluster has another object than the release says. whole
 // reports whether its fields are compared as well; after a failed upgrade they match
 // neither revision.
-func (r *SplitRelease) noteUnlike(object seenObject, whole bool) {
+func (r *SplitRelease) noteMismatch(object seenObject, whole bool) {
 	text := ""
 	switch {
 	case !object.served:

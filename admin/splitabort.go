@@ -125,7 +125,7 @@ func (s *Split) restart(ctx context.Context, t tenant.Tenant) error {
 	if err != nil {
 		return err
 	}
-	return s.mark(ctx, t, nil, nil)
+	return s.setReceiving(ctx, t, nil, nil)
 }
 
 // noteWork notes what the tenants did with releases, which the split Tiller will not
@@ -272,15 +272,15 @@ func (s *Split) restoredState(ctx context.Context, tenants []tenant.Tenant, sinc
 
 // digests returns the records of a Tiller with the digests of their content, by kind in
 // lower case and name.
-func (s *Split) digests(ctx context.Context, namespace string) (map[cluster.Key]oldRecord, error) {
+func (s *Split) digests(ctx context.Context, namespace string) (map[cluster.Key]tillerRecord, error) {
 	stored, err := s.Client.StoredReleases(ctx, tenant.EngineTiller, namespace)
 	if err != nil {
 		return nil, err
 	}
-	found := map[cluster.Key]oldRecord{}
+	found := map[cluster.Key]tillerRecord{}
 	err = s.Client.EachRecord(ctx, stored, func(record cluster.Record) error {
 		key := cluster.Key{Kind: strings.ToLower(record.Key.Kind), Name: record.Key.Name}
-		found[key] = oldRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record))}
+		found[key] = tillerRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record))}
 		return nil
 	})
 	return found, err

@@ -10,8 +10,8 @@ import (
 	"helm-tenant/cluster"
 )
 
-// moved returns the records of the releases that move.
-func (p *SplitPlan) moved() []cluster.Stored {
+// movingRecords returns the records of the releases that move.
+func (p *SplitPlan) movingRecords() []cluster.Stored {
 	var records []cluster.Stored
 	for _, r := range p.Releases {
 		if r.Tenant != "" {
@@ -21,7 +21,7 @@ func (p *SplitPlan) moved() []cluster.Stored {
 	return records
 }
 
-func storedOf(records []oldRecord) []cluster.Stored {
+func storedOf(records []tillerRecord) []cluster.Stored {
 	var stored []cluster.Stored
 	for _, record := range records {
 		stored = append(stored, record.Stored)
@@ -41,13 +41,13 @@ func digestOf(records []cluster.Stored) string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(lines, ""))))
 }
 
-// same fails unless every record that moves has a copy of the same bytes, and has not
+// checkCopies fails unless every record that moves has a copy of the same bytes, and has not
 // changed itself since it was copied.
-func (p *SplitPlan) same(frozen *SplitPlan) error {
+func (p *SplitPlan) checkCopies(frozen *SplitPlan) error {
 	for key := range p.missing() {
 		return fmt.Errorf("%s has no copy of the same bytes in the tenant's home", key)
 	}
-	if !slices.Equal(p.moved(), frozen.moved()) {
+	if !slices.Equal(p.movingRecords(), frozen.movingRecords()) {
 		return errors.New("somebody changed the Tiller's records while they were copied: see that nothing else runs a Tiller there")
 	}
 	return nil

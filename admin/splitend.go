@@ -27,10 +27,10 @@ type SplitEnd struct {
 	Tenants []tenant.Tenant
 	// Copies has the records of these releases in the tenants' homes.
 	Copies []cluster.Stored
-	// moved has Helm 3's records of these releases, for tenants whose migration is
+	// helmRecords has Helm 3's records of these releases, for tenants whose migration is
 	// finished; finished has those tenants.
-	moved    []cluster.Stored
-	finished []string
+	helmRecords []cluster.Stored
+	finished    []string
 	// Plan is what would be written, in a dry run.
 	Plan cluster.Plan
 }
@@ -90,7 +90,7 @@ func (s *Split) endOf(ctx context.Context, state tenant.Split) (*SplitEnd, error
 		if migration != nil && migration.From != s.From && (!onward || migration.From != "") {
 			return nil, &MigratingError{name, *migration}
 		}
-		if st := (standing{t.WithDefaults(), true, migration}); onward && (st.finished() || st.finishing()) {
+		if st := (recordedTenant{t.WithDefaults(), true, migration}); onward && (st.finished() || st.finishing()) {
 			if err := s.readMoved(ctx, e, t); err != nil {
 				return nil, err
 			}
@@ -147,7 +147,7 @@ func newest(records []cluster.Stored) map[string]cluster.Stored {
 // record that is as new.
 func (e *SplitEnd) lost() []string {
 	var lost []string
-	copies := newest(slices.Concat(e.Copies, e.moved))
+	copies := newest(slices.Concat(e.Copies, e.helmRecords))
 	for name, record := range newest(e.Moved) {
 		copied, found := copies[name]
 		if current := currentRecords([]cluster.Stored{record}, false); len(current) > 0 && (!found || copied.Version < record.Version) {
@@ -190,13 +190,13 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 		return nil, &SplittingError{s.From, e.State}
 	}
 	if lost := e.lost(); len(lost) > 0 {
-		if err := s.Accepted.unless(RiskMissingReleases, "the tenants' Tillers have no record of %s: either it was deleted since, or no Tiller would manage its objects", brief(lost)); err != nil {
+		if err := s.Accepted.unless(RiskMissingReleases, "the tenants' Tillers have no record of %s: either it was deleted since, or no Tiller would manage its objects", briefList(lost)); err != nil {
 			return nil, s.canAbort(e, err)
 		}
 		s.say("Note: only the backup will know of %s", strings.Join(lost, ", "))
 	}
 	if changed := e.changed(); len(changed) > 0 {
-		if err := s.Accepted.unless(RiskMissingReleases, "the records of %s in namespace %q were written after they were copied, and the tenants' Tillers do not have what was written", brief(changed), s.From); err != nil {
+		if err := s.Accepted.unless(RiskMissingReleases, "the records of %s in namespace %q were written after they were copied, and the tenants' Tillers do not have what was written", briefList(changed), s.From); err != nil {
 			return nil, s.canAbort(e, err)
 		}
 		s.say("Note: only the backup will know what was written of %s", strings.Join(changed, ", "))

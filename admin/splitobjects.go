@@ -12,13 +12,13 @@ import (
 	"helm-tenant/tenant"
 )
 
-// readHeldObjects reads the objects of the releases that move, by the record that names
+// readLiveObjects reads the objects of the releases that move, by the record that names
 // them. Objects that the caller may not read are an error.
-func readHeldObjects(ctx context.Context, c *cluster.Client, releases []SplitRelease) (map[cluster.Key][]seenObject, error) {
-	var held []Held
+func readLiveObjects(ctx context.Context, c *cluster.Client, releases []SplitRelease) (map[cluster.Key][]seenObject, error) {
+	var held []ReleaseObjects
 	for _, r := range releases {
 		for _, record := range r.records {
-			h := Held{Owner: migrate.Owner{Name: r.Name, Namespace: record.namespace}}
+			h := ReleaseObjects{Owner: migrate.Owner{Name: r.Name, Namespace: record.namespace}}
 			for _, body := range record.bodies {
 				h.Objects = append(h.Objects, body.Object)
 			}
@@ -108,7 +108,7 @@ func (p *SplitPlan) readCopies(ctx context.Context, c *cluster.Client) error {
 		}
 	}
 	return c.EachRecord(ctx, copies, func(record cluster.Record) error {
-		p.copies[record.Key] = oldRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record))}
+		p.copies[record.Key] = tillerRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record))}
 		return nil
 	})
 }

@@ -83,15 +83,15 @@ func (s *Split) checkVerifier(ctx context.Context, state *tenant.Split) error {
 	return nil
 }
 
-// standing is the recorded state of a tenant of the split.
-type standing struct {
+// recordedTenant is the recorded state of a tenant of the split.
+type recordedTenant struct {
 	tenant    tenant.Tenant
 	existed   bool
 	migration *tenant.Migration
 }
 
-func (s *Split) standingOf(ctx context.Context, name string) (standing, error) {
-	var st standing
+func (s *Split) readRecorded(ctx context.Context, name string) (recordedTenant, error) {
+	var st recordedTenant
 	live, err := s.Client.Read(ctx, name)
 	if err != nil {
 		return st, err
@@ -104,22 +104,22 @@ func (s *Split) standingOf(ctx context.Context, name string) (standing, error) {
 }
 
 // finished reports whether the migration of the tenant is finished.
-func (s standing) finished() bool {
+func (s recordedTenant) finished() bool {
 	return s.existed && s.migration == nil && !s.tenant.Engine.Has(tenant.EngineTiller)
 }
 
 // finishing reports whether the migration of the tenant is being finished, and can't be
 // aborted.
-func (s standing) finishing() bool {
+func (s recordedTenant) finishing() bool {
 	return s.migration != nil && s.migration.From == "" && s.migration.Phase == tenant.PhaseFinishing
 }
 
-// goOn migrates the tenants that go on to Helm 3 and 4. An error of one does not stop the
+// migrateOnward migrates the tenants that go on to Helm 3 and 4. An error of one does not stop the
 // others: the returned error is a *SplitError of an *OutcomesError.
-func (s *Split) goOn(ctx context.Context, state *tenant.Split) error {
+func (s *Split) migrateOnward(ctx context.Context, state *tenant.Split) error {
 	var outcomes []Outcome
 	for _, name := range state.Onward {
-		outcomes = append(outcomes, Outcome{Name: name, Err: s.goOnWith(ctx, name)})
+		outcomes = append(outcomes, Outcome{Name: name, Err: s.migrateTenant(ctx, name)})
 	}
 	if err := failed(outcomes); err != nil {
 		return &SplitError{s.From, err}
@@ -127,8 +127,8 @@ func (s *Split) goOn(ctx context.Context, state *tenant.Split) error {
 	return nil
 }
 
-func (s *Split) goOnWith(ctx context.Context, name string) error {
-	st, err := s.standingOf(ctx, name)
+func (s *Split) migrateTenant(ctx context.Context, name string) error {
+	st, err := s.readRecorded(ctx, name)
 	if err != nil || st.finished() || st.migration != nil && st.migration.Phase == tenant.PhaseVerified {
 		return err
 	}
@@ -143,7 +143,7 @@ func (s *Split) goOnWith(ctx context.Context, name string) error {
 // if one of them can't be finished.
 func (s *Split) previewOnward(ctx context.Context, e *SplitEnd) error {
 	for _, name := range e.State.Onward {
-		st, err := s.standingOf(ctx, name)
+		st, err := s.readRecorded(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -171,7 +171,7 @@ func (s *Split) previewOnward(ctx context.Context, e *SplitEnd) error {
 // finishOnward finishes the migrations.
 func (s *Split) finishOnward(ctx context.Context, e *SplitEnd) error {
 	for _, name := range e.State.Onward {
-		st, err := s.standingOf(ctx, name)
+		st, err := s.readRecorded(ctx, name)
 		if err == nil && st.migration != nil {
 			_, err = s.Migration(name).Finish(ctx)
 		}
@@ -185,7 +185,7 @@ func (s *Split) finishOnward(ctx context.Context, e *SplitEnd) error {
 // abortOnward aborts the migrations: each tenant has its Tiller again.
 func (s *Split) abortOnward(ctx context.Context, e *SplitEnd) error {
 	for _, name := range e.State.Onward {
-		st, err := s.standingOf(ctx, name)
+		st, err := s.readRecorded(ctx, name)
 		if err == nil && st.migration != nil && st.migration.From == "" {
 			m := s.Migration(name)
 			m.Wait = false // the split stops it next
@@ -213,7 +213,7 @@ func (s *Split) readMoved(ctx context.Context, e *SplitEnd, t tenant.Tenant) err
 		}
 		for _, record := range records {
 			if e.State.Copied(record.Release) == t.Name {
-				e.moved = append(e.moved, record)
+				e.helmRecords = append(e.helmRecords, record)
 			}
 		}
 	}

@@ -25,7 +25,7 @@ type SplitPlan struct {
 	// tillers are the workloads that run the Tiller.
 	tillers []handTiller
 	// copies has the live objects with the keys of the copies.
-	copies map[cluster.Key]oldRecord
+	copies map[cluster.Key]tillerRecord
 	// begun reports whether a split of this Tiller began before, even if its state was
 	// deleted.
 	begun bool
@@ -38,8 +38,8 @@ type SplitPlan struct {
 }
 
 // recordsByKey returns the Tiller's records; none if p is nil.
-func (p *SplitPlan) recordsByKey() map[cluster.Key]oldRecord {
-	records := map[cluster.Key]oldRecord{}
+func (p *SplitPlan) recordsByKey() map[cluster.Key]tillerRecord {
+	records := map[cluster.Key]tillerRecord{}
 	if p == nil {
 		return records
 	}
@@ -120,12 +120,12 @@ func (p *SplitPlan) check(accepted Accepted) error {
 		}
 	}
 	if len(outside) > 0 {
-		if err := accepted.unless(RiskClusterObjects, "releases hold objects outside their tenant's namespaces, which its Tiller could not upgrade or delete any more: %s; leave them with --leave RELEASE, or give them to a tenant of all namespaces", brief(outside)); err != nil {
+		if err := accepted.unless(RiskClusterObjects, "releases hold objects outside their tenant's namespaces, which its Tiller could not upgrade or delete any more: %s; leave them with --leave RELEASE, or give them to a tenant of all namespaces", briefList(outside)); err != nil {
 			return err
 		}
 	}
 	if len(unmatched) > 0 {
-		return accepted.unless(RiskUnmatchedRecords, "whoever could reach the Tiller could write any record, and these do not match what is live: %s; look at them, or leave them with --leave RELEASE", brief(unmatched))
+		return accepted.unless(RiskUnmatchedRecords, "whoever could reach the Tiller could write any record, and these do not match what is live: %s; look at them, or leave them with --leave RELEASE", briefList(unmatched))
 	}
 	return nil
 }

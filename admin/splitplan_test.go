@@ -16,11 +16,11 @@ func TestAssignAndJudge(t *testing.T) {
 		tenant.Tenant{Name: "ta", Namespaces: []string{"a", "a2"}}.WithDefaults(),
 		tenant.Tenant{Name: "tb", Namespaces: []string{"b"}}.WithDefaults(),
 	}
-	rec := func(name, namespace string, version int) oldRecord {
+	rec := func(name, namespace string, version int) tillerRecord {
 		key := cluster.Key{Kind: "ConfigMap", Namespace: "old", Name: fmt.Sprintf("%s.v%d", name, version)}
 		stored := cluster.Stored{Key: key}
 		stored.Release, stored.Version, stored.Status = name, version, "DEPLOYED"
-		return oldRecord{Stored: stored, name: name, namespace: namespace, version: version, status: "DEPLOYED"}
+		return tillerRecord{Stored: stored, name: name, namespace: namespace, version: version, status: "DEPLOYED"}
 	}
 	body := func(kind, namespace, name, color string) seenObject {
 		o := seenObject{served: true}
@@ -32,34 +32,34 @@ func TestAssignAndJudge(t *testing.T) {
 	moved := append(slices.Clone(tenants), tenant.Tenant{Name: "ops", AllNamespaces: true}.WithDefaults())
 	for _, test := range []struct {
 		name    string
-		records []oldRecord
+		records []tillerRecord
 		tenants []tenant.Tenant
 		objects []seenObject // of the first record
 		tenant  string
 		notes   []string
 	}{
-		{"its namespace's tenant", []oldRecord{rec("web", "a2", 1)}, tenants, []seenObject{body("ConfigMap", "a", "x", "red")}, "ta", nil},
-		{"the newest revision counts", []oldRecord{rec("web", "b", 2), rec("web", "a", 1)}, tenants, nil, "tb", []string{`revision 1 names namespace "a", which is not the tenant's`}},
-		{"nobody's", []oldRecord{rec("web", "c", 1)}, tenants, nil, "", []string{`no tenant of the file has namespace "c"`}},
-		{"the ops tenant's", []oldRecord{rec("web", "c", 1)}, moved, []seenObject{body("ClusterRole", "", "x", "red")}, "ops", nil},
-		{"a namespace before all namespaces", []oldRecord{rec("web", "b", 1)}, moved, nil, "tb", nil},
-		{"a cluster-scoped object", []oldRecord{rec("web", "a", 1)}, tenants, []seenObject{body("ClusterRole", "", "x", "red")}, "ta", []string{"holds ClusterRole x"}},
-		{"another tenant's object", []oldRecord{rec("web", "a", 1)}, tenants, []seenObject{body("Secret", "b", "x", "red")}, "ta", []string{"holds Secret x in namespace b"}},
-		{"an object that differs", []oldRecord{rec("web", "a", 1)}, tenants, []seenObject{body("ConfigMap", "a", "x", "blue")}, "ta", []string{"ConfigMap x in namespace a has another data.color"}},
+		{"its namespace's tenant", []tillerRecord{rec("web", "a2", 1)}, tenants, []seenObject{body("ConfigMap", "a", "x", "red")}, "ta", nil},
+		{"the newest revision counts", []tillerRecord{rec("web", "b", 2), rec("web", "a", 1)}, tenants, nil, "tb", []string{`revision 1 names namespace "a", which is not the tenant's`}},
+		{"nobody's", []tillerRecord{rec("web", "c", 1)}, tenants, nil, "", []string{`no tenant of the file has namespace "c"`}},
+		{"the ops tenant's", []tillerRecord{rec("web", "c", 1)}, moved, []seenObject{body("ClusterRole", "", "x", "red")}, "ops", nil},
+		{"a namespace before all namespaces", []tillerRecord{rec("web", "b", 1)}, moved, nil, "tb", nil},
+		{"a cluster-scoped object", []tillerRecord{rec("web", "a", 1)}, tenants, []seenObject{body("ClusterRole", "", "x", "red")}, "ta", []string{"holds ClusterRole x"}},
+		{"another tenant's object", []tillerRecord{rec("web", "a", 1)}, tenants, []seenObject{body("Secret", "b", "x", "red")}, "ta", []string{"holds Secret x in namespace b"}},
+		{"an object that differs", []tillerRecord{rec("web", "a", 1)}, tenants, []seenObject{body("ConfigMap", "a", "x", "blue")}, "ta", []string{"ConfigMap x in namespace a has another data.color"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			releases := assign(test.records, test.tenants, nil)
-			judge(releases, test.tenants, map[cluster.Key][]seenObject{test.records[0].Key: test.objects})
+			noteMismatches(releases, test.tenants, map[cluster.Key][]seenObject{test.records[0].Key: test.objects})
 			if got := releases[0]; len(releases) != 1 || got.Tenant != test.tenant || !slices.Equal(got.Notes(), test.notes) {
 				t.Errorf("got %+v", releases)
 			}
 		})
 	}
 	// Two releases that hold the same object: one of them is forged.
-	two := []oldRecord{rec("one", "a", 1), rec("two", "a", 1)}
+	two := []tillerRecord{rec("one", "a", 1), rec("two", "a", 1)}
 	releases := assign(two, tenants, nil)
 	same := body("ConfigMap", "a", "x", "red")
-	judge(releases, tenants, map[cluster.Key][]seenObject{two[0].Key: {same}, two[1].Key: {same}})
+	noteMismatches(releases, tenants, map[cluster.Key][]seenObject{two[0].Key: {same}, two[1].Key: {same}})
 	if got := releases[1].Unmatched; !slices.Equal(got, []string{"ConfigMap x in namespace a is held by release one, too"}) {
 		t.Errorf("got %q", got)
 	}

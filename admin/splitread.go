@@ -50,7 +50,7 @@ func splitKey(from string) cluster.Key {
 }
 
 // copyKey returns the key under which a tenant's Tiller keeps the record.
-func copyKey(storage tenant.Storage, home string, record oldRecord) cluster.Key {
+func copyKey(storage tenant.Storage, home string, record tillerRecord) cluster.Key {
 	kind := "Secret"
 	if storage == tenant.StorageConfigMap {
 		kind = "ConfigMap"
@@ -82,7 +82,7 @@ func readSplitState(ctx context.Context, c *cluster.Client, from string) (*unstr
 // result of an earlier read in the same run, or nil: records that have not changed since
 // are not read and unpacked again. onward are the tenants that go on to Helm 3 and 4.
 func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []tenant.Tenant, leave []string, onward map[string]bool, earlier *SplitPlan) (*SplitPlan, error) {
-	p := &SplitPlan{From: from, copies: map[cluster.Key]oldRecord{}, later: map[string][]cluster.Stored{}, live: cluster.NewLive()}
+	p := &SplitPlan{From: from, copies: map[cluster.Key]tillerRecord{}, later: map[string][]cluster.Stored{}, live: cluster.NewLive()}
 	var err error
 	if _, p.State, err = readSplitState(ctx, c, from); err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []te
 	for _, record := range currentRecords(stored, true) {
 		current[record.Key] = true
 	}
-	records, err := readOldRecords(ctx, c, stored, current, earlier.recordsByKey(), len(onward) > 0)
+	records, err := readTillerRecords(ctx, c, stored, current, earlier.recordsByKey(), len(onward) > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -112,11 +112,11 @@ func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []te
 	if err := p.checkState(); err != nil {
 		return nil, err
 	}
-	objects, err := readHeldObjects(ctx, c, p.Releases)
+	objects, err := readLiveObjects(ctx, c, p.Releases)
 	if err != nil {
 		return nil, err
 	}
-	judge(p.Releases, tenants, objects)
+	noteMismatches(p.Releases, tenants, objects)
 	p.checkTenants(tenants)
 	p.checkOnward(tenants, onward)
 	if err := p.readCopies(ctx, c); err != nil {
@@ -199,11 +199,11 @@ func readTillers(ctx context.Context, c *cluster.Client, namespace string) (byHa
 	return found, err
 }
 
-// readOldRecords reads the content of records. The objects of the manifest are kept for
+// readTillerRecords reads the content of records. The objects of the manifest are kept for
 // the records in current. Records that are in known and have not changed are not read.
 // The records for which converts is true are converted for Helm 3 as well.
-func readOldRecords(ctx context.Context, c *cluster.Client, stored []cluster.Stored, current map[cluster.Key]bool, known map[cluster.Key]oldRecord, converts bool) ([]oldRecord, error) {
-	var records []oldRecord
+func readTillerRecords(ctx context.Context, c *cluster.Client, stored []cluster.Stored, current map[cluster.Key]bool, known map[cluster.Key]tillerRecord, converts bool) ([]tillerRecord, error) {
+	var records []tillerRecord
 	var unread []cluster.Stored
 	for _, record := range stored {
 		if old, found := known[record.Key]; found && old.Stored == record && old.current == current[record.Key] {
@@ -217,7 +217,7 @@ func readOldRecords(ctx context.Context, c *cluster.Client, stored []cluster.Sto
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	err := c.EachRecord(ctx, unread, func(record cluster.Record) error {
 		group.Go(func() error {
-			old := oldRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record)), current: current[record.Key]}
+			old := tillerRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record)), current: current[record.Key]}
 			r, err := c.ReleaseOf(record)
 			old.converted = migrate.Unreadable(record.Key.Name, err)
 			if old.problem = err; err == nil {

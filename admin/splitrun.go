@@ -133,7 +133,7 @@ func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
 			if s.DryRun {
 				return p, nil
 			}
-			return p, s.goOn(ctx, p.State)
+			return p, s.migrateOnward(ctx, p.State)
 		}
 	}
 	if err := p.readTenants(ctx, s.Client); err != nil {
@@ -180,7 +180,7 @@ func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
 	if err := s.step(ctx, p.State, tenant.PhaseVerified); err != nil {
 		return nil, &SplitError{s.From, err}
 	}
-	return p, s.goOn(ctx, p.State)
+	return p, s.migrateOnward(ctx, p.State)
 }
 
 // sayNotes says what an apply of the tenants would say of them, and what is remarkable about
@@ -194,7 +194,7 @@ func (s *Split) sayNotes(p *SplitPlan, outcomes []Outcome) {
 			s.say("Note: tenant %s: %s", o.Name, note)
 		}
 	}
-	if others := othersIn(p.tillers); len(others) > 0 && p.State == nil {
+	if others := otherContainers(p.tillers); len(others) > 0 && p.State == nil {
 		s.say("Note: containers beside Tiller stop with it: %s", strings.Join(others, ", "))
 	}
 	if s.DryRun {
@@ -222,7 +222,7 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	if p.State != nil {
 		earlier = p.State.Backup
 	}
-	saved, err := s.Backups.Save(ctx, s.File, earlier, p.moved())
+	saved, err := s.Backups.Save(ctx, s.File, earlier, p.movingRecords())
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +252,7 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	if err != nil {
 		return nil, err
 	}
-	if _, err = s.Backups.SaveAgain(ctx, saved, "-stopped", frozen.moved()); err != nil {
+	if _, err = s.Backups.SaveAgain(ctx, saved, "-stopped", frozen.movingRecords()); err != nil {
 		return nil, err
 	}
 	state = s.frozen(frozen) // another admin's replicas, if that one began the split
@@ -271,7 +271,7 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	if err != nil {
 		return nil, err
 	}
-	if err := copied.same(frozen); err != nil {
+	if err := copied.checkCopies(frozen); err != nil {
 		return nil, err
 	}
 	copied.State = state

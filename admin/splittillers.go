@@ -34,7 +34,7 @@ func (s *Split) start(ctx context.Context, p *SplitPlan) error {
 				return err
 			}
 		}
-		if err := s.mark(ctx, t, nil, nil); err != nil {
+		if err := s.setReceiving(ctx, t, nil, nil); err != nil {
 			return err
 		}
 	}
@@ -63,7 +63,7 @@ func (s *Split) stopTenant(ctx context.Context, t tenant.Tenant, state *tenant.M
 	if err := s.Client.Lookup(ctx, live, []cluster.Key{tillerKey(t.Home())}); err != nil {
 		return err
 	}
-	if err := s.mark(ctx, t, state, new(int32(0))); err != nil {
+	if err := s.setReceiving(ctx, t, state, new(int32(0))); err != nil {
 		return err
 	}
 	if live.Get(tillerKey(t.Home())) == nil {

@@ -77,10 +77,10 @@ func setSplit(ctx context.Context, c *cluster.Client, from string, was, next *te
 	return err
 }
 
-// mark writes a tenant's part in the split to its record, or removes it if state is nil,
+// setReceiving writes a tenant's part in the split to its record, or removes it if state is nil,
 // and scales the tenant's Tiller if replicas is not nil. A tenant that does not exist is
 // skipped.
-func (s *Split) mark(ctx context.Context, t tenant.Tenant, state *tenant.Migration, replicas *int32) error {
+func (s *Split) setReceiving(ctx context.Context, t tenant.Tenant, state *tenant.Migration, replicas *int32) error {
 	_, err := Write(ctx, s.Client, func(ctx context.Context) (*Prepared, error) {
 		prepared := &Prepared{Tenant: t, live: cluster.NewLive()}
 		if err := s.Client.Lookup(ctx, prepared.live, []cluster.Key{recordKey(t.Home()), tillerKey(t.Home())}); err != nil {
@@ -153,7 +153,7 @@ func (s *Split) checkAllowed(ctx context.Context, p *SplitPlan) error {
 	for _, t := range p.tillers {
 		plan.Edit(t.object, cluster.PhaseWorkload, withReplicas(-1))
 	}
-	for _, record := range p.moved() {
+	for _, record := range p.movingRecords() {
 		plan.Delete(record.Live(), cluster.PhaseRemoval)
 	}
 	for _, r := range p.Releases {
@@ -210,7 +210,7 @@ func copyRecords(ctx context.Context, c *cluster.Client, p *SplitPlan, onChange 
 	}
 	err := c.EachRecord(ctx, wanted, func(record cluster.Record) error {
 		r := missing[record.Key]
-		key := copyKey(r.storage, r.Home, oldRecord{Stored: record.Stored})
+		key := copyKey(r.storage, r.Home, tillerRecord{Stored: record.Stored})
 		batch[key] = copyOf(key, record)
 		if size += len(packedIn(record)); size < batchBytes {
 			return nil

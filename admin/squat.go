@@ -229,7 +229,7 @@ func (d *decision) warnOfExisting() error {
 	case d.was.AllNamespaces:
 		recorded = "says that it has all namespaces"
 	case len(d.was.Namespaces) > 0:
-		recorded = "names the namespaces " + brief(d.was.Namespaces)
+		recorded = "names the namespaces " + briefList(d.was.Namespaces)
 	}
 	d.warn("tenant %q already exists, with the home namespace %q, and its record %s: if no admin created it, whoever did can act in the namespaces that it gets", d.tenant.Name, d.was.Home(), recorded)
 	return nil

@@ -239,7 +239,7 @@ func TestDestroyOfTwo(t *testing.T) {
 	left := bindingOf("labelled", "x", "edit", user("eve")).(*rbacv1.RoleBinding)
 	left.Labels = map[string]string{tenant.LabelTenant: "ghost"}
 	server.Put(left, &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: metav1.ObjectMeta{Namespace: "t-tiller", Name: "theirs"}})
-	removal, err := PrepareDestroy(t.Context(), c, "t", true)
+	removal, err := prepareRemoval(t.Context(), c, "t", true)
 	if err != nil {
 		t.Fatal(err)
 	}

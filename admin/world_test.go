@@ -36,7 +36,7 @@ type world struct {
 	helm       map[string][]Release
 	// records and outside are of Tillers made by hand.
 	records map[tenant.Storage]int
-	outside []OutsideObject
+	outside []outsideObject
 	// recordKinds are those of the release records in a home.
 	recordKinds map[string][]string
 	// unmarkable are the permissions that the caller lacks to mark a binding of members.
@@ -79,7 +79,7 @@ func (w world) facts(t *testing.T, r Request) *facts {
 			}
 		}
 	}
-	d, err := begin(f, r)
+	d, err := newDecision(f, r)
 	if err != nil {
 		return f
 	}

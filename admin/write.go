@@ -128,8 +128,8 @@ func withDenied(ctx context.Context, preflight *cluster.Preflight, refused *Prep
 	return refuse(err, &DeniedError{missing})
 }
 
-// WithoutPlan returns a copy with nothing to write.
-func (p *Prepared) WithoutPlan() *Prepared {
+// withoutPlan returns a copy with nothing to write.
+func (p *Prepared) withoutPlan() *Prepared {
 	q := *p
 	q.Plan = cluster.Plan{}
 	return &q

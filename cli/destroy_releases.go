@@ -23,7 +23,7 @@ func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, clie
 	if err != nil {
 		return nil, err
 	}
-	held, err := removal.Held(ctx, client) // before the records are deleted with the releases
+	held, err := removal.ReleaseObjects(ctx, client) // before the records are deleted with the releases
 	if err != nil {
 		return nil, err
 	}
