@@ -66,13 +66,7 @@ func TakeShared(outcomes []Outcome) cluster.Plan {
 func ApplyAll(ctx context.Context, c *cluster.Client, requests []Request, outcomes []Outcome, shared cluster.Plan, done func(Outcome)) error {
 	var preflight *cluster.Preflight
 	var first Request
-	check := func(plan *cluster.Plan) error {
-		missing, err := preflight.Missing(ctx, plan)
-		if err == nil && len(missing) > 0 {
-			err = &DeniedError{missing}
-		}
-		return err
-	}
+	check := func(plan *cluster.Plan) error { return orDenied(preflight.Missing(ctx, plan)) }
 	for i := range outcomes {
 		o := &outcomes[i]
 		if o.Err != nil {

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"helm-tenant/cluster"
-	"helm-tenant/failure"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
 )
@@ -260,8 +259,7 @@ func recorded(live *cluster.Live, name string) (tenant.Tenant, bool, error) {
 	case 1:
 		return found[0], true, nil
 	}
-	err := fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's", name, found[0].Home(), found[1].Home(), tenant.RecordName)
-	return tenant.Tenant{}, false, failure.Naming(err, failure.Tenant(name))
+	return tenant.Tenant{}, false, twoRecords(name, found[0].Home(), found[1].Home(), "")
 }
 
 // recordAppeared reports whether another admin created the tenant's record after the
@@ -290,7 +288,7 @@ func (d *decision) keysToDecide() []cluster.Key {
 			continue
 		}
 		if kind, name := roleRefOf(d.facts.live.Get(key)); kind == "ClusterRole" {
-			keys = append(keys, cluster.Key{Kind: "ClusterRole", Name: name})
+			keys = append(keys, clusterRoleKey(name))
 		}
 	}
 	for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {

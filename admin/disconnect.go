@@ -58,7 +58,7 @@ func (d *Disconnect) Check(ctx context.Context) error {
 		return nil
 	}
 	home := d.Tenant.Home()
-	return denied(lacking(ctx, d.Client, []cluster.Permission{
+	return orDenied(lacking(ctx, d.Client, []cluster.Permission{
 		{Verb: "list", Resource: "secrets", Namespace: home},
 		{Verb: "list", Resource: "configmaps", Namespace: home},
 		{Verb: "list", Resource: "pods", Namespace: home},
@@ -76,7 +76,7 @@ func (d *Disconnect) CheckFinish(ctx context.Context) error {
 	if err := d.Check(ctx); err != nil || !d.Tenant.Engine.Has(tenant.EngineTiller) {
 		return err
 	}
-	return denied(missingForMark(ctx, d.Client, d.Tenant.Home()))
+	return orDenied(missingForMark(ctx, d.Client, d.Tenant.Home()))
 }
 
 // lacking returns those of the permissions that the caller does not have.
@@ -92,14 +92,6 @@ func lacking(ctx context.Context, c *cluster.Client, needed []cluster.Permission
 		}
 	}
 	return missing, nil
-}
-
-// denied returns err, or a *DeniedError if permissions are missing.
-func denied(missing []cluster.Permission, err error) error {
-	if err == nil && len(missing) > 0 {
-		return &DeniedError{missing}
-	}
-	return err
 }
 
 // Run waits for pending releases, restarts Tiller, and finds out which connections can't be

@@ -56,7 +56,7 @@ type right struct {
 
 // rightOf returns the right that tells a subject with the relation to a tenant from one without.
 func rightOf(t tenant.Tenant, as tenant.Relation, subject tenant.Subject) right {
-	r := right{permission: cluster.Permission{Verb: "impersonate", Resource: "serviceaccounts", Name: tenant.HelmAccount, Namespace: t.Home()}}
+	r := right{user: subject.Username(), permission: deployerImpersonation(t)}
 	switch {
 	case as == tenant.RelationReader:
 		r.permission.Name = tenant.ReaderAccount
@@ -65,13 +65,8 @@ func rightOf(t tenant.Tenant, as tenant.Relation, subject tenant.Subject) right 
 	case !t.Engine.Has(tenant.EngineImpersonation):
 		r.permission = cluster.Permission{Verb: "create", Resource: "pods/portforward", Namespace: t.Home()}
 	}
-	switch subject.Kind {
-	case rbacv1.GroupKind:
+	if subject.Kind == rbacv1.GroupKind {
 		r.groups = []string{subject.Name}
-	case rbacv1.ServiceAccountKind:
-		r.user = tenant.AccountUser(subject.Namespace, subject.Name)
-	default:
-		r.user = subject.Name
 	}
 	return r
 }

@@ -73,7 +73,7 @@ func (f *facts) reservingObjects() ([]runtime.Object, error) {
 
 // stale returns the objects that differ from the live ones.
 func (f *facts) stale(wanted []runtime.Object) (stale answer[[]runtime.Object]) {
-	plan, err := cluster.NewPlan("", wanted, f.live, func(cluster.Key) bool { return false })
+	plan, err := cluster.NewPlan("", wanted, f.live, nil)
 	stale.err = err
 	for _, object := range wanted {
 		if slices.ContainsFunc(plan.Changes, func(change cluster.Change) bool { return change.Key == cluster.KeyOf(object) }) {

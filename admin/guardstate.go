@@ -56,7 +56,7 @@ func guardState(live *cluster.Live, modes []tenant.Guard, tenants, frozen bool) 
 				unseen = append(unseen, audit.Unseen{Resource: guardKinds[key.Kind], What: key.String(), Why: "it says that a newer helm-tenant wrote it", Matters: matters})
 				continue
 			}
-			plan, err := cluster.NewPlan("", []runtime.Object{object}, live, func(cluster.Key) bool { return false })
+			plan, err := cluster.NewPlan("", []runtime.Object{object}, live, nil)
 			if err != nil {
 				return nil, fmt.Errorf("comparing %s: %w", key, err)
 			}

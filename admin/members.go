@@ -88,6 +88,13 @@ func (m Membership) Everybody() tenant.Members {
 	return all
 }
 
+// twoRecords returns the error for a tenant with records in two namespaces; otherwise is what the
+// caller can do instead of removing one.
+func twoRecords(name, home, other, otherwise string) error {
+	err := fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's%s", name, home, other, tenant.RecordName, otherwise)
+	return failure.Naming(err, failure.Tenant(name))
+}
+
 // Find returns the tenant of that name without its members. For a caller who may not list
 // ConfigMaps in the cluster it looks in the conventional home namespace, or in the one
 // that is named. If the record can't be read, the error is a *cluster.RecordError, and
@@ -115,8 +122,7 @@ func Find(ctx context.Context, c *cluster.Client, name, home string) (tenant.Ten
 			homes, known = all[name], slices.Collect(maps.Keys(all))
 		}
 		if len(homes) > 1 && err == nil && allowed {
-			err := fmt.Errorf("tenant %q has two records, in namespaces %q and %q: remove the ConfigMap %s that is not the tenant's, or name its home with --home-namespace", name, homes[0], homes[1], tenant.RecordName)
-			return tenant.Tenant{}, failure.Naming(err, failure.Tenant(name))
+			return tenant.Tenant{}, twoRecords(name, homes[0], homes[1], ", or name its home with --home-namespace")
 		}
 	}
 	var forbidden error

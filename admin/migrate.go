@@ -204,9 +204,8 @@ func (m *Migration) readReleases(ctx context.Context, c *cluster.Client, save fu
 	for _, name := range slices.Sorted(maps.Keys(stored)) {
 		sorted = append(sorted, stored[name])
 	}
-	t := m.Tenant
 	m.Releases, m.Problems = migrate.Releases(sorted, m.keep, func(namespace string) bool {
-		return namespace != "" && (t.AllNamespaces || slices.Contains(t.Namespaces, namespace))
+		return namespace != "" && m.Tenant.ActsIn(namespace)
 	})
 	return notes.add(ctx, m.Releases)
 }

@@ -39,7 +39,7 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 		}
 		m.say("Note: only the backup will know of %s", names)
 	}
-	prepared, err := prepareEngine(ctx, m.Client, migration, tenant.EngineImpersonation)
+	prepared, err := Prepare(ctx, m.Client, migration.engineRequest(tenant.EngineImpersonation))
 	if err != nil {
 		return nil, err
 	}

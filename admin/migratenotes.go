@@ -3,7 +3,6 @@ package admin
 import (
 	"cmp"
 	"context"
-	"slices"
 	"sync"
 
 	"helm-tenant/cluster"
@@ -50,7 +49,7 @@ func (n *migrationNotes) problem() error {
 func (n *migrationNotes) keeps(ctx context.Context, namespace string) func(migrate.Object) bool {
 	return func(object migrate.Object) bool {
 		kind, found := n.kind(ctx, object.Resource)
-		inside := n.tenant.AllNamespaces || slices.Contains(n.tenant.Namespaces, cmp.Or(object.Namespace, namespace))
+		inside := n.tenant.ActsIn(cmp.Or(object.Namespace, namespace))
 		return !found || !inside || !n.tenant.AllNamespaces && !kind.Namespaced()
 	}
 }

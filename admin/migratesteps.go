@@ -35,15 +35,8 @@ func checkMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration)
 		return err
 	}
 	// The releases are verified as the deployer.
-	impersonate := deployerImpersonation(m.Tenant)
-	allowed, err := c.May(ctx, impersonate)
-	if err == nil && !allowed {
-		missing = append(missing, impersonate)
-	}
-	if err == nil && len(missing) > 0 {
-		err = &DeniedError{missing}
-	}
-	return err
+	unverifiable, err := lacking(ctx, c, []cluster.Permission{deployerImpersonation(m.Tenant)})
+	return orDenied(append(missing, unverifiable...), err)
 }
 
 // checkEndAllowed returns a *DeniedError unless the admin may make every write of a
@@ -166,7 +159,7 @@ func (m *Migration) engineRequest(engine tenant.Engine) Request {
 // engine has none. It fails if the migration has left that phase.
 func setEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenant.Phase, engine tenant.Engine, onChange func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		prepared, err := prepareEngine(ctx, c, m, engine)
+		prepared, err := Prepare(ctx, c, m.engineRequest(engine))
 		if err != nil {
 			return nil, err
 		}
@@ -187,11 +180,6 @@ func setEngine(ctx context.Context, c *cluster.Client, m *Migration, phase tenan
 		return prepared, nil
 	}, onChange)
 	return err
-}
-
-// prepareEngine returns what SetEngine would write.
-func prepareEngine(ctx context.Context, c *cluster.Client, m *Migration, engine tenant.Engine) (*Prepared, error) {
-	return Prepare(ctx, c, m.engineRequest(engine))
 }
 
 // backRequest asks for the tenant as it was before the migration. A deleted Deployment of

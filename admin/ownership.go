@@ -264,6 +264,7 @@ func setOwnership(ctx context.Context, deployer *cluster.Client, kind cluster.Se
 	}
 }
 
+// deployerImpersonation returns the permission to act as the tenant's deployer of Helm 3 and 4.
 func deployerImpersonation(t tenant.Tenant) cluster.Permission {
 	return cluster.Permission{Verb: "impersonate", Resource: "serviceaccounts", Name: tenant.HelmAccount, Namespace: t.Home()}
 }
@@ -271,12 +272,7 @@ func deployerImpersonation(t tenant.Tenant) cluster.Permission {
 // checkImpersonation returns a *DeniedError unless the admin may impersonate the tenant's
 // deployer.
 func checkImpersonation(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
-	impersonate := deployerImpersonation(t)
-	allowed, err := c.May(ctx, impersonate)
-	if err == nil && !allowed {
-		err = &DeniedError{[]cluster.Permission{impersonate}}
-	}
-	return err
+	return orDenied(lacking(ctx, c, []cluster.Permission{deployerImpersonation(t)}))
 }
 
 // Remaining is an object that exists after its release was deleted.

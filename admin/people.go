@@ -29,20 +29,29 @@ type people struct {
 
 // add adds the subjects of a binding in the home namespace.
 func (p *people) add(b *rbacv1.RoleBinding) {
-	index := slices.IndexFunc(tenant.Relations, func(as tenant.Relation) bool { return rbac.BindingName(as) == b.Name })
-	if index < 0 {
+	as, found := relationOf(b)
+	if !found {
 		return
 	}
 	if p.byRelation == nil {
 		p.byRelation, p.unread = map[tenant.Relation]tenant.Members{}, map[tenant.Relation]error{}
 	}
-	as := tenant.Relations[index]
 	p.byRelation[as] = tenant.MembersOf(b.Subjects, b.Namespace)
 	terms, err := tenant.ParseTerms(b.Annotations[tenant.AnnotationTerms], as, p.byRelation[as])
 	p.terms = append(p.terms, terms...)
 	if err != nil {
 		p.unread[as] = &TermsError{cluster.Key{Kind: "RoleBinding", Namespace: b.Namespace, Name: b.Name}, err}
 	}
+}
+
+// relationOf returns the relation whose binding in a home namespace has that name.
+func relationOf(b *rbacv1.RoleBinding) (tenant.Relation, bool) {
+	for _, as := range tenant.Relations {
+		if rbac.BindingName(as) == b.Name {
+			return as, true
+		}
+	}
+	return "", false
 }
 
 // TermsError reports that the ends of a binding's grants for a time can't be read.
@@ -142,13 +151,13 @@ func settleTerms(objects []runtime.Object, live *cluster.Live, unread map[tenant
 		if !ok {
 			continue
 		}
-		index := slices.IndexFunc(tenant.Relations, func(as tenant.Relation) bool { return rbac.BindingName(as) == binding.Name })
-		if index < 0 {
+		as, found := relationOf(binding)
+		if !found {
 			continue
 		}
 		current := live.Get(cluster.KeyOf(object))
 		switch {
-		case unread[tenant.Relations[index]] != nil:
+		case unread[as] != nil:
 			delete(binding.Annotations, tenant.AnnotationTerms)
 		case current != nil && current.GetAnnotations()[tenant.AnnotationTerms] != "" && binding.Annotations[tenant.AnnotationTerms] == "":
 			metav1.SetMetaDataAnnotation(&binding.ObjectMeta, tenant.AnnotationTerms, rails.Absent)

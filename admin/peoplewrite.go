@@ -83,7 +83,7 @@ func (p *peopleChange) write(ctx context.Context, c *cluster.Client, dryRun bool
 			}
 		}
 		keepLabels(wanted, live)
-		plan, err := cluster.NewPlan(t.Name, wanted, live, func(cluster.Key) bool { return false })
+		plan, err := cluster.NewPlan(t.Name, wanted, live, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -217,13 +217,10 @@ type other struct {
 // has reports whether an identity is a member of the tenant; nil is not.
 func (o other) has(identity *prove.Identity) bool {
 	return identity != nil && slices.ContainsFunc(o.members, func(m tenant.Subject) bool {
-		switch m.Kind {
-		case rbacv1.UserKind:
-			return m.Name == identity.User
-		case rbacv1.ServiceAccountKind:
-			return tenant.AccountUser(m.Namespace, m.Name) == identity.User
+		if m.Kind == rbacv1.GroupKind {
+			return slices.Contains(identity.Groups, m.Name)
 		}
-		return slices.Contains(identity.Groups, m.Name)
+		return m.Username() == identity.User
 	})
 }
 
@@ -257,7 +254,7 @@ func memberOf(m tenant.Members, groups []string) (*prove.Identity, string) {
 	case slices.ContainsFunc(memberGroups, func(g tenant.Subject) bool { return slices.Contains(groups, g.Name) }):
 		return &prove.Identity{Role: prove.Member, User: prove.Name, Groups: groups}, ""
 	case len(accounts) > 0:
-		return &prove.Identity{Role: prove.Member, User: tenant.AccountUser(accounts[0].Namespace, accounts[0].Name)}, ""
+		return &prove.Identity{Role: prove.Member, User: accounts[0].Username()}, ""
 	case len(memberGroups) > 0:
 		return nil, fmt.Sprintf("the members are groups: name those of a member with --in-group, such as %q", memberGroups[0].Name)
 	}

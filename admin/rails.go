@@ -17,11 +17,11 @@ import (
 	"helm-tenant/tenant"
 )
 
-// rails returns the guard rails of a tenant that had others; isNew reports whether it did
-// not exist. A new tenant gets the safe defaults; an existing one keeps what it has.
-func (r Request) rails(was tenant.Tenant, isNew, allNamespaces bool) tenant.Rails {
+// rails returns the guard rails of a tenant that was recorded as was, zero for a new one. A new
+// tenant gets the safe defaults; an existing one keeps what it has.
+func (r Request) rails(was tenant.Tenant, allNamespaces bool) tenant.Rails {
 	before := was.Rails
-	if isNew || allNamespaces {
+	if was.Name == "" || allNamespaces {
 		before = tenant.NewRails(allNamespaces)
 	}
 	if r.Exact {
@@ -47,6 +47,8 @@ func seesPolicies(live *cluster.Live) bool {
 	return live.Serves("ValidatingAdmissionPolicy") && live.Sees("ValidatingAdmissionPolicy") && live.Sees("ValidatingAdmissionPolicyBinding")
 }
 
+// railsMeta is rails.NamespaceMeta for a live namespace that may not exist: a nil pointer would be
+// an interface that is not nil.
 func railsMeta(t tenant.Tenant, name string, live *unstructured.Unstructured) (labels, annotations map[string]string, err error) {
 	if live == nil {
 		return rails.NamespaceMeta(t, name, nil)
@@ -135,7 +137,7 @@ const (
 // which it is bound.
 func mayUpdateNamespaces(live *cluster.Live, role string) bool {
 	var clusterRole rbacv1.ClusterRole
-	if found, err := live.Into(cluster.Key{Kind: "ClusterRole", Name: role}, &clusterRole); err != nil || !found {
+	if found, err := live.Into(clusterRoleKey(role), &clusterRole); err != nil || !found {
 		return false
 	}
 	covers, _ := validation.Covers(clusterRole.Rules, []rbacv1.PolicyRule{{Verbs: []string{"update"}, APIGroups: []string{""}, Resources: []string{"namespaces"}}})

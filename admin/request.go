@@ -245,9 +245,8 @@ func checkOpenSubjects(as tenant.Relation, subjects tenant.Members, accepted Acc
 func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	t, asked := was, r.Tenant
 	t.Frozen, asked.Frozen = r.frozen(was), r.frozen(was)
-	isNew := was.Name == ""
 	if r.Exact {
-		asked.Rails = r.rails(was, isNew, asked.AllNamespaces)
+		asked.Rails = r.rails(was, asked.AllNamespaces)
 		return asked.WithDefaults()
 	}
 	t.Name = asked.Name
@@ -297,7 +296,7 @@ func (r Request) merged(was tenant.Tenant) tenant.Tenant {
 	if asked.Tiller.ImagePullSecrets != nil {
 		t.Tiller.ImagePullSecrets = asked.Tiller.ImagePullSecrets
 	}
-	t.Rails = r.rails(was, isNew, t.AllNamespaces)
+	t.Rails = r.rails(was, t.AllNamespaces)
 	for setting, value := range map[Setting]*string{SettingImage: &t.Tiller.Image, SettingVersion: &t.Tiller.Version, SettingContact: &t.Contact, SettingFluxAccount: &t.FluxAccount} {
 		if slices.Contains(r.Unset, setting) {
 			*value = ""

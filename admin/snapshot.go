@@ -291,10 +291,7 @@ func reason(err error) string {
 // readAdmission compares an admission policy and its binding with the wanted ones.
 func readAdmission(ctx context.Context, c *cluster.Client, wanted []runtime.Object) (audit.Admission, error) {
 	live := cluster.NewLive()
-	var keys []cluster.Key
-	for _, object := range wanted {
-		keys = append(keys, cluster.KeyOf(object))
-	}
+	keys := keysOf(wanted)
 	if err := c.Lookup(ctx, live, keys); err != nil {
 		return audit.AdmissionUnknown, err
 	}
@@ -304,7 +301,7 @@ func readAdmission(ctx context.Context, c *cluster.Client, wanted []runtime.Obje
 	if slices.ContainsFunc(keys, func(key cluster.Key) bool { return live.Get(key) == nil }) {
 		return audit.AdmissionMissing, nil
 	}
-	plan, err := cluster.NewPlan("", wanted, live, func(cluster.Key) bool { return false })
+	plan, err := cluster.NewPlan("", wanted, live, nil)
 	_, notOurs := errors.AsType[*cluster.NotOursError](err)
 	switch {
 	case notOurs, err == nil && len(plan.Changes) > 0:

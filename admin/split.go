@@ -157,16 +157,15 @@ func noteMismatches(releases []SplitRelease, tenants []tenant.Tenant, objects ma
 			continue
 		}
 		t := tenants[slices.IndexFunc(tenants, func(t tenant.Tenant) bool { return t.Name == r.Tenant })]
-		within := func(namespace string) bool { return t.AllNamespaces || slices.Contains(t.Namespaces, namespace) }
 		for _, record := range r.records {
 			if text := record.contradiction(); text != "" {
 				r.Unmatched = append(r.Unmatched, text)
-			} else if !within(record.namespace) {
+			} else if !t.ActsIn(record.namespace) {
 				r.Unmatched = append(r.Unmatched, fmt.Sprintf("revision %d names namespace %q, which is not the tenant's", record.version, record.namespace))
 			}
 			newest := record.Version == r.Newest
 			for _, object := range objects[record.Key] {
-				if !within(object.Namespace) && !slices.Contains(r.Outside, object.String()) {
+				if !t.ActsIn(object.Namespace) && !slices.Contains(r.Outside, object.String()) {
 					r.Outside = append(r.Outside, object.String())
 				}
 				other, held := holder[object.key()]

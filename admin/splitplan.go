@@ -198,7 +198,7 @@ func (p *SplitPlan) checkOnward(tenants []tenant.Tenant, onward map[string]bool)
 			}
 		}
 		_, problems := migrate.ReleasesOf(p.From, stored, 0, func(namespace string) bool {
-			return namespace != "" && (t.AllNamespaces || slices.Contains(t.Namespaces, namespace))
+			return namespace != "" && t.ActsIn(namespace)
 		})
 		for _, problem := range problems {
 			p.Problems = append(p.Problems, fmt.Errorf("tenant %q can't move on to Helm 3: %w", t.Name, problem))

@@ -66,7 +66,7 @@ func (d *decision) labelledOnly() bool {
 func peopleKeys(home string) []cluster.Key {
 	var keys []cluster.Key
 	for _, as := range tenant.Relations {
-		keys = append(keys, cluster.Key{Kind: "RoleBinding", Namespace: home, Name: rbac.BindingName(as)})
+		keys = append(keys, peopleKey(home, as))
 	}
 	return keys
 }

@@ -107,9 +107,13 @@ func (p *Prepared) addNotes(earlier []string) {
 
 // CheckAllowed returns a *DeniedError unless the admin may make every write of the plan.
 func CheckAllowed(ctx context.Context, c *cluster.Client, prepared *Prepared) error {
-	missing, err := c.NewPreflight(prepared.live).Missing(ctx, &prepared.Plan)
+	return orDenied(c.NewPreflight(prepared.live).Missing(ctx, &prepared.Plan))
+}
+
+// orDenied returns err, or a *DeniedError if permissions are missing.
+func orDenied(missing []cluster.Permission, err error) error {
 	if err == nil && len(missing) > 0 {
-		err = &DeniedError{missing}
+		return &DeniedError{missing}
 	}
 	return err
 }

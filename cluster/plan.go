@@ -77,7 +77,7 @@ func (e *NotOursError) Error() string {
 }
 
 // Adoption reports whether a live object that carries no tenant's label may be taken
-// over. An object with another tenant's label never is.
+// over; nil takes over none. An object with another tenant's label never is.
 type Adoption func(Key) bool
 
 // NewPlan compares the wanted objects of the named tenant with the live ones. It is pure.
@@ -109,7 +109,7 @@ func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (
 		// claim is written.
 		shares := key.Kind == "Namespace" && want.GetLabels()[tenant.LabelTenant] == ""
 		ours := shares || owner == name || want.GetLabels()[tenant.LabelTenant] == "" && existing.GetLabels()[tenant.LabelManagedBy] == tenant.ManagedBy
-		if !ours && (owner != "" || !adopt(key)) {
+		if !ours && (owner != "" || adopt == nil || !adopt(key)) {
 			notOurs.Keys = append(notOurs.Keys, key)
 			notOurs.Owner[key] = owner
 			continue

@@ -193,7 +193,7 @@ func TestPreflight(t *testing.T) {
 			server := clustertest.Start(t)
 			server.Allowed = test.allowed
 			c := server.Connect()
-			plan, err := cluster.NewPlan("t", wanted(t, team("t")), cluster.NewLive(), func(cluster.Key) bool { return false })
+			plan, err := cluster.NewPlan("t", wanted(t, team("t")), cluster.NewLive(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -222,7 +222,7 @@ func TestWrite(t *testing.T) {
 	server := clustertest.Start(t)
 	c := server.Connect()
 	tested := team("t")
-	plan, err := cluster.NewPlan("t", wanted(t, tested), cluster.NewLive(), func(cluster.Key) bool { return false })
+	plan, err := cluster.NewPlan("t", wanted(t, tested), cluster.NewLive(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := cluster.NewPlan("t", wanted(t, tested), live, func(cluster.Key) bool { return false })
+	second, err := cluster.NewPlan("t", wanted(t, tested), live, nil)
 	if err != nil || len(second.Changes) > 0 {
 		t.Errorf("a second plan has %d changes, %v", len(second.Changes), err)
 	}
@@ -296,7 +296,7 @@ func TestReplace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := cluster.NewPlan("t", []runtime.Object{rbac.InNamespace(tested, "t-1")}, live, func(cluster.Key) bool { return false })
+	plan, err := cluster.NewPlan("t", []runtime.Object{rbac.InNamespace(tested, "t-1")}, live, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

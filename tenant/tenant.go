@@ -119,6 +119,11 @@ func (t Tenant) Home() string {
 	return t.Engine.ConventionalHome(t.Name)
 }
 
+// ActsIn reports whether the tenant has a namespace, or all.
+func (t Tenant) ActsIn(namespace string) bool {
+	return t.AllNamespaces || slices.Contains(t.Namespaces, namespace)
+}
+
 // DefaultNamespace returns the namespace in which helm acts if nobody names one; empty
 // for a tenant of all namespaces that names none.
 func (t Tenant) DefaultNamespace() string {
