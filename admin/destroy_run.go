@@ -12,7 +12,6 @@ import (
 
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
-	"helm-tenant/failure"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -78,7 +77,7 @@ func (d *Destroy) Run(ctx context.Context) (*Removal, error) {
 		return nil, &HasReleasesError{living}
 	}
 	for _, note := range removal.Prepared.Notes {
-		d.Event(Event{Text: "Note: " + note})
+		d.Event.note("%s", note)
 	}
 	if d.DryRun {
 		return removal, nil
@@ -178,6 +177,6 @@ func (d *Destroy) awaitPowerless(ctx context.Context, removal *Removal) {
 	}
 	err := awaitPowerless(ctx, d.Client, tenant.EngineBoth, removal.Home, namespaces)
 	if err != nil {
-		d.Event(Event{Text: fmt.Sprintf("Warning: whether the deployer of tenant %s can still write releases is not known: %s", d.Name, failure.Text(err))})
+		d.Event.warn(err, "whether the deployer of tenant %s can still write releases is not known", d.Name)
 	}
 }

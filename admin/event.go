@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"fmt"
+
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 )
@@ -9,13 +11,43 @@ import (
 type Event struct {
 	// Change is a write that was made; nil if Text is the message.
 	Change *cluster.Change
+	Level  Level
 	Text   string
+	// Err is the reason of a warning; nil if Text has it.
+	Err error
 	// Command is the command to type because of Text; nil if there is none.
 	Command *command.Command
 }
 
+// Level is the importance of a message.
+type Level string
+
+const (
+	// Progress is a step of the run.
+	Progress Level = ""
+	// Note is a remark for the admin.
+	Note Level = "Note"
+	// Warning is what the admin should check.
+	Warning Level = "Warning"
+)
+
 // Sink takes the events of a run, one at a time.
 type Sink func(Event)
+
+func (s Sink) say(format string, args ...any) { s(Event{Text: fmt.Sprintf(format, args...)}) }
+
+func (s Sink) note(format string, args ...any) {
+	s(Event{Level: Note, Text: fmt.Sprintf(format, args...)})
+}
+
+func (s Sink) warn(err error, format string, args ...any) {
+	s(Event{Level: Warning, Text: fmt.Sprintf(format, args...), Err: err})
+}
+
+// sayTiller returns a function that says what the Tiller of a tenant waits for.
+func (s Sink) sayTiller(name string) func(sentence string) {
+	return func(sentence string) { s.say("%s: Tiller: %s", name, sentence) }
+}
 
 func (s Sink) made(change cluster.Change) { s(Event{Change: &change}) }
 

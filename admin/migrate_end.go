@@ -10,7 +10,6 @@ import (
 	release3 "helm.sh/helm/v3/pkg/release"
 
 	"helm-tenant/cluster"
-	"helm-tenant/failure"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
@@ -23,7 +22,7 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 	case err != nil:
 		return nil, err
 	case migration.State == nil && migration.Tenant.Engine == tenant.EngineImpersonation:
-		m.say("Note: there is nothing left to finish")
+		m.Event.note("there is nothing left to finish")
 		return migration.prepared(), nil
 	case migration.State == nil:
 		return nil, &StepError{m.Name, StepNothingToFinish, errors.New("it is not being migrated: there is nothing to finish")}
@@ -37,7 +36,7 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 		if err := m.Accepted.unless(RiskMissingReleases, "Helm 3 has no record of %s: either it was uninstalled since, or no helm would manage its objects", names); err != nil {
 			return nil, err
 		}
-		m.say("Note: only the backup will know of %s", names)
+		m.Event.note("only the backup will know of %s", names)
 	}
 	prepared, err := Prepare(ctx, m.Client, migration.engineRequest(tenant.EngineImpersonation))
 	if err != nil {
@@ -145,7 +144,7 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 	}
 	if !migration.State.Engine.Has(tenant.EngineImpersonation) {
 		if err := awaitPowerless(ctx, m.Client, tenant.EngineImpersonation, migration.Tenant.Home(), migration.Tenant.Namespaces); err != nil {
-			m.say("Warning: whether Helm 3 can still write releases of tenant %s is not known: %s", m.Name, failure.Text(err))
+			m.Event.warn(err, "whether Helm 3 can still write releases of tenant %s is not known", m.Name)
 		}
 	}
 	if migration, err = m.readAgain(ctx, migration); err != nil {

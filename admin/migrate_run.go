@@ -83,7 +83,7 @@ func (m *Migrate) Begin(ctx context.Context) (*Migration, error) {
 	}
 	for _, r := range migration.Releases {
 		for _, note := range r.Notes {
-			m.say("Note: release %s: %s", r.Name, note)
+			m.Event.note("release %s: %s", r.Name, note)
 		}
 	}
 	if migration.State == nil || migration.State.Phase == tenant.PhaseFrozen {
@@ -108,10 +108,6 @@ func keepText(keep int) string {
 		return "all revisions"
 	}
 	return fmt.Sprintf("--keep %d", keep)
-}
-
-func (m *Migrate) say(format string, args ...any) {
-	m.Event(Event{Text: fmt.Sprintf(format, args...)})
 }
 
 // readAgain reads what has changed, and fails if the migration has ended in the meantime.
@@ -188,7 +184,7 @@ func (m *Migrate) freeze(ctx context.Context, migration *Migration, draft *backu
 	return frozen, err
 }
 
-func (m *Migrate) sayTiller(sentence string) { m.say("Tiller: %s", sentence) }
+func (m *Migrate) sayTiller(sentence string) { m.Event.say("Tiller: %s", sentence) }
 
 // NoteWork reports for each release what Helm 3 did with it, which Tiller will not know.
 func (m *Migrate) NoteWork(migration *Migration) {
@@ -196,15 +192,15 @@ func (m *Migrate) NoteWork(migration *Migration) {
 		standing := migration.Standings[i]
 		switch {
 		case len(standing.Foreign) > 0:
-			m.say("Note: release %s was installed again by Helm 3 in namespace %s: that one stays, and Tiller lists its own, too", r.Name, r.Namespace)
+			m.Event.note("release %s was installed again by Helm 3 in namespace %s: that one stays, and Tiller lists its own, too", r.Name, r.Namespace)
 		case standing.None() && migration.State.Converted && migration.State.Phase != tenant.PhaseAborting:
-			m.say("Note: release %s was uninstalled by Helm 3; Tiller lists it as it was", r.Name)
+			m.Event.note("release %s was uninstalled by Helm 3; Tiller lists it as it was", r.Name)
 			reinstall := command.Release(m.Name, r.Name, []string{"rollback"}, strconv.Itoa(r.Newest().Version))
 			m.Event(Event{Text: "  install it again with", Command: &reinstall})
 		case len(standing.Later) > 0:
-			m.say("Note: release %s: its objects stay as Helm 3 left them at revision %d; Tiller knows it as of revision %d", r.Name, slices.Max(standing.Later), r.Newest().Version)
+			m.Event.note("release %s: its objects stay as Helm 3 left them at revision %d; Tiller knows it as of revision %d", r.Name, slices.Max(standing.Later), r.Newest().Version)
 		case len(standing.Changed) > 0:
-			m.say("Note: release %s: Helm 3 changed its records; its objects stay as they are", r.Name)
+			m.Event.note("release %s: Helm 3 changed its records; its objects stay as they are", r.Name)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func (s *Split) abort(ctx context.Context, e *SplitEnd) (*SplitEnd, error) {
 		return nil, &MovedOnError{s.From, e.finished}
 	}
 	for _, name := range e.orphans() {
-		s.say("Note: release %s stays with tenant %s: the Tiller in namespace %s has no record of it any more", name, e.State.Releases[name], s.From)
+		s.Event.note("release %s stays with tenant %s: the Tiller in namespace %s has no record of it any more", name, e.State.Releases[name], s.From)
 	}
 	for _, record := range e.removable() {
 		e.Plan.Delete(record.Live(), cluster.PhaseRemoval)
@@ -140,9 +140,9 @@ func (s *Split) noteWork(e *SplitEnd) {
 		copied, found := copies[name]
 		switch {
 		case !found:
-			s.say("Note: the Tiller of tenant %s has no record of release %s any more: it was deleted, or moved to Helm 3; the Tiller in namespace %s lists it as it was", e.State.Releases[name], name, s.From)
+			s.Event.note("the Tiller of tenant %s has no record of release %s any more: it was deleted, or moved to Helm 3; the Tiller in namespace %s lists it as it was", e.State.Releases[name], name, s.From)
 		case copied.Revision != was.Revision || !copied.Updated.Equal(was.Updated):
-			s.say("Note: release %s: its objects stay as tenant %s left it at revision %d, %s; the Tiller in namespace %s knows it as of revision %d, %s", name, e.State.Releases[name], copied.Version, copied.Status, s.From, was.Version, was.Status)
+			s.Event.note("release %s: its objects stay as tenant %s left it at revision %d, %s; the Tiller in namespace %s knows it as of revision %d, %s", name, e.State.Releases[name], copied.Version, copied.Status, s.From, was.Version, was.Status)
 		}
 	}
 }
@@ -164,7 +164,7 @@ func (s *Split) abortLost(ctx context.Context) (*SplitEnd, error) {
 		return nil, err
 	}
 	if namespace := live.Get(namespaceKey(s.From)); namespace == nil || namespace.GetDeletionTimestamp() != nil {
-		s.say("Note: namespace %s is gone, and with it the Tiller that was split: its releases stay with the tenants that have records of them", s.From)
+		s.Event.note("namespace %s is gone, and with it the Tiller that was split: its releases stay with the tenants that have records of them", s.From)
 		e := &SplitEnd{Tenants: tenants}
 		for _, t := range tenants {
 			if s.DryRun {
@@ -180,7 +180,7 @@ func (s *Split) abortLost(ctx context.Context) (*SplitEnd, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.say("Note: the state of the split, ConfigMap %s in namespace %s, is gone, and made again by what the tenants have", tenant.SplitName, s.From)
+	s.Event.note("the state of the split, ConfigMap %s in namespace %s, is gone, and made again by what the tenants have", tenant.SplitName, s.From)
 	if s.DryRun {
 		e, err := s.endOf(ctx, *state)
 		if err != nil {

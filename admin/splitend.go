@@ -193,13 +193,13 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 		if err := s.Accepted.unless(RiskMissingReleases, "the tenants' Tillers have no record of %s: either it was deleted since, or no Tiller would manage its objects", briefList(lost)); err != nil {
 			return nil, s.canAbort(e, err)
 		}
-		s.say("Note: only the backup will know of %s", strings.Join(lost, ", "))
+		s.Event.note("only the backup will know of %s", strings.Join(lost, ", "))
 	}
 	if changed := e.changed(); len(changed) > 0 {
 		if err := s.Accepted.unless(RiskMissingReleases, "the records of %s in namespace %q were written after they were copied, and the tenants' Tillers do not have what was written", briefList(changed), s.From); err != nil {
 			return nil, s.canAbort(e, err)
 		}
-		s.say("Note: only the backup will know what was written of %s", strings.Join(changed, ", "))
+		s.Event.note("only the backup will know what was written of %s", strings.Join(changed, ", "))
 	}
 	for _, record := range e.Moved {
 		e.Plan.Delete(record.Live(), cluster.PhaseRemoval)
@@ -253,7 +253,7 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	// The narrowed Tiller restarts, since its pod changes.
 	waiting, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	return e, s.Client.WaitForTiller(waiting, s.From, func(sentence string) { s.say("%s: Tiller: %s", s.Narrow, sentence) })
+	return e, s.Client.WaitForTiller(waiting, s.From, s.Event.sayTiller(s.Narrow))
 }
 
 // canAbort wraps an error of Finish in a *SplitError if the split can be aborted.

@@ -61,7 +61,7 @@ func (s *Split) narrow(ctx context.Context, e *SplitEnd) error {
 		return &NarrowError{s.Narrow, err}
 	}
 	for _, note := range prepared.Notes {
-		s.say("Note: %s", note)
+		s.Event.note("%s", note)
 	}
 	return nil
 }

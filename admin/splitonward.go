@@ -134,7 +134,7 @@ func (s *Split) migrateTenant(ctx context.Context, name string) error {
 	}
 	m, err := s.Migration(name).Begin(ctx)
 	if err == nil {
-		s.say("tenant %s is moved to Helm 3 and 4: %s, %s", name, visible.Counted(len(m.Releases), "release"), visible.Counted(m.Revisions(), "revision"))
+		s.Event.say("tenant %s is moved to Helm 3 and 4: %s, %s", name, visible.Counted(len(m.Releases), "release"), visible.Counted(m.Revisions(), "revision"))
 	}
 	return err
 }
@@ -151,7 +151,7 @@ func (s *Split) previewOnward(ctx context.Context, e *SplitEnd) error {
 		case !st.existed || st.finished():
 			continue
 		case st.migration == nil:
-			s.say("Note: tenant %s is not being migrated, and keeps its Tiller", name)
+			s.Event.note("tenant %s is not being migrated, and keeps its Tiller", name)
 			continue
 		}
 		m := s.Migration(name)

@@ -95,10 +95,6 @@ type SplitError struct {
 func (e *SplitError) Error() string { return e.Err.Error() }
 func (e *SplitError) Unwrap() error { return e.Err }
 
-func (s *Split) say(format string, args ...any) {
-	s.Event(Event{Text: fmt.Sprintf(format, args...)})
-}
-
 func (s *Split) tenants() []tenant.Tenant {
 	var all []tenant.Tenant
 	for _, r := range s.Requests {
@@ -188,21 +184,21 @@ func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
 func (s *Split) sayNotes(p *SplitPlan, outcomes []Outcome) {
 	for _, o := range outcomes {
 		for _, warning := range o.Prepared.Warnings {
-			s.say("Warning: tenant %s: %s", o.Name, warning)
+			s.Event.warn(nil, "tenant %s: %s", o.Name, warning)
 		}
 		for _, note := range o.Prepared.Notes {
-			s.say("Note: tenant %s: %s", o.Name, note)
+			s.Event.note("tenant %s: %s", o.Name, note)
 		}
 	}
 	if others := otherContainers(p.tillers); len(others) > 0 && p.State == nil {
-		s.say("Note: containers beside Tiller stop with it: %s", strings.Join(others, ", "))
+		s.Event.note("containers beside Tiller stop with it: %s", strings.Join(others, ", "))
 	}
 	if s.DryRun {
 		return
 	}
 	for _, r := range p.Releases {
 		for _, note := range r.Notes() {
-			s.say("Note: release %s: %s", r.Name, note)
+			s.Event.note("release %s: %s", r.Name, note)
 		}
 	}
 }
@@ -310,7 +306,7 @@ func (s *Split) apply(ctx context.Context, requests []Request) error {
 	shared := TakeShared(outcomes)
 	err = ApplyAll(ctx, s.Client, requests, outcomes, shared, func(o Outcome) {
 		if o.Err == nil && len(o.Prepared.Plan.Changes) > 0 {
-			s.say("tenant %s: %s", o.Name, visible.Counted(len(o.Prepared.Plan.Changes), "write"))
+			s.Event.say("tenant %s: %s", o.Name, visible.Counted(len(o.Prepared.Plan.Changes), "write"))
 		}
 	})
 	if err != nil {

@@ -30,7 +30,7 @@ func (s *Split) start(ctx context.Context, p *SplitPlan) error {
 			continue
 		}
 		if s.Wait {
-			if err := s.Client.WaitForTiller(waiting, t.Home(), func(sentence string) { s.say("%s: Tiller: %s", t.Name, sentence) }); err != nil {
+			if err := s.Client.WaitForTiller(waiting, t.Home(), s.Event.sayTiller(t.Name)); err != nil {
 				return err
 			}
 		}
@@ -69,7 +69,7 @@ func (s *Split) stopTenant(ctx context.Context, t tenant.Tenant, state *tenant.M
 	if live.Get(tillerKey(t.Home())) == nil {
 		return nil
 	}
-	return s.Client.WaitUntilStopped(ctx, t.Home(), func(sentence string) { s.say("%s: Tiller: %s", t.Name, sentence) })
+	return s.Client.WaitUntilStopped(ctx, t.Home(), s.Event.sayTiller(t.Name))
 }
 
 // checkStopped fails unless the split is in the phase to which this run moved it, and the
@@ -107,7 +107,7 @@ func (s *Split) waitUntilStopped(ctx context.Context) error {
 			if recognise.IsTiller(spec.Template.Labels, spec.Template.Spec) {
 				if left != pod.GetName() {
 					left = pod.GetName()
-					s.say("Tiller: waiting for pod %s to end", left)
+					s.Event.say("Tiller: waiting for pod %s to end", left)
 				}
 				return false, nil
 			}
@@ -142,7 +142,7 @@ func (s *Split) waitUntilStarted(ctx context.Context) error {
 		}
 		if sentence := fmt.Sprintf("%d of %d pods ready", ready, wanted); sentence != status {
 			status = sentence
-			s.say("Tiller: %s", status)
+			s.Event.say("Tiller: %s", status)
 		}
 		return false, nil
 	})
@@ -200,7 +200,7 @@ func (s *Split) waitForTenants(ctx context.Context, tenants []tenant.Tenant) err
 		if live.Get(tillerKey(t.Home())) == nil {
 			continue
 		}
-		if err := s.Client.WaitForTiller(waiting, t.Home(), func(sentence string) { s.say("%s: Tiller: %s", t.Name, sentence) }); err != nil {
+		if err := s.Client.WaitForTiller(waiting, t.Home(), s.Event.sayTiller(t.Name)); err != nil {
 			return err
 		}
 	}

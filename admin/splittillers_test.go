@@ -104,7 +104,7 @@ func readyTillerPod(namespace string) *corev1.Pod {
 
 // TestSplitNamesOtherContainers: what stops with the Tiller is said before it stops.
 func TestSplitNamesOtherContainers(t *testing.T) {
-	const note = "Note: containers beside Tiller stop with it: exporter of Deployment tiller-deploy"
+	const note = "containers beside Tiller stop with it: exporter of Deployment tiller-deploy"
 	for _, beside := range []string{"", "exporter"} {
 		w := edited(unsplit(t), tillerKey("old"), func(d *appsv1.Deployment) {
 			if beside != "" {
@@ -113,7 +113,7 @@ func TestSplitNamesOtherContainers(t *testing.T) {
 		})
 		_, c := w.start(t)
 		run, noted := splitting(t, c), false
-		run.DryRun, run.Event = true, func(e Event) { noted = noted || e.Text == note }
+		run.DryRun, run.Event = true, func(e Event) { noted = noted || e.Level == Note && e.Text == note }
 		if _, err := run.Begin(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -130,7 +130,7 @@ func (s *Split) scale(ctx context.Context, replicas map[string]int32) error {
 		}
 		for _, name := range slices.Sorted(maps.Keys(replicas)) {
 			if !known[name] {
-				s.say("Note: %s, which ran the Tiller in namespace %s, is gone", name, s.From)
+				s.Event.note("%s, which ran the Tiller in namespace %s, is gone", name, s.From)
 			}
 		}
 		return prepared, nil

@@ -157,7 +157,14 @@ func (s *session) event(e admin.Event) {
 	case e.Command != nil:
 		s.next(e.Text, *e.Command)
 	default:
-		s.say("%s", e.Text)
+		text := e.Text
+		if e.Level != admin.Progress {
+			text = string(e.Level) + ": " + text
+		}
+		if e.Err != nil {
+			text += ": " + failure.Text(e.Err)
+		}
+		s.say("%s", text)
 	}
 }
 
