@@ -22,14 +22,15 @@ var guardKinds = map[string]string{
 	"PriorityClass": "priorityclasses",
 }
 
-// guardState compares the live policies of the guard with those that the tenants' modes
-// need; those that reserve helm-tenant's labels, if there are any tenants; and, if a tenant
-// is frozen, the policies of freezes. What could not be compared is returned as unseen.
-func guardState(live *cluster.Live, modes []tenant.Guard, tenants, frozen bool) (audit.GuardState, []audit.Unseen, error) {
+// guardState compares the live policies of the guard with those that the recorded tenants'
+// modes need; those that reserve helm-tenant's labels, if there are any tenants; and, if a
+// tenant is frozen, the policies of freezes. What could not be compared is returned as unseen.
+func guardState(live *cluster.Live, records []audit.Record) (audit.GuardState, []audit.Unseen, error) {
 	var state audit.GuardState
-	if len(modes) == 0 && !tenants && !frozen {
+	if len(records) == 0 {
 		return state, nil, nil
 	}
+	modes, frozen := audit.GuardModes(records), audit.AnyFrozen(records)
 	const matters = "whether the guard's admission policies are in force"
 	if !live.Serves("ValidatingAdmissionPolicy") {
 		state.Unserved = true
@@ -104,7 +105,7 @@ func (t *taking) addGuard() error {
 	for _, class := range t.guard.All("PriorityClass") {
 		s.PriorityClasses = append(s.PriorityClasses, class.GetName())
 	}
-	s.Guard, unseen, err = guardState(t.guard, audit.GuardModes(s.Records), len(s.Records) > 0, audit.AnyFrozen(s.Records))
+	s.Guard, unseen, err = guardState(t.guard, s.Records)
 	for _, u := range unseen {
 		if !slices.ContainsFunc(s.Unseen, func(other audit.Unseen) bool { return other.Resource == u.Resource && other.Matters == u.Matters }) {
 			s.Unseen = append(s.Unseen, u)

@@ -38,35 +38,42 @@ func servesPolicies(live *cluster.Live) bool {
 	return live.Serves("ValidatingAdmissionPolicy") && !(live.Scoped() && !live.Sees("ValidatingAdmissionPolicy"))
 }
 
-// checkOwners refuses owners who could do more than choose the tenant's members and
-// readers. shared reports whether the home namespace has objects of others, held whether
-// the API server has admission policies. The error is a *RiskError; it is nil if there is
-// no risk, or the risk was accepted. An owner of a tenant of all namespaces can become a
-// cluster administrator anyway, so that missing policies are no further risk.
-func checkOwners(accepted Accepted, t tenant.Tenant, shared, held bool) error {
+// ownerRisks are the facts by which a tenant's owners could do more than choose its members and
+// readers.
+type ownerRisks struct {
+	// homeShared reports whether the home namespace has objects of others.
+	homeShared bool
+	// noPolicies reports whether the API server has no admission policies.
+	noPolicies bool
+}
+
+// check refuses owners of the tenant for whom there is a risk that was not accepted; the error
+// is a *RiskError. An owner of a tenant of all namespaces can become a cluster administrator
+// anyway, so that missing policies are no further risk.
+func (r ownerRisks) check(t tenant.Tenant, accepted Accepted) error {
 	var err error
 	switch {
 	case t.AllNamespaces:
 		err = failure.Naming(accepted.unless(RiskOwnerOfCluster, "tenant %q has all namespaces: whoever its owners let in is an admin of the cluster, themselves among them", t.Name), failure.Tenant(t.Name))
-	case shared && t.Engine.Has(tenant.EngineTiller):
+	case r.homeShared && t.Engine.Has(tenant.EngineTiller):
 		err = accepted.unless(RiskOwnerOfCluster, "the home of tenant %q holds objects of others: whoever its owners let in reaches every pod there, themselves among them", t.Name)
-	case shared:
+	case r.homeShared:
 		err = accepted.unless(RiskOwnerOfCluster, "the home of tenant %q holds objects of others, and its owners may write role bindings there", t.Name)
 	}
 	if err != nil {
 		return err
 	}
-	if !held && !t.AllNamespaces {
+	if r.noPolicies && !t.AllNamespaces {
 		return accepted.unless(RiskUnheldOwners, "no admission policy limits what the owners of tenant %q write: %s", t.Name, unheldOwners)
 	}
 	return nil
 }
 
 // ownerObjects returns the objects that a tenant's owners need beside the bindings of
-// members and readers; held reports whether the API server has admission policies.
-func ownerObjects(t tenant.Tenant, held bool) []runtime.Object {
+// members and readers; policies reports whether the API server has admission policies.
+func ownerObjects(t tenant.Tenant, policies bool) []runtime.Object {
 	var objects []runtime.Object
-	if held {
+	if policies {
 		objects = append(objects, install.Owners()...)
 	}
 	for _, object := range rbac.Home(t) {

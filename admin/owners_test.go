@@ -28,8 +28,8 @@ func membersFrom(from tenant.MembersFrom) func(*Request) {
 	return func(r *Request) { r.Tenant.MembersFrom = from }
 }
 
-// TestCheckOwners: which owners need a risk, and which.
-func TestCheckOwners(t *testing.T) {
+// TestOwnerRisks: which owners need a risk, and which.
+func TestOwnerRisks(t *testing.T) {
 	both := Accepted{RiskOwnerOfCluster, RiskUnheldOwners}
 	for _, test := range []struct {
 		name             string
@@ -53,7 +53,7 @@ func TestCheckOwners(t *testing.T) {
 		{name: "both", shared: true, unlimits: true, accepted: both},
 	} {
 		team := tenant.Tenant{Name: "t", AllNamespaces: test.all, Engine: test.engine}.WithDefaults()
-		err := checkOwners(test.accepted, team, test.shared, !test.unlimits)
+		err := ownerRisks{test.shared, test.unlimits}.check(team, test.accepted)
 		if got := err == nil; got != (test.want == "") || err != nil && riskOf(err) != test.want {
 			t.Errorf("%s: %v", test.name, err)
 		}

@@ -202,7 +202,7 @@ func (d *decision) settlePeople() error {
 		return err
 	}
 	if more := d.tenant.Owners.Without(current.byRelation[tenant.RelationOwner]); len(more) > 0 {
-		return checkOwners(d.request.Accepted, d.tenant, d.homeShared, servesPolicies(d.facts.live))
+		return ownerRisks{d.homeShared, !servesPolicies(d.facts.live)}.check(d.tenant, d.request.Accepted)
 	}
 	return nil
 }

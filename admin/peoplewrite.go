@@ -186,11 +186,10 @@ func (p *peopleChange) wanted(ctx context.Context, c *cluster.Client, live *clus
 			wanted, created[peopleKey(t.Home(), tenant.RelationReader)] = readerObjects(t), true
 		}
 	case tenant.RelationOwner:
-		held, err := p.checkOwners(ctx, c, live, t)
-		if err != nil {
+		if err := p.checkOwners(ctx, c, live, t); err != nil {
 			return nil, err
 		}
-		wanted = ownerObjects(t, held)
+		wanted = ownerObjects(t, servesPolicies(live))
 		created[peopleKey(t.Home(), tenant.RelationOwner)], created[peopleKey(t.Home(), tenant.RelationReader)] = true, true
 		if err := c.Lookup(ctx, live, []cluster.Key{peopleKey(t.Home(), tenant.RelationReader)}); err != nil {
 			return nil, err
@@ -222,24 +221,23 @@ func keepLabels(wanted []runtime.Object, live *cluster.Live) {
 	}
 }
 
-// checkOwners reports whether the API server has admission policies. The error is a
-// *RiskError if the tenant's owners are a risk that was not accepted.
-func (p *peopleChange) checkOwners(ctx context.Context, c *cluster.Client, live *cluster.Live, t tenant.Tenant) (held bool, err error) {
+// checkOwners reads the admission policy of owners. The error is a *RiskError if the tenant's
+// owners are a risk that was not accepted.
+func (p *peopleChange) checkOwners(ctx context.Context, c *cluster.Client, live *cluster.Live, t tenant.Tenant) error {
 	policy := cluster.Key{Kind: "ValidatingAdmissionPolicy", Name: install.OwnersName}
 	if err := c.Lookup(ctx, live, []cluster.Key{policy}); err != nil {
-		return false, err
+		return err
 	}
-	held = servesPolicies(live)
-	shared := false
+	risks := ownerRisks{noPolicies: !servesPolicies(live)}
 	if home := live.Get(namespaceKey(t.Home())); home != nil && home.GetLabels()[tenant.LabelManagedBy] != tenant.ManagedBy {
 		neighbours, err := c.Neighbours(ctx, t.Home())
 		if err != nil {
-			return held, err
+			return err
 		}
-		shared = len(sharers(neighbours, true)) > 0
+		risks.homeShared = len(sharers(neighbours, true)) > 0
 	}
-	if !held && !t.AllNamespaces {
+	if risks.noPolicies && !t.AllNamespaces {
 		p.notes = append(p.notes, "no admission policy limits what the owners write: "+unheldOwners)
 	}
-	return held, checkOwners(p.accepted, t, shared, held)
+	return risks.check(t, p.accepted)
 }

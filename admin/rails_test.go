@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/rails"
 	"helm-tenant/tenant"
@@ -250,7 +251,7 @@ func TestGuardStateOfClasses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		state, _, err := guardState(live, []tenant.Guard{tenant.GuardEnforce}, true, false)
+		state, _, err := guardState(live, []audit.Record{{Tenant: tenant.Tenant{Name: "t", Namespaces: []string{"a"}, Rails: tenant.Rails{Guard: tenant.GuardEnforce}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
