@@ -138,7 +138,7 @@ func applyOne(ctx context.Context, c *cluster.Client, r Request, prepared *Prepa
 		return err
 	}
 	// Another admin changed an object in the meantime: read and plan this tenant again.
-	again, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, r) }, func(cluster.Change) {})
+	again, err := writeRequest(ctx, c, r, func(cluster.Change) {})
 	if err == nil {
 		// Whether the caller may end connections was asked for the earlier plan only.
 		again.Disconnect = again.Disconnect && prepared.Disconnect

@@ -180,6 +180,11 @@ func countStorages(records []cluster.Stored) map[tenant.Storage]int {
 	return count
 }
 
+// ofStorage returns the records of one storage: a Tiller never reads those of the other.
+func ofStorage(records []cluster.Stored, storage tenant.Storage) []cluster.Stored {
+	return slices.DeleteFunc(records, func(record cluster.Stored) bool { return !strings.EqualFold(record.Kind, string(storage)) })
+}
+
 // StorageError reports that the release records are in another storage than a Tiller's
 // command line, or a tenant's record, names.
 type StorageError struct {

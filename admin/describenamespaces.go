@@ -26,6 +26,12 @@ import (
 // cluster.Client.Lookup.
 const namespacesToList = 4
 
+// listsCluster reports whether the objects in that many namespaces are taken from lists of the
+// whole cluster.
+func listsCluster(c *cluster.Client, namespaces int) bool {
+	return namespaces >= namespacesToList && !c.Scoped()
+}
+
 // namespaceReads has what describe reads of a tenant's namespaces, by namespace.
 type namespaceReads struct {
 	mutex sync.Mutex
@@ -44,7 +50,7 @@ func describeNamespaces(ctx context.Context, c *cluster.Client, t tenant.Tenant,
 	r := &namespaceReads{exist: map[string]bool{}, terminating: map[string]bool{}, bindings: map[string][]rbacv1.RoleBinding{}, quotas: map[string][]corev1.ResourceQuota{},
 		unread: map[string]error{}, quotasUnread: map[string]error{}}
 	listed := false
-	if len(t.Namespaces) >= namespacesToList && !c.Scoped() {
+	if listsCluster(c, len(t.Namespaces)) {
 		err := r.list(ctx, c, t)
 		// A caller without rights over the whole cluster may have them in each namespace.
 		if err != nil && !apierrors.IsForbidden(err) {

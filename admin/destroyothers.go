@@ -56,7 +56,7 @@ func findOthers(ctx context.Context, c *cluster.Client, live *cluster.Live, name
 	}
 	options := metav1.ListOptions{LabelSelector: tenant.LabelTenant + "!=" + name + "," + tenant.LabelTenant}
 	list := unknown
-	if len(unknown) >= namespacesToList && !c.Scoped() {
+	if listsCluster(c, len(unknown)) {
 		list = []string{""}
 	}
 	for _, ns := range list {

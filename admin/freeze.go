@@ -183,7 +183,7 @@ func Writers(ctx context.Context, c *cluster.Client, t tenant.Tenant) (writers [
 		}
 	}
 	for _, kind := range []string{"Role", "RoleBinding"} {
-		if len(t.Namespaces) >= namespacesToList && !c.Scoped() {
+		if listsCluster(c, len(t.Namespaces)) {
 			err := readRBAC(ctx, c, kind, "", &found)
 			if err == nil {
 				continue
@@ -285,7 +285,7 @@ const maxFreezeRounds = 10
 func WriteFreeze(ctx context.Context, c *cluster.Client, r Request, onChange func(cluster.Change)) (*Prepared, error) {
 	wrote, notes := false, []string(nil)
 	for round := 0; ; round++ {
-		prepared, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, r) }, onChange)
+		prepared, err := writeRequest(ctx, c, r, onChange)
 		if err != nil {
 			return prepared, err
 		}

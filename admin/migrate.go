@@ -153,8 +153,7 @@ func readMigrationOf(ctx context.Context, c *cluster.Client, name string, keep i
 		return nil, err
 	}
 	stored := countStorages(m.Records)
-	// Records of the other kind are not this Tiller's: it never reads them.
-	m.Records = slices.DeleteFunc(m.Records, func(record cluster.Stored) bool { return !strings.EqualFold(record.Kind, string(storage)) })
+	m.Records = ofStorage(m.Records, storage)
 	slices.SortFunc(m.Records, func(a, b cluster.Stored) int { return strings.Compare(a.Key.Name, b.Key.Name) })
 	if earlier != nil && slices.Equal(earlier.Records, m.Records) && earlier.keep == m.keep && slices.Equal(earlier.Tenant.Namespaces, t.Namespaces) && earlier.Tenant.AllNamespaces == t.AllNamespaces {
 		m.Releases, m.Problems = earlier.Releases, slices.Clone(earlier.Problems[:earlier.unmovable])

@@ -162,7 +162,7 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 // restart starts Tiller again and ends the migration.
 func (m *Migrate) restart(ctx context.Context, migration *Migration) error {
 	if request := migration.backRequest(); request.StartTiller {
-		_, err := Write(ctx, m.Client, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, m.Client, request) }, m.Event.made)
+		_, err := writeRequest(ctx, m.Client, request, m.Event.made)
 		if err != nil {
 			return err
 		}

@@ -203,7 +203,7 @@ func writeMoves(ctx context.Context, c *cluster.Client, requests []Request, outc
 	rewrite := func(i int) {
 		if o := &outcomes[i]; o.Err == nil && !written[i] {
 			// Planned again, since by now no tenant has the namespace.
-			_, o.Err = Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, requests[i]) }, func(cluster.Change) {})
+			_, o.Err = writeRequest(ctx, c, requests[i], func(cluster.Change) {})
 			written[i] = true
 		}
 	}

@@ -190,6 +190,11 @@ func servedKinds(ctx context.Context, c *cluster.Client, held []ReleaseObjects) 
 	return c.ServedKinds(ctx, slices.Sorted(maps.Keys(versions)))
 }
 
+// errUnserved is the error for an object whose kind the API server does not serve.
+func errUnserved(object migrate.Object) error {
+	return fmt.Errorf("this API server does not serve the kind in %s", object.APIVersion)
+}
+
 // OwnershipChange is an object of a release that did not name its release.
 type OwnershipChange struct {
 	Owner  migrate.Owner
@@ -225,7 +230,7 @@ func setOwnershipOf(ctx context.Context, c *cluster.Client, t tenant.Tenant, hel
 	}
 	return eachObject(ctx, c, held, func(owner migrate.Owner, object migrate.Object, kind *cluster.ServedKind) error {
 		if kind == nil {
-			report(OwnershipChange{Owner: owner, Object: object, Problem: fmt.Errorf("this API server does not serve the kind in %s", object.APIVersion)})
+			report(OwnershipChange{Owner: owner, Object: object, Problem: errUnserved(object)})
 			return nil
 		}
 		changed, err := setOwnership(ctx, deployer, *kind, owner, object, dryRun)
@@ -308,7 +313,7 @@ func FindRemaining(ctx context.Context, c *cluster.Client, held []ReleaseObjects
 		var remaining []Remaining
 		for _, o := range objects {
 			if o.kind == nil {
-				remaining = append(remaining, Remaining{o.owner, o.object, "", fmt.Errorf("this API server does not serve the kind in %s", o.object.APIVersion)})
+				remaining = append(remaining, Remaining{o.owner, o.object, "", errUnserved(o.object)})
 				continue
 			}
 			live, err := c.Metadata(ctx, *o.kind, o.object.Namespace, o.object.Name)

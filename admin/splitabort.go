@@ -121,7 +121,7 @@ func (e *SplitEnd) removable() []cluster.Stored {
 // restart starts the tenant's own Tiller after an abort, and ends its part in the split.
 func (s *Split) restart(ctx context.Context, t tenant.Tenant) error {
 	request := Request{Tenant: tenant.Tenant{Name: t.Name}, Migrating: true, StartTiller: true, Share: true, Accepted: Risks}
-	_, err := Write(ctx, s.Client, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, s.Client, request) }, s.Event.made)
+	_, err := writeRequest(ctx, s.Client, request, s.Event.made)
 	if err != nil {
 		return err
 	}

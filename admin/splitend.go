@@ -55,7 +55,7 @@ func (s *Split) endOf(ctx context.Context, state tenant.Split) (*SplitEnd, error
 	if err != nil {
 		return nil, err
 	}
-	stored = slices.DeleteFunc(stored, func(record cluster.Stored) bool { return !strings.EqualFold(record.Kind, string(state.Storage)) })
+	stored = ofStorage(stored, state.Storage)
 	for _, record := range stored {
 		if state.Copied(record.Release) != "" {
 			e.Moved = append(e.Moved, record)

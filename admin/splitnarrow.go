@@ -56,7 +56,7 @@ func (s *Split) narrow(ctx context.Context, e *SplitEnd) error {
 		return nil
 	}
 	request := s.narrowed(e)
-	prepared, err := Write(ctx, s.Client, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, s.Client, request) }, s.Event.made)
+	prepared, err := writeRequest(ctx, s.Client, request, s.Event.made)
 	if err != nil {
 		return &NarrowError{s.Narrow, err}
 	}

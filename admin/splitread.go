@@ -7,7 +7,6 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -94,7 +93,7 @@ func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []te
 	if err != nil {
 		return nil, err
 	}
-	stored = slices.DeleteFunc(stored, func(record cluster.Stored) bool { return !strings.EqualFold(record.Kind, string(p.Storage)) })
+	stored = ofStorage(stored, p.Storage)
 	current := map[cluster.Key]bool{}
 	for _, record := range currentRecords(stored, true) {
 		current[record.Key] = true

@@ -98,6 +98,11 @@ func Write(ctx context.Context, c *cluster.Client, prepare func(context.Context)
 	return nil, fmt.Errorf("others kept changing the same tenant: %w", last)
 }
 
+// writeRequest is Write for what Prepare returns for a request.
+func writeRequest(ctx context.Context, c *cluster.Client, r Request, onChange func(cluster.Change)) (*Prepared, error) {
+	return Write(ctx, c, func(ctx context.Context) (*Prepared, error) { return Prepare(ctx, c, r) }, onChange)
+}
+
 // addNotes adds the notes of earlier rounds, in which some of the writes were made that they
 // are about.
 func (p *Prepared) addNotes(earlier []string) {
