@@ -48,9 +48,9 @@ type wide struct {
 	paths   []opened
 }
 
-// reach adds a deployer. For a path that leads to several deployers, the chain to the
+// addDeployer adds a deployer. For a path that leads to several deployers, the chain to the
 // first one is reported.
-func (w *wide) reach(d *deployer, open []opened) {
+func (w *wide) addDeployer(d *deployer, open []opened) {
 	w.reached = append(w.reached, d)
 	for _, o := range open {
 		if !slices.ContainsFunc(w.paths, func(other opened) bool { return other.path.ID == o.path.ID }) {
@@ -76,7 +76,7 @@ func (a *auditor) findAccess() {
 			}
 			only := func(other grant) bool { return other.binding == g.binding }
 			if open := a.open(identity{s}, sample, only, nil); len(open) > 0 {
-				a.administrators = append(a.administrators, Administrator{s.String(), g.binding.Name, g.binding.Role(), names(open), s})
+				a.administrators = append(a.administrators, Administrator{s.String(), g.binding.Name, g.binding.Role(), pathNames(open), s})
 			}
 		}
 		if a.matters(others) && !isAdministrator(s) {
@@ -101,7 +101,7 @@ func (a *auditor) findAccess() {
 			if reach[s] == nil {
 				reach[s] = &wide{who: s}
 			}
-			reach[s].reach(d, open)
+			reach[s].addDeployer(d, open)
 		}
 		a.findAccessTo(d, impersonators)
 		a.findOwnHome(d)
@@ -219,8 +219,8 @@ func (a *auditor) findAccessTo(d *deployer, impersonators []Subject) {
 	}
 }
 
-// use is a subject that can use a service account that reaches all deployers.
-type use struct {
+// accountUse is a subject that can use a service account that reaches all deployers.
+type accountUse struct {
 	who, account Subject
 	steps        []step
 }
@@ -254,7 +254,7 @@ func (a *auditor) findUseOfAccounts(widely []Subject) {
 			}
 			if steps, open := a.rights.opens(identityOf(s), path, nil, mine); open {
 				reported[[2]string{s.String(), account.Namespace}] = true
-				a.uses = append(a.uses, use{s, account, steps})
+				a.uses = append(a.uses, accountUse{s, account, steps})
 			}
 		}
 	}

@@ -9,9 +9,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 )
 
-// differences returns what a pod runs beyond the template of its owner, except what API
+// podDifferences returns what a pod runs beyond the template of its owner, except what API
 // servers and admission add to pods.
-func differences(template, pod corev1.PodSpec) []string {
+func podDifferences(template, pod corev1.PodSpec) []string {
 	var differs []string
 	check := func(part string, same bool) {
 		if !same {
@@ -31,7 +31,7 @@ func differences(template, pod corev1.PodSpec) []string {
 			check("environment", sameEnvironment(want, current))
 			check("volume mounts", sameMounts(template, want, pod, current))
 			check("privileged", !privileged(current) || privileged(want))
-			check("capabilities", !slices.ContainsFunc(added(current), func(c corev1.Capability) bool { return !slices.Contains(added(want), c) }))
+			check("capabilities", !slices.ContainsFunc(addedCapabilities(current), func(c corev1.Capability) bool { return !slices.Contains(addedCapabilities(want), c) }))
 		}
 	}
 	check("the node's own", template.HostNetwork == pod.HostNetwork && template.HostPID == pod.HostPID && template.HostIPC == pod.HostIPC)
@@ -139,8 +139,8 @@ func privileged(c corev1.Container) bool {
 	return c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
 }
 
-// added returns the capabilities that a container has beside the usual ones.
-func added(c corev1.Container) []corev1.Capability {
+// addedCapabilities returns the capabilities that a container has beside the usual ones.
+func addedCapabilities(c corev1.Container) []corev1.Capability {
 	if c.SecurityContext == nil || c.SecurityContext.Capabilities == nil {
 		return nil
 	}

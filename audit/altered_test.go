@@ -86,7 +86,7 @@ func TestDifferences(t *testing.T) {
 			if test.want != "" {
 				want = []string{test.want}
 			}
-			if got := differences(template, pod); !slices.Equal(got, want) {
+			if got := podDifferences(template, pod); !slices.Equal(got, want) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})

@@ -11,11 +11,11 @@ import (
 
 // Baseline has the findings of an earlier audit, from its JSON report.
 type Baseline struct {
-	findings []former
+	findings []formerFinding
 }
 
-// former is a finding of a former audit, which may be of an older helm-tenant.
-type former struct {
+// formerFinding is a finding of a former audit, which may be of an older helm-tenant.
+type formerFinding struct {
 	ID          string     `json:"id"`
 	Severity    Severity   `json:"severity"`
 	Tenants     []string   `json:"tenants"`
@@ -40,10 +40,10 @@ func ParseBaseline(name string, r io.Reader) (*Baseline, error) {
 		return nil, fmt.Errorf("%s: larger than any report of an audit (%d MiB)", name, maxBaseline>>20)
 	}
 	var report struct {
-		APIVersion string   `json:"apiVersion"`
-		Kind       string   `json:"kind"`
-		Findings   []former `json:"findings"`
-		Ignored    []former `json:"ignored"`
+		APIVersion string          `json:"apiVersion"`
+		Kind       string          `json:"kind"`
+		Findings   []formerFinding `json:"findings"`
+		Ignored    []formerFinding `json:"ignored"`
 	}
 	if err := json.Unmarshal(text, &report); err != nil {
 		return nil, fmt.Errorf("%s: this is not what \"helm tenant audit -o json\" writes: %w", name, err)

@@ -121,7 +121,7 @@ func (p pather) beMembers() []Need {
 	var needs []Need
 	for _, s := range p.Members {
 		if s.Kind == rbacv1.ServiceAccountKind && s.Namespace != p.Home {
-			needs = append(needs, p.rights.beAccount(s, p.Held[s], p.Server, p.NamesKnown, false)...)
+			needs = append(needs, p.rights.beAccount(s, p.MemberAccounts[s], p.Server, p.NamesKnown, false)...)
 		}
 	}
 	return needs
@@ -131,7 +131,7 @@ func (p pather) beMembers() []Need {
 // for; getting a token of it; creating, changing or entering pods that run as it; writing roles
 // or bindings that grant one of these; being a node with such a pod. held has the existing
 // objects that count; if their names are not known, rights to any name count.
-func (x *rights) beAccount(s Subject, held Held, server Server, known, impersonating bool) []Need {
+func (x *rights) beAccount(s Subject, held AccountObjects, server Server, known, impersonating bool) []Need {
 	t := Target{Home: s.Namespace, Account: s.Name, Server: server, NamesKnown: known, Pods: held.Pods, Nodes: held.Nodes, Workloads: held.Workloads}
 	var needs []Need
 	for _, way := range x.paths(t) {

@@ -102,7 +102,7 @@ func (a *auditor) checkUnmanaged(d *deployer) {
 		f.Text += "; it can be reached by " + shortened(subjects)
 	}
 	f.Chains = [][]string{{d.tiller.Kind + " " + d.tiller.Name, d.account.String()}}
-	f.Fix = a.mend(d)
+	f.Fix = a.repair(d)
 	if r := a.ownerOf(d.target.Home); r != nil {
 		f.Tenants = []string{r.Tenant.Name}
 		f.Text += fmt.Sprintf("; namespace %s is one of tenant %s, whose members can make it look so", d.target.Home, r.Tenant.Name)
@@ -116,7 +116,7 @@ func (a *auditor) checkTiller(d *deployer) {
 		return
 	}
 	workload := objectName(d.tiller.Kind, d.target.Home, d.tiller.Name)
-	fix := a.mend(d)
+	fix := a.repair(d)
 	if n := d.network; n.listens {
 		f := d.about(workload, "Tiller listens on its pod's address, and no NetworkPolicy holds anybody off")
 		severity := Critical
@@ -139,7 +139,7 @@ func (a *auditor) checkTiller(d *deployer) {
 		a.add(idOpen, a.atMost(d, severity), f)
 		a.markReported(d.record, workload, partListen)
 	}
-	if old(d.version) {
+	if isOld(d.version) {
 		f := d.about(workload, "Tiller is %s", d.version)
 		f.Chains = [][]string{{workload, "image " + recognise.Container(d.tiller.Template.Spec).Image}}
 		f.Fix = fix
@@ -150,9 +150,9 @@ func (a *auditor) checkTiller(d *deployer) {
 	}
 }
 
-// old reports whether the version is older than the last one of Helm 2; false for a text that
+// isOld reports whether the version is older than the last one of Helm 2; false for a text that
 // is not a version.
-func old(text string) bool {
+func isOld(text string) bool {
 	v, err := version.ParseSemantic(text)
 	return err == nil && v.LessThan(version.MustParseSemantic("2.17.0"))
 }
@@ -214,11 +214,11 @@ func (a *auditor) checkReleases() {
 	for _, release := range a.snapshot.Releases {
 		for _, d := range a.homes[release.Home] {
 			if release.Problem != "" && d.isTenants() {
-				a.tellUnreadable(d, release)
+				a.reportUnreadable(d, release)
 				break
 			}
 			if d.record != nil && !d.record.Tenant.AllNamespaces && len(release.ClusterObjects) > 0 && d.target.Engine == tenant.EngineTiller {
-				a.tellClusterObjects(d, release)
+				a.reportClusterObjects(d, release)
 			}
 			if d.record == nil || d.record.Problem != "" || d.record.Tenant.AllNamespaces || release.Problem != "" || slices.Contains(d.record.Tenant.Namespaces, release.Namespace) {
 				continue
@@ -239,8 +239,8 @@ func (a *auditor) checkReleases() {
 	}
 }
 
-// tellUnreadable reports a release whose namespace can't be read from its record.
-func (a *auditor) tellUnreadable(d *deployer, release Release) {
+// reportUnreadable reports a release whose namespace can't be read from its record.
+func (a *auditor) reportUnreadable(d *deployer, release Release) {
 	f := d.about(release.Record.short(), "where a release lives is not known: %s", release.Problem)
 	f.Chains = [][]string{{release.Record.String()}}
 	record := release.Record

@@ -45,7 +45,7 @@ func (a *auditor) checkAccess(d *deployer) {
 		}
 		for _, id := range slices.Sorted(maps.Keys(byFinding)) {
 			paths := byFinding[id]
-			f := d.about(access.Subject, "%s is no member and can %s", access.Subject, strings.Join(names(paths), ", "))
+			f := d.about(access.Subject, "%s is no member and can %s", access.Subject, strings.Join(pathNames(paths), ", "))
 			if id == idStillIn {
 				f.Text = fmt.Sprintf("%s is no member and has a member's rights by another binding", access.Subject)
 			}
@@ -135,7 +135,7 @@ func (a *auditor) checkMember(d *deployer, access Access) {
 	if len(paths) == 0 {
 		return
 	}
-	f := d.about(access.Subject, "%s is a member and can also %s", access.Subject, strings.Join(names(paths), ", "))
+	f := d.about(access.Subject, "%s is a member and can also %s", access.Subject, strings.Join(pathNames(paths), ", "))
 	f.Chains = chainsOf(access.who, paths)
 	f.Fix = a.takeAwayAll(paths)
 	a.add(idWideMember, "", f)
@@ -178,7 +178,7 @@ func (a *auditor) checkOwnHome(d *deployer, access Access) {
 	if len(paths) == 0 {
 		return
 	}
-	f := d.about(access.Subject, "its deployer %s can %s in its own home", access.who.Name, strings.Join(names(paths), ", "))
+	f := d.about(access.Subject, "its deployer %s can %s in its own home", access.who.Name, strings.Join(pathNames(paths), ", "))
 	f.Chains = chainsOf(access.who, paths)
 	f.Fix = a.takeAwayAll(paths)
 	if slices.ContainsFunc(paths, func(o opened) bool { return o.steps[0].grant.binding.Name == rbac.RecordsName }) {
@@ -273,7 +273,7 @@ func (a *auditor) checkWide() {
 				f.Tenants = []string{w.reached[0].tenant()}
 			}
 		}
-		f.Text = fmt.Sprintf("%s reaches %s: can %s", w.who, a.reach(w), shortened(names(w.paths)))
+		f.Text = fmt.Sprintf("%s reaches %s: can %s", w.who, a.countReached(w), shortened(pathNames(w.paths)))
 		id, severity := idClusterWide, High
 		// Some paths only exist by cluster-wide rights, and loosening the homes is no worse in
 		// all of them than in one.
@@ -297,8 +297,8 @@ func (a *auditor) checkWide() {
 	}
 }
 
-// reach returns how many deployers a subject reaches, as text.
-func (a *auditor) reach(w wide) string {
+// countReached returns how many deployers a subject reaches, as text.
+func (a *auditor) countReached(w wide) string {
 	switch {
 	case len(a.deployers) == 1:
 		return "the one deployer that there is"

@@ -23,7 +23,7 @@ func (a *auditor) checkFile() {
 	selection := a.selection()
 	for _, located := range a.snapshot.File {
 		named[located.Name] = true
-		located.Tenant = a.resolved(selection, located.Tenant, records[located.Name])
+		located.Tenant = a.withSelected(selection, located.Tenant, records[located.Name])
 		a.checkLocated(located, records[located.Name])
 	}
 	for i := range a.snapshot.Records {
@@ -51,9 +51,9 @@ func (a *auditor) selection() *tenant.Selection {
 	return tenant.Select(file, all)
 }
 
-// resolved returns a tenant of the file with the namespaces that its selector selects; if they
+// withSelected returns a tenant of the file with the namespaces that its selector selects; if they
 // are not known, with the last selection in the record.
-func (a *auditor) resolved(selection *tenant.Selection, t tenant.Tenant, r *Record) tenant.Tenant {
+func (a *auditor) withSelected(selection *tenant.Selection, t tenant.Tenant, r *Record) tenant.Tenant {
 	next, _, err := selection.Of(t)
 	if t.NamespaceSelector == nil || err == nil && !a.unseen("namespaces") {
 		return next
@@ -93,7 +93,7 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 		a.add(idFile, "", f)
 		return // nothing else can be fixed before
 	}
-	compareTenants(want, r.Tenant, differs)
+	compareSettings(want, r.Tenant, differs)
 	if d := a.byRecord[r]; d != nil {
 		current, _ := want.Current(a.snapshot.Taken)
 		if want.MembersFrom != tenant.MembersFromOwners {
@@ -118,7 +118,7 @@ func cantBecome(want, recorded tenant.Tenant) (subject, text string) {
 	return "", ""
 }
 
-func compareTenants(want, recorded tenant.Tenant, differs differFunc) {
+func compareSettings(want, recorded tenant.Tenant, differs differFunc) {
 	for _, ns := range want.Namespaces {
 		switch {
 		case slices.Contains(recorded.Namespaces, ns):

@@ -78,13 +78,13 @@ func (a *auditor) tokensOf(account Subject) []Token {
 
 // usersOf returns the subjects that can act as an account in a tenant's namespace by
 // rights there, without the tenant's own accounts and its members.
-func (a *auditor) usersOf(r *Record, account Subject) []use {
+func (a *auditor) usersOf(r *Record, account Subject) []accountUse {
 	if a.unseen("roles", "rolebindings", "clusterroles") {
 		return nil
 	}
 	d := a.byRecord[r]
 	path := Path{Name: "use " + account.String(), Any: a.beAccount(account, true)}
-	var found []use
+	var found []accountUse
 	for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[account.Namespace]), compareSubjects) {
 		ours := s.Kind == rbacv1.ServiceAccountKind && slices.Contains(r.Tenant.Namespaces, s.Namespace)
 		if s == (Subject{}) || ours || d != nil && (d.isOwn(s) || slices.Contains(d.members, s)) {
@@ -94,7 +94,7 @@ func (a *auditor) usersOf(r *Record, account Subject) []use {
 			return g.binding != nil && g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s)
 		})
 		if open {
-			found = append(found, use{s, account, steps})
+			found = append(found, accountUse{s, account, steps})
 		}
 	}
 	return found
@@ -121,5 +121,5 @@ func (r *Reach) AccountWays(t tenant.Tenant, subject Subject) []Way {
 		path := Path{ID: useAccountPath, Name: "use " + account.String() + ", which has the tenant's role", Any: a.beAccount(account, true)}
 		ways = append(ways, a.rights.ways(subject, []Path{path}, a.snapshot.Bindings, t.Home())...)
 	}
-	return merge(ways)
+	return mergeWays(ways)
 }

@@ -85,7 +85,7 @@ func (a *auditor) outgrows(t tenant.Tenant, rules []rbacv1.PolicyRule) string {
 		allowed = append(allowed, fmt.Sprintf("%s, and so take away the labels that hold the namespace", writes[0]))
 	}
 	if loans := a.loans(rules); len(loans) > 0 && len(a.loans(role)) == 0 {
-		allowed = append(allowed, fmt.Sprintf("%s, which %s carries out with its own rights", shortened(asks(loans)), loans[0].lender))
+		allowed = append(allowed, fmt.Sprintf("%s, which %s carries out with its own rights", shortened(loanAsks(loans)), loans[0].lender))
 	}
 	return strings.Join(allowed, "; and ")
 }
@@ -106,7 +106,7 @@ func (a *auditor) checkOwnGrants(d *deployer, grants []grant) {
 			a.markGrantReported(d.record, g)
 		}
 		if loans := a.loans(g.rules.rules); len(loans) > 0 {
-			tell(idLender, loans[0].ask.String(), "by %s its deployer may %s, which %s carries out with its own rights", g.binding, shortened(asks(loans)), loans[0].lender)
+			tell(idLender, loans[0].ask.String(), "by %s its deployer may %s, which %s carries out with its own rights", g.binding, shortened(loanAsks(loans)), loans[0].lender)
 		}
 		if writes := rbac.WritesNamespaces(g.rules.rules); len(writes) > 0 {
 			tell(idWritesNamespaces, writes[0].String(), "by %s its deployer may %s", g.binding, writes[0])

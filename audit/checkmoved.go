@@ -25,9 +25,9 @@ func (a *auditor) checkMoved() {
 	}
 }
 
-// tellClusterObjects reports a release with objects that the tenant's deployer can't
+// reportClusterObjects reports a release with objects that the tenant's deployer can't
 // change.
-func (a *auditor) tellClusterObjects(d *deployer, release Release) {
+func (a *auditor) reportClusterObjects(d *deployer, release Release) {
 	f := d.about("release "+release.Name, "release %s in namespace %s holds objects outside namespaces: %s", release.Name, release.Namespace, shortened(release.ClusterObjects))
 	f.Chains = [][]string{{release.Record.String(), "release " + release.Name, release.ClusterObjects[0]}}
 	f.Fix = command.Advice("take them out of the chart and upgrade the release, or give it to an ops tenant of all namespaces")

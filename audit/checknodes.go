@@ -26,7 +26,7 @@ func (a *auditor) isTenantHome(namespace string) bool {
 
 // isLoose reports whether a namespace's PodSecurity label does not refuse privileged pods.
 func (a *auditor) isLoose(namespace string) bool {
-	return level(a.namespaces[namespace]) < slices.Index(tenant.PodSecurities, tenant.PodSecurityBaseline)
+	return enforcedLevel(a.namespaces[namespace]) < slices.Index(tenant.PodSecurities, tenant.PodSecurityBaseline)
 }
 
 // nodePath returns the path through a privileged pod in a namespace to the pod's node.

@@ -159,7 +159,7 @@ func TestNodesOfAskedTenants(t *testing.T) {
 	baselineOf := func(r *Report) *Baseline {
 		b := &Baseline{}
 		for _, f := range r.Findings {
-			b.findings = append(b.findings, former{ID: f.ID, Severity: f.Severity, Fingerprint: f.Print, Subject: f.Subject})
+			b.findings = append(b.findings, formerFinding{ID: f.ID, Severity: f.Severity, Fingerprint: f.Print, Subject: f.Subject})
 		}
 		return b
 	}

@@ -22,9 +22,9 @@ func (a *auditor) checkPower(d *deployer) {
 			recorded := t.AllNamespaces && slices.Contains(rbac.BoundRoles(t), g.binding.RoleName) && g.binding.Name == rbac.DeployerBinding(t.Name, g.binding.RoleName)
 			switch {
 			case everything(g.rules):
-				a.tellClusterAdmin(d, g, recorded)
+				a.reportClusterAdmin(d, g, recorded)
 			case recorded:
-				a.tellRecorded(d, g)
+				a.reportRecordedPower(d, g)
 			default:
 				outside = append(outside, g)
 			}
@@ -51,9 +51,9 @@ func (a *auditor) checkPower(d *deployer) {
 	a.checkOwnGrants(d, own)
 }
 
-// tellClusterAdmin reports a binding that makes a deployer an administrator of the
+// reportClusterAdmin reports a binding that makes a deployer an administrator of the
 // cluster. recorded reports whether the tenant's record asks for it.
-func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
+func (a *auditor) reportClusterAdmin(d *deployer, g grant, recorded bool) {
 	f := d.about(d.account.String(), "%s is cluster-admin", d.name())
 	f.Chains = [][]string{g.chain(d.account, Ask{Verb: "*", Resource: "*"})}
 	f.Fix = a.takeAway(g.binding, g.to)
@@ -62,33 +62,33 @@ func (a *auditor) tellClusterAdmin(d *deployer, g grant, recorded bool) {
 		severity, f.Fix = Medium, narrow(d.tenant())
 		f.Text += ", as its record says"
 	} else if !d.isTenants() {
-		f.Fix = a.mend(d).Then(f.Fix)
+		f.Fix = a.repair(d).Then(f.Fix)
 		if g.to == Account(d.target.Home, tenant.TillerAccount) {
-			f.Fix = a.mend(d) // adopts that account, and removes the binding
+			f.Fix = a.repair(d) // adopts that account, and removes the binding
 		}
 	}
 	a.add(idClusterAdmin, severity, f)
-	a.tellPower(d, g)
+	a.markPowerReported(d, g)
 }
 
-// tellRecorded reports the binding through which a tenant of all namespaces reaches the
+// reportRecordedPower reports the binding through which a tenant of all namespaces reaches the
 // deployers of other tenants.
-func (a *auditor) tellRecorded(d *deployer, g grant) {
+func (a *auditor) reportRecordedPower(d *deployer, g grant) {
 	index := slices.IndexFunc(a.wide, func(w wide) bool { return w.who == g.to })
 	if index < 0 {
 		return
 	}
 	w := a.wide[index]
-	f := d.about(d.account.String(), "%s reaches %s by %s, as its record says", d.name(), a.reach(w), g.binding.Role())
+	f := d.about(d.account.String(), "%s reaches %s by %s, as its record says", d.name(), a.countReached(w), g.binding.Role())
 	f.Why = "Whoever reaches it reaches these, too, and has their rights."
 	f.Chains = chainsOf(w.who, w.paths[:1])
 	f.Fix = narrow(d.tenant())
 	a.add(idClusterAdmin, Medium, f)
-	a.tellPower(d, g)
+	a.markPowerReported(d, g)
 }
 
-// tellPower remembers that a finding reports a deployer's own cluster-wide rights.
-func (a *auditor) tellPower(d *deployer, g grant) {
+// markPowerReported remembers that a finding reports a deployer's own cluster-wide rights.
+func (a *auditor) markPowerReported(d *deployer, g grant) {
 	if g.to == d.account && g.binding.Namespace == "" {
 		a.powerful[d.account] = true
 	}
@@ -113,7 +113,7 @@ func (a *auditor) checkOutside(d *deployer, grants []grant) {
 		}
 		a.add(idLeaves, severity, f)
 		if severity.AtLeast(High) { // a less severe finding hides nothing
-			a.tellPower(d, g)
+			a.markPowerReported(d, g)
 		}
 		a.markGrantReported(d.record, g)
 	}

@@ -73,12 +73,12 @@ func (a *auditor) loosest(t tenant.Tenant) []string {
 	}
 	return slices.DeleteFunc(slices.Clone(t.Namespaces), func(ns string) bool {
 		live := a.namespaces[ns]
-		return live == nil || level(live) >= slices.Index(tenant.PodSecurities, tenant.PodSecurityBaseline)
+		return live == nil || enforcedLevel(live) >= slices.Index(tenant.PodSecurities, tenant.PodSecurityBaseline)
 	})
 }
 
-// level returns the rank of a namespace's enforce label; an invalid label counts as none.
-func level(ns *Namespace) int {
+// enforcedLevel returns the rank of a namespace's enforce label; an invalid label counts as none.
+func enforcedLevel(ns *Namespace) int {
 	return slices.Index(tenant.PodSecurities, tenant.PodSecurity(ns.Labels[rails.LabelEnforce]))
 }
 
@@ -111,7 +111,7 @@ func (a *auditor) checkLoosened(r *Record) {
 // loosened describes the recorded guard rails that a namespace does not enforce; empty if
 // it enforces all.
 func (a *auditor) loosened(t tenant.Tenant, live *Namespace) string {
-	if t.PodSecurity != tenant.PodSecurityUnmanaged && level(live) < slices.Index(tenant.PodSecurities, t.PodSecurity) {
+	if t.PodSecurity != tenant.PodSecurityUnmanaged && enforcedLevel(live) < slices.Index(tenant.PodSecurities, t.PodSecurity) {
 		return rails.LabelEnforce + "=" + string(t.PodSecurity)
 	}
 	if t.Guard == "" || t.Guard == tenant.GuardOff {

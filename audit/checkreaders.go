@@ -86,7 +86,7 @@ func (a *auditor) checkReadersRights(r *Record, reader Subject) {
 	for _, subject := range []Subject{reader, Group(tenant.GroupAccounts + ":" + r.Namespace)} {
 		for _, g := range a.rights.bySubject[subject] {
 			own := a.isReadersOwn(g.binding)
-			if own && !changes(g.rules.rules) {
+			if own && !changesAnything(g.rules.rules) {
 				continue
 			}
 			f := r.about(subject.String(), "the readers' account has %s by %s, which is more than reading the tenant", g.binding.Role(), g.binding)
@@ -96,7 +96,7 @@ func (a *auditor) checkReadersRights(r *Record, reader Subject) {
 			case own:
 				f.Text = "the readers' account can change something by " + g.binding.Role() + ", to which others may have added"
 				f.Fix = command.Advice("take out of the ClusterRole, or of those that are aggregated into it, what changes anything")
-			case !changes(g.rules.rules):
+			case !changesAnything(g.rules.rules):
 				severity = Medium
 			}
 			a.add(idWideReader, severity, f)
@@ -105,8 +105,8 @@ func (a *auditor) checkReadersRights(r *Record, reader Subject) {
 	}
 }
 
-// changes reports whether rules do more than read, Secrets among it.
-func changes(rules []rbacv1.PolicyRule) bool {
+// changesAnything reports whether rules do more than read, Secrets among it.
+func changesAnything(rules []rbacv1.PolicyRule) bool {
 	var rest []rbacv1.PolicyRule
 	for _, rule := range rules {
 		rule.Resources = slices.DeleteFunc(slices.Clone(rule.Resources), func(resource string) bool { return resource == "secrets" })
@@ -126,7 +126,7 @@ func (a *auditor) checkReadTokens(r *Record, t tenant.Tenant) {
 	for _, ns := range t.Namespaces {
 		for _, token := range a.tokens[ns] {
 			account := Account(ns, token.Account)
-			index := slices.IndexFunc(a.rights.bySubject[account], func(g grant) bool { return changes(g.rules.rules) })
+			index := slices.IndexFunc(a.rights.bySubject[account], func(g grant) bool { return changesAnything(g.rules.rules) })
 			if index < 0 {
 				continue
 			}

@@ -31,7 +31,7 @@ func (a *auditor) checkRoleGaps(role *Role, users []*Record) {
 	f := Finding{Subject: "ClusterRole " + role.Name, Fix: widerRole(role.Name, concerned),
 		Text:   fmt.Sprintf("helm can't do all that it does for %s with the role %s: %s", tenantsOf(concerned), role.Name, strings.Join(gaps, "; ")),
 		Chains: [][]string{{"tenant " + concerned[0].Tenant.Name, "ClusterRole " + role.Name}}}
-	only(&f, concerned)
+	setTenant(&f, concerned)
 	a.add(idRoleGaps, "", f)
 }
 

@@ -36,7 +36,7 @@ func (a *auditor) checkRoles() {
 			a.checkMade(role, sources, users[name][0])
 		}
 		a.checkRoleGaps(role, users[name])
-		own, added := a.parts(role)
+		own, added := a.ownAndAddedRules(role)
 		for _, part := range added {
 			a.checkAdded(role, part, own, users[name])
 		}
@@ -48,9 +48,9 @@ func (a *auditor) checkRoles() {
 	}
 }
 
-// parts returns a role's own rules, or Kubernetes' own, and the other ClusterRoles that
+// ownAndAddedRules returns a role's own rules, or Kubernetes' own, and the other ClusterRoles that
 // are aggregated into it.
-func (a *auditor) parts(role *Role) (own []rbacv1.PolicyRule, added []*Role) {
+func (a *auditor) ownAndAddedRules(role *Role) (own []rbacv1.PolicyRule, added []*Role) {
 	if len(role.Aggregates) == 0 {
 		return role.Rules, nil
 	}
@@ -108,7 +108,7 @@ func (a *auditor) checkAdded(role, part *Role, own []rbacv1.PolicyRule, users []
 	if loans := a.loans(more); len(loans) > 0 {
 		severity = High
 		rights = loans[0].ask.String()
-		text += fmt.Sprintf(": their deployers may %s, which %s carries out with its own rights", shortened(asks(loans)), loans[0].lender)
+		text += fmt.Sprintf(": their deployers may %s, which %s carries out with its own rights", shortened(loanAsks(loans)), loans[0].lender)
 	} else {
 		text += ": " + shortened(inWords(more))
 	}
@@ -118,7 +118,7 @@ func (a *auditor) checkAdded(role, part *Role, own []rbacv1.PolicyRule, users []
 	}
 	f := Finding{Subject: "ClusterRole " + part.Name, Object: "ClusterRole " + role.Name, Text: text, Fix: otherRole(role.Name, users)}
 	f.Chains = [][]string{{"tenant " + users[0].Tenant.Name, "ClusterRole " + role.Name, "ClusterRole " + part.Name, rights}}
-	only(&f, users)
+	setTenant(&f, users)
 	a.add(idAddedRole, severity, f)
 }
 
@@ -130,14 +130,14 @@ func (a *auditor) checkTenantRole(role *Role, rules []rbacv1.PolicyRule, users [
 	}
 	if loans := a.loans(rules); len(loans) > 0 {
 		f := Finding{Subject: "ClusterRole " + role.Name, Fix: fix, Chains: chain(loans[0].ask.String()),
-			Text: fmt.Sprintf("with the role %s the deployers of %s may %s, which %s carries out with its own rights", role.Name, tenantsOf(users), shortened(asks(loans)), loans[0].lender)}
-		only(&f, users)
+			Text: fmt.Sprintf("with the role %s the deployers of %s may %s, which %s carries out with its own rights", role.Name, tenantsOf(users), shortened(loanAsks(loans)), loans[0].lender)}
+		setTenant(&f, users)
 		a.add(idLender, "", f)
 	}
 	if writes := rbac.WritesNamespaces(rules); len(writes) > 0 {
 		f := Finding{Subject: "ClusterRole " + role.Name, Fix: fix, Chains: chain(writes[0].String()),
 			Text: fmt.Sprintf("with the role %s the deployers of %s may %s", role.Name, tenantsOf(users), writes[0])}
-		only(&f, users)
+		setTenant(&f, users)
 		a.add(idWritesNamespaces, "", f)
 	}
 }
@@ -176,8 +176,8 @@ func otherRole(role string, users []*Record) command.Fix {
 	return fix
 }
 
-// only sets the tenant of a finding if it concerns one tenant only.
-func only(f *Finding, users []*Record) {
+// setTenant sets the tenant of a finding if it concerns one tenant only.
+func setTenant(f *Finding, users []*Record) {
 	if len(users) == 1 {
 		f.Tenants, f.Home = []string{users[0].Tenant.Name}, users[0].Namespace
 	}
@@ -195,7 +195,7 @@ func tenantsOf(records []*Record) string {
 	return fmt.Sprintf("%d tenants, %s", len(names), shortened(names))
 }
 
-func asks(loans []loan) []string {
+func loanAsks(loans []loan) []string {
 	var all []string
 	for _, l := range loans {
 		all = append(all, l.ask.String())

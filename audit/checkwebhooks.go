@@ -151,7 +151,7 @@ func (a *auditor) answer(w Webhook, place ObjectRef) Path {
 	if path, known := a.answers[place]; known {
 		return path
 	}
-	t := Target{Home: place.Namespace, Server: a.snapshot.Server, NamesKnown: a.namesKnown(), Workloads: a.heldBy(Account(place.Namespace, "")).Workloads}
+	t := Target{Home: place.Namespace, Server: a.snapshot.Server, NamesKnown: a.namesKnown(), Workloads: a.accountObjects(Account(place.Namespace, "")).Workloads}
 	answering := t
 	for _, pod := range a.pods[place.Namespace] {
 		t.Pods = append(t.Pods, pod.Name)

@@ -186,15 +186,15 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 			t.MissingClasses = slices.DeleteFunc(slices.Clone(t.Classes), a.hasClass)
 		}
 	}
-	held := a.heldBy(d.account)
+	held := a.accountObjects(d.account)
 	t.Pods, t.Nodes, t.Workloads = held.Pods, held.Nodes, held.Workloads
 	t.Secrets = slices.Concat(secrets, held.Tokens)
 	for _, m := range d.members {
 		if m.Kind == rbacv1.ServiceAccountKind {
-			if t.Held == nil {
-				t.Held = map[Subject]Held{}
+			if t.MemberAccounts == nil {
+				t.MemberAccounts = map[Subject]AccountObjects{}
 			}
-			t.Held[m] = a.heldBy(m)
+			t.MemberAccounts[m] = a.accountObjects(m)
 		}
 	}
 	if d.tiller != nil {

@@ -119,9 +119,9 @@ func chainsOf(subject Subject, paths []opened) [][]string {
 	return chains
 }
 
-// mend returns the command that repairs a deployer's Tiller; an unmanaged one becomes a
+// repair returns the command that repairs a deployer's Tiller; an unmanaged one becomes a
 // tenant's. init adopts the Deployment with Tiller's usual name, and no other workload.
-func (a *auditor) mend(d *deployer) command.Fix {
+func (a *auditor) repair(d *deployer) command.Fix {
 	if d.record != nil {
 		return d.record.init()
 	}

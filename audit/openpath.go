@@ -33,8 +33,8 @@ func (o opened) byImpersonation() bool {
 	return slices.ContainsFunc(o.steps, func(s step) bool { return s.ask.isImpersonation() })
 }
 
-// names returns the names of paths.
-func names(paths []opened) []string {
+// pathNames returns the names of paths.
+func pathNames(paths []opened) []string {
 	var all []string
 	for _, o := range paths {
 		all = append(all, o.path.Name)
@@ -88,13 +88,13 @@ type wideRights struct {
 	grants []grant // of the subject and its groups
 	// may has the cached answers for first asks, by their number: whether the grants allow the
 	// act.
-	may []opinion
+	may []cachedAnswer
 }
 
-type opinion uint8
+type cachedAnswer uint8
 
 const (
-	unknown opinion = iota
+	unknown cachedAnswer = iota
 	yes
 	no
 )
@@ -115,7 +115,7 @@ func (a *auditor) wideRights(s Subject) *wideRights {
 // least, whatever its name is.
 func (w *wideRights) allow(first firstAsk, number int) bool {
 	if missing := number + 1 - len(w.may); missing > 0 {
-		w.may = append(w.may, make([]opinion, missing)...)
+		w.may = append(w.may, make([]cachedAnswer, missing)...)
 	}
 	if w.may[number] == unknown {
 		w.may[number] = no

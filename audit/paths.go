@@ -61,12 +61,12 @@ type Target struct {
 	Members []Subject
 	// Nodes are the nodes of its pods; none if no pod runs yet.
 	Nodes []string
-	// Held has what is known of the service accounts among the members.
-	Held map[Subject]Held
+	// MemberAccounts has what is known of the service accounts among the members.
+	MemberAccounts map[Subject]AccountObjects
 }
 
-// Held are the existing objects that lead to a service account.
-type Held struct {
+// AccountObjects are the existing objects that lead to a service account.
+type AccountObjects struct {
 	// Pods run as the account on Nodes; Tokens are the Secrets with a token of it.
 	Pods, Nodes, Tokens []string
 	// Workloads are the names of all workloads of its namespace, by resource: any can be

@@ -62,7 +62,7 @@ func (a *auditor) ownership(d *deployer, pod Pod) (kind impostor, differs []stri
 	} else if !created(w, pod) || template == nil {
 		return foreign, nil
 	}
-	if differs := differences(template.Spec, *pod.Spec); len(differs) > 0 {
+	if differs := podDifferences(template.Spec, *pod.Spec); len(differs) > 0 {
 		return altered, differs
 	}
 	return noImpostor, nil

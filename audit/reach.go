@@ -76,7 +76,7 @@ func (r *Reach) Ways(home string, subject Subject) []Way {
 		}
 	}
 	if acts {
-		return merge(ways)
+		return mergeWays(ways)
 	}
 	for _, reached := range a.canReach(subject, nil) {
 		if reached.Home == home && (len(ways) == 0 || len(reached.Through) > 0) {
@@ -85,7 +85,7 @@ func (r *Reach) Ways(home string, subject Subject) []Way {
 			}
 		}
 	}
-	return merge(ways)
+	return mergeWays(ways)
 }
 
 // chained returns a way that is more than one binding.
@@ -117,9 +117,9 @@ func (path OpenPath) withoutLastAsk(through []string) OpenPath {
 	return path
 }
 
-// merge makes one way of those by the same bindings: a tenant of two engines has two
+// mergeWays makes one way of those by the same bindings: a tenant of two engines has two
 // deployers at home.
-func merge(ways []Way) []Way {
+func mergeWays(ways []Way) []Way {
 	var merged []Way
 	for _, way := range ways {
 		index := slices.IndexFunc(merged, func(other Way) bool {

@@ -51,17 +51,17 @@ func (a *auditor) checkRefused(r *Record) {
 			a.refused = append(a.refused, d.Object)
 			f := r.about(d.Object.String(), "the guard %s to make %s anew: %s", verb, d.Object, strings.Join(refusals, "; "))
 			f.Chains = [][]string{append([]string{"namespace " + name, d.Object.String()}, refusals...)}
-			f.Fix = a.mendRefused(d)
+			f.Fix = a.fixRefused(d)
 			a.add(idRefused, "", f)
 		}
 	}
 }
 
-// mendRefused returns the commands that remove from an object what is refused. A claim's
+// fixRefused returns the commands that remove from an object what is refused. A claim's
 // volume and a pod's specification can't be changed. ReplicaSets of a Deployment's earlier
 // revisions are deleted: whoever can scale them has pods of them, which a controller creates
 // and the guard does not judge.
-func (a *auditor) mendRefused(d Demand) command.Fix {
+func (a *auditor) fixRefused(d Demand) command.Fix {
 	var w Workload
 	if i := slices.IndexFunc(a.workloads[d.Object.Namespace], func(w *Workload) bool { return w.Kind == d.Object.Kind && w.Name == d.Object.Name }); i >= 0 {
 		w = *a.workloads[d.Object.Namespace][i]

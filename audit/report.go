@@ -101,7 +101,7 @@ type auditor struct {
 	// those that a finding reports.
 	demands map[string][]Demand
 	refused []ObjectRef
-	uses    []use
+	uses    []accountUse
 	// general are the paths to subjects that reach every deployer.
 	general []Path
 	// nodePaths are the paths through privileged pods that were needed, by namespace.

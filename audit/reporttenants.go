@@ -49,7 +49,7 @@ func foldTakenNodes(r *Report, one Finding, b *Baseline) {
 		isNew = isNew || f.ID == idTakesNode && f.New
 		return f.ID == idTakesNode
 	})
-	one.New = isNew && !slices.ContainsFunc(b.findings, func(f former) bool { return f.Fingerprint == one.Print })
+	one.New = isNew && !slices.ContainsFunc(b.findings, func(f formerFinding) bool { return f.Fingerprint == one.Print })
 	r.Findings = append(r.Findings, one)
 	sortFindings(r.Findings)
 }

@@ -84,7 +84,7 @@ func newRights(roles []Role, bindings []Binding) *rights {
 	}
 	sets, seen := map[string]*ruleSet{}, map[[2]string]bool{}
 	for _, role := range roles {
-		text := fingerprint(role.Rules)
+		text := rulesText(role.Rules)
 		set := sets[text]
 		if set == nil {
 			set = &ruleSet{rules: role.Rules, known: map[act]answer{}, leads: map[leading]bool{}}

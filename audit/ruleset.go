@@ -135,8 +135,8 @@ func (r *ruleSet) asked(ask Ask) []string {
 	return slices.DeleteFunc(slices.Clone(r.named), func(name string) bool { return !strings.HasPrefix(name, ask.NamePrefix) })
 }
 
-// fingerprint returns the same text for the same rules.
-func fingerprint(rules []rbacv1.PolicyRule) string {
+// rulesText returns the same text for the same rules.
+func rulesText(rules []rbacv1.PolicyRule) string {
 	var text strings.Builder
 	for _, rule := range rules {
 		for _, list := range [][]string{rule.Verbs, rule.APIGroups, rule.Resources, rule.ResourceNames, rule.NonResourceURLs} {

@@ -2,9 +2,9 @@ package audit
 
 import "slices"
 
-// heldBy returns the objects that lead to a service account.
-func (a *auditor) heldBy(account Subject) Held {
-	held := Held{Workloads: map[string][]string{}}
+// accountObjects returns the objects that lead to a service account.
+func (a *auditor) accountObjects(account Subject) AccountObjects {
+	held := AccountObjects{Workloads: map[string][]string{}}
 	for _, w := range a.workloads[account.Namespace] {
 		if resource, _ := resourceOf(w.Kind); resource != "" {
 			held.Workloads[resource] = append(held.Workloads[resource], w.Name)
@@ -45,7 +45,7 @@ func (a *auditor) webhooks() map[string][]string {
 // beAccount returns the ways to act as a service account, like rights.beAccount. In
 // kube-system every pod counts, since the control plane's pods have its keys.
 func (a *auditor) beAccount(s Subject, impersonating bool) []Need {
-	held := a.heldBy(s)
+	held := a.accountObjects(s)
 	if s.Namespace == systemNamespace {
 		held.Pods, held.Nodes = nil, nil
 		for _, pod := range a.pods[systemNamespace] {
