@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 
+	"helm-tenant/tenant"
+
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
@@ -146,6 +148,17 @@ func grantedTo(s Subject) func(grant) bool {
 	return func(g grant) bool { return g.to == s && wideGrant(g) }
 }
 
+// ownGrants returns a filter for the grants to the subject itself, without Kubernetes' own.
+func ownGrants(s Subject) func(grant) bool {
+	return func(g grant) bool { return g.binding != nil && g.to == s && !isComponent(g.binding, s) }
+}
+
+// ownGrantsInside is ownGrants for RoleBindings.
+func ownGrantsInside(s Subject) func(grant) bool {
+	own := ownGrants(s)
+	return func(g grant) bool { return own(g) && g.binding.Namespace != "" }
+}
+
 // findImpersonators finds the subjects that can impersonate a user or a group that reaches
 // deployers by cluster-wide rights.
 func (a *auditor) findImpersonators(widely, mixed []Subject, reach map[Subject]*wide) {
@@ -156,7 +169,7 @@ func (a *auditor) findImpersonators(widely, mixed []Subject, reach map[Subject]*
 			path.Any = append(path.Any, p.impersonate(s)...)
 		}
 	}
-	add(Group(groupMasters))
+	add(Group(tenant.GroupMasters))
 	for _, admin := range a.administrators {
 		add(admin.who)
 	}
@@ -178,7 +191,7 @@ func (a *auditor) findImpersonators(widely, mixed []Subject, reach map[Subject]*
 		if reach[s] != nil {
 			continue
 		}
-		if steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool { return g.binding != nil && g.to == s && !isComponent(g.binding, s) }); open {
+		if steps, open := a.rights.opens(identityOf(s), path, nil, ownGrants(s)); open {
 			reach[s] = &wide{who: s, reached: a.deployers, paths: []opened{{path, steps}}}
 		}
 	}
@@ -249,8 +262,9 @@ func (a *auditor) findUseOfAccounts(widely []Subject) {
 			if s == account || reported[[2]string{s.String(), account.Namespace}] {
 				continue
 			}
-			mine := func(g grant) bool {
-				return g.binding != nil && g.to == s && !isComponent(g.binding, s) && (g.binding.Namespace != "" || slices.Contains(widely, s))
+			mine := ownGrantsInside(s)
+			if slices.Contains(widely, s) {
+				mine = ownGrants(s)
 			}
 			if steps, open := a.rights.opens(identityOf(s), path, nil, mine); open {
 				reported[[2]string{s.String(), account.Namespace}] = true

@@ -61,7 +61,7 @@ func (p pather) impersonate(s Subject, acts ...Ask) []Need {
 			needs = append(needs, append(slices.Clone(asks), act))
 		}
 	}
-	node, isNode := strings.CutPrefix(s.Name, nodePrefix)
+	node, isNode := strings.CutPrefix(s.Name, tenant.NodePrefix)
 	switch {
 	case s.Kind == rbacv1.ServiceAccountKind:
 		legacy.Resource, legacy.Namespace = "serviceaccounts", s.Namespace
@@ -82,10 +82,10 @@ func (p pather) impersonate(s Subject, acts ...Ask) []Need {
 		needs = append(needs,
 			Need{legacy, {Verb: impersonatesBy, Resource: "users", AnyName: true}},
 			Need{legacy, {Verb: impersonatesBy, Resource: "serviceaccounts", AnyName: true, AnyNamespace: true}})
-		if s.Name == groupNodes {
+		if s.Name == tenant.GroupNodes {
 			needs = append(needs, p.beNode(acts...)...)
 		}
-		if s.Name != groupMasters { // the API server refuses this mode for the group
+		if s.Name != tenant.GroupMasters { // the API server refuses this mode for the group
 			limit("user-info", limited, Ask{Group: authenticationGroup, Resource: "users", AnyName: true})
 		}
 	}
@@ -100,7 +100,7 @@ func (p pather) impersonateMembers() []Need {
 	var needs []Need
 	for _, member := range p.Members {
 		switch {
-		case member == Group(groupMasters):
+		case member == Group(tenant.GroupMasters):
 			needs = append(needs, p.impersonate(member)...)
 		case p.Engine == tenant.EngineTiller:
 			var acts []Ask
@@ -175,7 +175,7 @@ func (p pather) beNode(acts ...Ask) []Need {
 	needs := []Need{{{BeNode: true, Names: p.Nodes, Verb: "be", Resource: "node"}}}
 	// As a user with a node's name, in the group of nodes. Any node counts, since pods can move
 	// to it.
-	needs = append(needs, Need{{Verb: impersonatesBy, Resource: "users", NamePrefix: nodePrefix}, {Verb: impersonatesBy, Resource: "groups", Names: []string{groupNodes}}})
+	needs = append(needs, Need{{Verb: impersonatesBy, Resource: "users", NamePrefix: tenant.NodePrefix}, {Verb: impersonatesBy, Resource: "groups", Names: []string{tenant.GroupNodes}}})
 	if p.constrained() {
 		if len(acts) == 0 {
 			acts = []Ask{{Verb: "create", Resource: "serviceaccounts/token", Namespace: p.Home, Names: []string{p.Account}}}
@@ -217,10 +217,10 @@ func (x *rights) bootstraps(server Server) bool {
 	if x.bootstrap == nil {
 		found := false
 		for s := range x.inCluster {
-			if s.Kind != rbacv1.GroupKind || s.Name != groupBootstrappers && !strings.HasPrefix(s.Name, groupBootstrappers+":") {
+			if s.Kind != rbacv1.GroupKind || s.Name != tenant.GroupBootstrappers && !strings.HasPrefix(s.Name, tenant.GroupBootstrappers+":") {
 				continue
 			}
-			all := identity{s, Group(groupBootstrappers), Group(groupAuthenticated)}
+			all := identity{s, Group(tenant.GroupBootstrappers), Group(tenant.GroupAuthenticated)}
 			creates := func(resource string, names ...string) bool {
 				_, found := x.find(all, Ask{Verb: "create", Group: certificatesGroup, Resource: resource, Names: names}, nil)
 				return found

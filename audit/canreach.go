@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 
+	"helm-tenant/tenant"
+
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
@@ -218,13 +220,13 @@ func (a *auditor) reachedBy(now []*somebody, h holders, d *deployer) (first reac
 // rights in a place where a path may ask for some.
 func (a *auditor) reachedAs(one *somebody, likely bool, d *deployer) (reaching, bool) {
 	r := reaching{one: one, Reached: Reached{Tenant: d.tenant(), Home: d.target.Home, Through: one.through}}
-	if slices.Contains(one.who, Group(groupMasters)) {
-		chain := []string{one.subject.String(), Group(groupMasters).String()}
+	if slices.Contains(one.who, Group(tenant.GroupMasters)) {
+		chain := []string{one.subject.String(), Group(tenant.GroupMasters).String()}
 		r.acts, r.Paths = true, []OpenPath{{Path{ID: "administrator", Name: "do everything in the cluster"}, append(slices.Clone(one.chains), chain)}}
 		return r, true
 	}
 	var open []opened
-	if likely || slices.Contains(one.who, Group(groupNodes)) {
+	if likely || slices.Contains(one.who, Group(tenant.GroupNodes)) {
 		for _, path := range a.paths(d) {
 			if o, ok := a.opensTo(one, path); ok {
 				open = append(open, o)

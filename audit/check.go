@@ -35,8 +35,7 @@ func (a *auditor) check() {
 		a.checkAccess(d)
 		a.checkHome(d)
 	}
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		a.checkMembers(r)
 		a.checkReaders(r)
 		a.checkOwners(r)
@@ -184,8 +183,7 @@ func (a *auditor) markGrantReported(r *Record, g grant) {
 
 func (a *auditor) checkSharedNamespaces() {
 	claims := map[string][]*Record{}
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		if r.Tenant.AllNamespaces {
 			continue
 		}
@@ -252,8 +250,7 @@ func (a *auditor) reportUnreadable(d *deployer, release Release) {
 func (a *auditor) checkAdmission() {
 	// Only an init of a tenant with a Tiller writes the policy.
 	var writer *Record
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		guarded := !r.Tenant.AllNamespaces && r.Tenant.Engine.Has(tenant.EngineTiller)
 		if guarded && (writer == nil || writer.Problem != "" && r.Problem == "") {
 			writer = r

@@ -206,21 +206,31 @@ func (a *auditor) checkMembers(r *Record) {
 		return
 	}
 	for _, m := range d.members {
-		revoke := command.Run(command.Tenant("revoke", r.Tenant.Name, memberFlag(m)))
-		chain := [][]string{{m.String(), objectName("RoleBinding", r.Namespace, rbac.MemberName), "Role " + rbac.MemberName}}
 		switch {
 		case m.IsOpen():
-			f := r.about(m.String(), "%s is a member", m)
-			f.Chains, f.Fix = chain, revoke
-			severity := Critical
-			if !m.IsEverybody() {
-				severity = High
-			}
-			a.add(idOpenGroup, severity, f)
+			a.reportOpen(r, m, tenant.RelationMember)
 		case m.Kind == rbacv1.ServiceAccountKind:
-			a.checkMemberAccount(r, d, m, chain, revoke)
+			a.checkMemberAccount(r, d, m, [][]string{relationChain(r, m, tenant.RelationMember)}, revoke(r.Tenant.Name, m, tenant.RelationMember))
 		}
 	}
+}
+
+// reportOpen reports a subject with a relation to a tenant that stands for everybody, every pod
+// or every node.
+func (a *auditor) reportOpen(r *Record, s Subject, as tenant.Relation) {
+	f := r.about(s.String(), "%s is %s", s, as.Noun())
+	f.Chains, f.Fix = [][]string{relationChain(r, s, as)}, revoke(r.Tenant.Name, s, as)
+	severity := High
+	if s.IsEverybody() {
+		severity = Critical
+	}
+	a.add(idOpenGroup, severity, f)
+}
+
+// relationChain returns the chain from a subject to its relation to a tenant.
+func relationChain(r *Record, s Subject, as tenant.Relation) []string {
+	name := rbac.BindingName(as)
+	return []string{s.String(), objectName("RoleBinding", r.Namespace, name), "Role " + name}
 }
 
 func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain [][]string, revoke command.Fix) {
@@ -240,9 +250,7 @@ func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain []
 		if s == m || d.isOwn(s) && m.Namespace == d.target.Home || slices.Contains(d.members, s) {
 			continue
 		}
-		steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool {
-			return g.binding != nil && g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s)
-		})
+		steps, open := a.rights.opens(identityOf(s), path, nil, ownGrantsInside(s))
 		if !open {
 			continue
 		}
@@ -290,9 +298,8 @@ func (a *auditor) checkWide() {
 		a.add(id, severity, f)
 	}
 	for _, u := range a.uses {
-		f := Finding{Subject: u.who.String(), Text: fmt.Sprintf("%s can use %s, which reaches deployers", u.who, u.account),
-			Chains: chainsOf(u.who, []opened{{Path{}, u.steps}}), Fix: a.takeAwayAll([]opened{{Path{}, u.steps}}),
-			Object: "namespace " + u.account.Namespace}
+		f := a.finding(u.who, opened{steps: u.steps}, "%s can use %s, which reaches deployers", u.who, u.account)
+		f.Object = "namespace " + u.account.Namespace
 		a.add(idUseAccount, "", f)
 	}
 }
@@ -310,8 +317,7 @@ func (a *auditor) countReached(w wide) string {
 
 func (a *auditor) checkTwoTenants() {
 	tenants := map[Subject][]string{}
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		if d := a.byRecord[r]; d != nil {
 			for _, m := range d.members {
 				if !slices.Contains(tenants[m], r.Tenant.Name) {

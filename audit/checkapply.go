@@ -2,7 +2,6 @@ package audit
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -55,8 +54,6 @@ func (a *auditor) checkSource(w *Workload, account Subject, source ObjectRef) {
 		if !open {
 			return
 		}
-		f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can write %s, which %s applies with the rights of %s", s, source, objectName(w.Kind, w.Namespace, w.Name), account)}
-		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}})
-		a.add(idApplyFile, everybodyIs(s), f)
+		a.add(idApplyFile, everybodyIs(s), a.finding(s, opened{path, steps}, "%s can write %s, which %s applies with the rights of %s", s, source, objectName(w.Kind, w.Namespace, w.Name), account))
 	})
 }

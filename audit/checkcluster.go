@@ -43,9 +43,7 @@ func (a *auditor) checkIdentityMap() {
 	}
 	a.eachOther([]string{IdentityMapNamespace}, func(s Subject, mine func(grant) bool) {
 		if steps, open := a.rights.opens(identityOf(s), path, nil, mine); open {
-			f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can write the ConfigMap %s of %s, which names the cluster's administrators", s, IdentityMapName, IdentityMapNamespace)}
-			f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}})
-			a.add(idIdentityMap, everybodyIs(s), f)
+			a.add(idIdentityMap, everybodyIs(s), a.finding(s, opened{path, steps}, "%s can write the ConfigMap %s of %s, which names the cluster's administrators", s, IdentityMapName, IdentityMapNamespace))
 		}
 	})
 }
@@ -80,7 +78,7 @@ func (a *auditor) eachOther(namespaces []string, do func(s Subject, mine func(gr
 		if isAdministrator(s) || a.powerful[s] {
 			continue
 		}
-		do(s, func(g grant) bool { return g.binding != nil && g.to == s && !isComponent(g.binding, s) })
+		do(s, ownGrants(s))
 	}
 }
 
@@ -109,8 +107,7 @@ func (a *auditor) checkMakesHomes() {
 		if !open {
 			return
 		}
-		f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can make namespaces, and so the home of a tenant that is not there yet", s)}
-		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}})
+		f := a.finding(s, opened{path, steps}, "%s can make namespaces, and so the home of a tenant that is not there yet", s)
 		severity := Severity("")
 		if s.IsEverybody() {
 			severity = Medium
@@ -127,8 +124,7 @@ func (a *auditor) checkMakesHomes() {
 // deletesHome returns a tenant whose home namespace the subject can delete, with the grants that
 // allow it; nil if there is none.
 func (a *auditor) deletesHome(s Subject) (*Record, []step) {
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		deletion := Path{Any: []Need{pather{Target{Home: r.Namespace}, a.rights}.only("delete", "", "namespaces", r.Namespace)}}
 		if steps, open := a.rights.opens(identityOf(s), deletion, nil, nil); open {
 			return r, steps
@@ -151,8 +147,8 @@ func (a *auditor) homesOf(selector *metav1.LabelSelector) []string {
 			homes, seen[home] = append(homes, home), true
 		}
 	}
-	for i := range a.snapshot.Records {
-		add(a.snapshot.Records[i].Namespace)
+	for r := range a.records() {
+		add(r.Namespace)
 	}
 	for _, d := range a.deployers {
 		add(d.target.Home)
@@ -163,8 +159,7 @@ func (a *auditor) homesOf(selector *metav1.LabelSelector) []string {
 // checkTwoRecords finds tenants with more than one believed record.
 func (a *auditor) checkTwoRecords() {
 	byName := map[string][]*Record{}
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		byName[r.Tenant.Name] = append(byName[r.Tenant.Name], r)
 	}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {

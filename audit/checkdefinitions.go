@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -11,6 +10,7 @@ import (
 const (
 	definitionsGroup = "apiextensions.k8s.io"
 	definitions      = "customresourcedefinitions"
+	otherDefinitions = "or hold the right by resourceNames to definitions of other kinds"
 )
 
 // redefine returns the needs for changing the content of lenders' objects through the
@@ -76,10 +76,9 @@ func (a *auditor) checkDefinitions() {
 		if !open {
 			return
 		}
-		f := Finding{Subject: s.String(), Object: definitions, Text: fmt.Sprintf("%s can change the definition of objects (%s) of which a controller makes pods: a default in it changes what these run, as any account of their namespaces",
-			s, shortened(steps[0].ask.Names))}
-		f.Chains = chainsOf(s, []opened{{makers, steps}})
-		f.Fix = a.takeAwayAll([]opened{{makers, steps}}).With("or hold the right by resourceNames to definitions of other kinds")
+		f := a.finding(s, opened{makers, steps}, "%s can change the definition of objects (%s) of which a controller makes pods: a default in it changes what these run, as any account of their namespaces",
+			s, shortened(steps[0].ask.Names))
+		f.Object, f.Fix = definitions, f.Fix.With(otherDefinitions)
 		// It takes objects of the kind in a namespace whose accounts reach a deployer. The
 		// operators of these kinds are accounts.
 		severity := Medium
@@ -101,10 +100,9 @@ func (a *auditor) checkLentDefinitions() {
 		if !open {
 			return
 		}
-		f := Finding{Subject: s.String(), Object: definitions, Text: fmt.Sprintf("%s can change the definition of objects that %s carries out with its own rights: a default or a conversion in it changes what those objects say",
-			s, definedFor(steps[0].ask))}
-		f.Chains = chainsOf(s, []opened{{path, steps}})
-		f.Fix = a.takeAwayAll([]opened{{path, steps}}).With("or hold the right by resourceNames to definitions of other kinds")
+		f := a.finding(s, opened{path, steps}, "%s can change the definition of objects that %s carries out with its own rights: a default or a conversion in it changes what those objects say",
+			s, definedFor(steps[0].ask))
+		f.Object, f.Fix = definitions, f.Fix.With(otherDefinitions)
 		severity := everybodyIs(s)
 		if s.Kind == rbacv1.ServiceAccountKind && s.Namespace == systemNamespace {
 			severity = Medium

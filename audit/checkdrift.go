@@ -123,7 +123,7 @@ func (a *auditor) driftOfRoles(r *Record, drift driftFunc) {
 // sameSubjects reports whether a binding has the wanted subjects and no others, except
 // those that a finding has reported already.
 func (a *auditor) sameSubjects(r *Record, b *Binding, wanted []rbacv1.Subject) bool {
-	want := SubjectsOf(wanted, b.Namespace)
+	want := tenant.SubjectsOf(wanted, b.Namespace)
 	for _, s := range want {
 		if !slices.Contains(b.Subjects, s) {
 			return false
@@ -164,7 +164,7 @@ func (a *auditor) driftOfNamespaces(r *Record, drift driftFunc) {
 	}
 	for _, ns := range a.labelled[t.Name] {
 		if ns.Name != r.Namespace && !slices.Contains(t.Namespaces, ns.Name) && ns.Annotations[tenant.AnnotationHome] == r.Namespace {
-			drift("namespace "+ns.Name, r.prune(), "namespace %s carries the tenant's label and is none of its namespaces", ns.Name)
+			drift("namespace "+ns.Name, r.init("--prune"), "namespace %s carries the tenant's label and is none of its namespaces", ns.Name)
 		}
 	}
 }

@@ -16,8 +16,8 @@ func (a *auditor) checkFile() {
 		return
 	}
 	records := map[string]*Record{}
-	for i := range a.snapshot.Records {
-		records[a.snapshot.Records[i].Tenant.Name] = &a.snapshot.Records[i]
+	for r := range a.records() {
+		records[r.Tenant.Name] = r
 	}
 	named := map[string]bool{}
 	selection := a.selection()
@@ -26,8 +26,7 @@ func (a *auditor) checkFile() {
 		located.Tenant = a.withSelected(selection, located.Tenant, records[located.Name])
 		a.checkLocated(located, records[located.Name])
 	}
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		if name := r.Tenant.Name; !named[name] {
 			f := r.about("tenant "+name, "the tenant is in the cluster, and not in the file")
 			f.Chains = [][]string{{"tenant " + name, objectName("ConfigMap", r.Namespace, tenant.RecordName)}}

@@ -90,9 +90,7 @@ func (a *auditor) usersOf(r *Record, account Subject) []accountUse {
 		if s == (Subject{}) || ours || d != nil && (d.isOwn(s) || slices.Contains(d.members, s)) {
 			continue
 		}
-		steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool {
-			return g.binding != nil && g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s)
-		})
+		steps, open := a.rights.opens(identityOf(s), path, nil, ownGrantsInside(s))
 		if open {
 			found = append(found, accountUse{s, account, steps})
 		}

@@ -1,13 +1,13 @@
 package audit
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/command"
+	"helm-tenant/tenant"
 )
 
 const kubeletPath = "replace-kubelet"
@@ -51,15 +51,15 @@ func (a *auditor) checkKubelets() {
 	}
 	path := a.rights.replaceKubelet()
 	a.eachOther(nil, func(s Subject, mine func(grant) bool) {
-		if s == Group(groupNodes) || s.Kind == rbacv1.UserKind && isKubernetes(s) {
+		if s == Group(tenant.GroupNodes) || s.Kind == rbacv1.UserKind && isKubernetes(s) {
 			return
 		}
 		steps, open := a.rights.opens(identityOf(s), path, nil, mine)
 		if !open {
 			return
 		}
-		f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can set the address of a node: a host there is sent what members send to the Tillers of that node, and answers in their place, where the API server does not verify kubelets", s)}
-		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}}).With("or start the API server with --kubelet-certificate-authority")
+		f := a.finding(s, opened{path, steps}, "%s can set the address of a node: a host there is sent what members send to the Tillers of that node, and answers in their place, where the API server does not verify kubelets", s)
+		f.Fix = f.Fix.With("or start the API server with --kubelet-certificate-authority")
 		severity := everybodyIs(s)
 		if severity == "" && (s.Namespace == systemNamespace || s.Kind == rbacv1.UserKind && strings.HasPrefix(s.Name, "system:")) {
 			// A network, a cloud's controller or a problem detector would stop without

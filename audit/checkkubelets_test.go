@@ -55,7 +55,7 @@ func TestKubelets(t *testing.T) {
 		{"whoever is not authenticated", tenant.EngineTiller, func(s *Snapshot) {
 			s.give("", "x", User("system:anonymous"), rule("", "nodes/status", "patch"))
 		}, []string{"HT083 critical user system:anonymous"}},
-		{"nodes themselves", tenant.EngineTiller, func(s *Snapshot) { s.give("", "x", Group(groupNodes), rule("", "nodes/status", "patch")) }, nil},
+		{"nodes themselves", tenant.EngineTiller, func(s *Snapshot) { s.give("", "x", Group(tenant.GroupNodes), rule("", "nodes/status", "patch")) }, nil},
 		{"who can do everything", tenant.EngineTiller, func(s *Snapshot) { s.give("", "x", eve, rule("*", "*", "*")) }, []string{"HT022 high user eve"}},
 		// The account itself does not reach deployers: whoever can use it needs somebody's
 		// help.

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"fmt"
 	"slices"
 )
 
@@ -24,8 +23,7 @@ func (a *auditor) checkLenders() {
 			return
 		}
 		ask := steps[0].ask
-		f := Finding{Subject: s.String(), Text: fmt.Sprintf("%s can %s, which %s carries out with its own rights", s, ask, lenderOf(ask))}
-		f.Chains, f.Fix = chainsOf(s, []opened{{path, steps}}), a.takeAwayAll([]opened{{path, steps}})
+		f := a.finding(s, opened{path, steps}, "%s can %s, which %s carries out with its own rights", s, ask, lenderOf(ask))
 		severity := everybodyIs(s)
 		if s.Namespace == systemNamespace {
 			severity = Medium
@@ -50,8 +48,8 @@ func (a *auditor) lendingNamespaces() []string {
 	}
 	// The records say which are tenants': whoever makes a namespace can label it as one.
 	tenants := map[string]bool{}
-	for i := range a.snapshot.Records {
-		for _, namespace := range a.snapshot.Records[i].Tenant.Namespaces {
+	for r := range a.records() {
+		for _, namespace := range r.Tenant.Namespaces {
 			tenants[namespace] = true
 		}
 	}

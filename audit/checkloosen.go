@@ -17,8 +17,7 @@ import (
 // namespace are reported as a foreign binding.
 func (a *auditor) checkNamespaceWriters() {
 	owners := map[string][]*Record{}
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		if r.Problem != "" || r.Tenant.AllNamespaces {
 			continue
 		}

@@ -9,8 +9,7 @@ import (
 // their release: an earlier helm-tenant did not set that, or could not change some
 // objects.
 func (a *auditor) checkMoved() {
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		if len(r.Moved) == 0 || r.OwnershipSet || r.Migrating != nil || !r.Tenant.Engine.Has(tenant.EngineImpersonation) {
 			continue
 		}

@@ -106,8 +106,8 @@ func (a *auditor) nodeTakers() map[string][]nodeTaker {
 			namespaces = append(namespaces, name)
 		}
 	}
-	for i := range a.snapshot.Records {
-		namespaces = slices.DeleteFunc(namespaces, func(name string) bool { return slices.Contains(a.snapshot.Records[i].Tenant.Namespaces, name) })
+	for r := range a.records() {
+		namespaces = slices.DeleteFunc(namespaces, func(name string) bool { return slices.Contains(r.Tenant.Namespaces, name) })
 	}
 	slices.Sort(namespaces)
 	isOwn := func(s Subject, namespace string) bool {

@@ -7,6 +7,7 @@ import (
 
 	"helm-tenant/command"
 	"helm-tenant/rbac"
+	"helm-tenant/tenant"
 )
 
 // isOwnersOwn reports whether a grant is by the binding of the tenant's owners, and its
@@ -48,14 +49,7 @@ func (a *auditor) checkOwners(r *Record) {
 	}
 	for _, m := range b.Subjects {
 		if m.IsOpen() {
-			f := r.about(m.String(), "%s is an owner", m)
-			f.Chains = [][]string{{m.String(), b.String(), "Role " + rbac.OwnerName}}
-			f.Fix = command.Run(command.Tenant("revoke", r.Tenant.Name, "--owner", memberFlag(m)))
-			severity := Critical
-			if !m.IsEverybody() {
-				severity = High
-			}
-			a.add(idOpenGroup, severity, f)
+			a.reportOpen(r, m, tenant.RelationOwner)
 		}
 	}
 }

@@ -51,8 +51,7 @@ func (a *auditor) checkPodSecurity() {
 		return
 	}
 	var asking []*Record
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		if level := slices.Index(tenant.PodSecurities, r.Tenant.PodSecurity); r.Problem == "" && !r.Tenant.AllNamespaces && level >= slices.Index(tenant.PodSecurities, tenant.PodSecurityBaseline) {
 			asking = append(asking, r)
 		}

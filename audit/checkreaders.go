@@ -69,14 +69,7 @@ func (a *auditor) checkReaders(r *Record) {
 	a.checkOtherReaders(r, t, reader)
 	for _, m := range t.Readers {
 		if m.IsOpen() {
-			f := r.about(m.String(), "%s is a reader", m)
-			f.Chains = [][]string{{m.String(), objectName("RoleBinding", r.Namespace, rbac.ReaderName), "Role " + rbac.ReaderName}}
-			f.Fix = command.Run(command.Tenant("revoke", r.Tenant.Name, "--reader", memberFlag(m)))
-			severity := Critical
-			if !m.IsEverybody() {
-				severity = High
-			}
-			a.add(idOpenGroup, severity, f)
+			a.reportOpen(r, m, tenant.RelationReader)
 		}
 	}
 }
@@ -152,7 +145,7 @@ func (a *auditor) checkOtherReaders(r *Record, t tenant.Tenant, reader Subject) 
 			continue
 		}
 		steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool {
-			return g.binding != nil && g.to == s && g.binding.Namespace == r.Namespace && !isComponent(g.binding, s)
+			return ownGrants(s)(g) && g.binding.Namespace == r.Namespace
 		})
 		if !open {
 			continue
@@ -172,8 +165,7 @@ func (a *auditor) readPath(reader Subject) Path {
 // canRead returns the tenants that somebody can read as a reader, by rights of their own.
 func (a *auditor) canRead(s Subject, groups []string) []Reached {
 	var found []Reached
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		t := a.withReaders(r)
 		if !t.HasReaders() {
 			continue

@@ -41,13 +41,5 @@ func widerRole(role string, users []*Record) command.Fix {
 	if rbac.KubernetesRoles(role) == nil && rbac.MadeOf(role) == nil {
 		return command.Run(command.Kubectl("edit", "", "clusterrole", role)).With("add what is missing")
 	}
-	const limit = 20
-	var fix command.Fix
-	for _, r := range users[:min(len(users), limit)] {
-		fix = fix.Then(command.Run(command.Tenant("init", r.Tenant.Name, "--role="+rbac.AdminRoleName)))
-	}
-	if len(users) > limit {
-		fix = fix.With("the like for the other tenants of the role")
-	}
-	return fix
+	return giveRole(rbac.AdminRoleName, users)
 }

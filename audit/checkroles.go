@@ -22,8 +22,8 @@ func (a *auditor) checkRoles() {
 		return
 	}
 	users := map[string][]*Record{}
-	for i := range a.snapshot.Records {
-		if r := &a.snapshot.Records[i]; r.Problem == "" && !r.Tenant.AllNamespaces {
+	for r := range a.records() {
+		if r.Problem == "" && !r.Tenant.AllNamespaces {
 			users[r.Tenant.Role] = append(users[r.Tenant.Role], r)
 		}
 	}
@@ -161,14 +161,19 @@ func (a *auditor) checkMade(role *Role, tenants []string, user *Record) {
 // otherRole returns the commands that give tenants another role, without the rights that
 // the finding reports.
 func otherRole(role string, users []*Record) command.Fix {
-	const limit = 20
 	instead := rbac.MadeRole(role)
 	if instead == role {
 		return users[0].init() // creates the role again
 	}
+	return giveRole(instead, users)
+}
+
+// giveRole returns the commands that give tenants a role.
+func giveRole(role string, users []*Record) command.Fix {
+	const limit = 20
 	var fix command.Fix
 	for _, r := range users[:min(len(users), limit)] {
-		fix = fix.Then(command.Run(command.Tenant("init", r.Tenant.Name, "--role="+instead)))
+		fix = fix.Then(command.Run(command.Tenant("init", r.Tenant.Name, "--role="+role)))
 	}
 	if len(users) > limit {
 		fix = fix.With("the like for the other tenants of the role")

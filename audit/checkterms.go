@@ -11,8 +11,7 @@ import (
 // checkTerms reports grants for a time that have ended and are still in force, grants whose
 // end is not known, and disconnects that were not finished.
 func (a *auditor) checkTerms() {
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		for _, as := range tenant.Relations {
 			b := a.peopleBinding(r.Namespace, rbac.BindingName(as))
 			if b == nil {

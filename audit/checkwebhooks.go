@@ -113,7 +113,7 @@ func (a *auditor) leaveOut(w listener) []string {
 func (a *auditor) checkAnswers(w listener, place ObjectRef) {
 	path, namespace := a.answer(w.Webhook, place), place.Namespace
 	a.eachOther([]string{namespace}, func(s Subject, mine func(grant) bool) {
-		if s.Namespace == namespace || s == Group(groupAccounts+":"+namespace) {
+		if s.Namespace == namespace || s == Group(tenant.GroupAccounts+":"+namespace) {
 			return
 		}
 		steps, open := a.rights.opens(identityOf(s), path, nil, mine)

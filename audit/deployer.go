@@ -70,8 +70,7 @@ func (a *auditor) findDeployers() {
 		}
 	}
 	add := func(d *deployer) { a.addDeployer(d, secrets[d.target.Home]) }
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		for _, actor := range actorsOf(r.Tenant.Engine) {
 			members := a.membersOf(r.Namespace)
 			d := &deployer{record: r, members: members, terms: a.termsOf(r.Namespace), target: Target{Home: r.Namespace, Account: actor.account, Engine: actor.engine, Members: members}}
@@ -225,12 +224,7 @@ func (a *auditor) hasClass(name string) bool {
 	return !a.snapshot.Priorities.Unknown && slices.Contains(a.snapshot.PriorityClasses, name)
 }
 
-func accountName(spec corev1.PodSpec) string {
-	if spec.ServiceAccountName == "" {
-		return "default"
-	}
-	return spec.ServiceAccountName
-}
+func accountName(spec corev1.PodSpec) string { return cmp.Or(spec.ServiceAccountName, "default") }
 
 // findConfigMaps finds the Tillers that store their releases in ConfigMaps, and their
 // namespaces.

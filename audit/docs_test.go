@@ -166,7 +166,7 @@ func everyPath() []Path {
 	before := len(a.general)
 	a.checkApply()
 	all = append(all, a.general[before:]...)
-	all = append(all, a.canReach(Group(groupMasters), nil)[0].Paths[0].Path)
+	all = append(all, a.canReach(Group(tenant.GroupMasters), nil)[0].Paths[0].Path)
 	slices.SortStableFunc(all, func(x, y Path) int { return strings.Compare(x.ID, y.ID) })
 	merged := all[:1]
 	for _, path := range all[1:] {

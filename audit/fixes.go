@@ -65,29 +65,21 @@ func memberFlag(s Subject) string {
 	return command.List("--"+s.Flag(), s.Text())
 }
 
+// revoke returns the command that takes a relation to a tenant away from a subject.
+func revoke(name string, s Subject, as tenant.Relation) command.Fix {
+	var flags []string
+	if as != tenant.RelationMember {
+		flags = []string{"--" + string(as)}
+	}
+	return command.Run(command.Tenant("revoke", name, append(flags, memberFlag(s))...))
+}
+
 // takeAway returns the command that removes what a binding grants to the subject.
 func (a *auditor) takeAway(b *Binding, s Subject) command.Fix {
-	if b.Name == rbac.ReaderName && b.RoleName == rbac.ReaderName {
-		for _, d := range a.homes[b.Namespace] {
-			if d.record != nil {
-				return command.Run(command.Tenant("revoke", d.tenant(), "--reader", memberFlag(s)))
-			}
-		}
-	}
-	if b.Name == rbac.OwnerName && b.RoleName == rbac.OwnerName {
-		for _, d := range a.homes[b.Namespace] {
-			if d.record != nil {
-				return command.Run(command.Tenant("revoke", d.tenant(), "--owner", memberFlag(s)))
-			}
-		}
-	}
-	if isMemberBinding(b) {
-		if named := a.homes[b.Namespace]; len(named) > 0 {
-			for _, d := range named {
-				if d.record != nil {
-					return command.Run(command.Tenant("revoke", d.tenant(), memberFlag(s)))
-				}
-			}
+	for _, as := range tenant.Relations {
+		named := b.Name == rbac.BindingName(as) && b.RoleName == b.Name && (as != tenant.RelationMember || b.RoleKind == "Role")
+		if r := a.recordAt(b.Namespace); named && r != nil {
+			return revoke(r.Tenant.Name, s, as)
 		}
 	}
 	resource := "rolebinding"
@@ -109,6 +101,11 @@ func (a *auditor) takeAwayAll(paths []opened) command.Fix {
 		fix = fix.Then(a.takeAway(first.binding, first.to))
 	}
 	return fix
+}
+
+// finding begins a finding on a subject to which a path is open.
+func (a *auditor) finding(s Subject, by opened, text string, arguments ...any) Finding {
+	return Finding{Subject: s.String(), Text: fmt.Sprintf(text, arguments...), Chains: by.chains(s), Fix: a.takeAwayAll([]opened{by})}
 }
 
 func chainsOf(subject Subject, paths []opened) [][]string {
@@ -173,15 +170,6 @@ func shortened(names []string) string {
 		return visible.List(names)
 	}
 	return fmt.Sprintf("%s and %d more", visible.List(names[:limit]), len(names)-limit)
-}
-
-// prune returns the command that also removes what the tenant's record does not list.
-func (r *Record) prune() command.Fix {
-	prune := command.Run(command.Tenant("init", r.Tenant.Name, "--prune"))
-	if r.Migrating != nil {
-		return r.endMigration().Then(prune)
-	}
-	return prune
 }
 
 // applyFile returns the command that makes the cluster match a tenants file.

@@ -118,8 +118,7 @@ func (a *auditor) writeGuard(modes []tenant.Guard, problems []GuardProblem) comm
 			continue
 		}
 		var writer *Record
-		for i := range a.snapshot.Records {
-			r := &a.snapshot.Records[i]
+		for r := range a.records() {
 			if r.guardMode() == mode && (writer == nil || writer.Migrating != nil && r.Migrating == nil) {
 				writer = r
 			}

@@ -32,7 +32,7 @@ func hostileScene(word string) *Snapshot {
 	everything := rule("*", "*", "*")
 	for i := range s.Bindings {
 		if s.Bindings[i].Name == rbac.MemberName {
-			s.Bindings[i].Subjects = append(s.Bindings[i].Subjects, user, group, account, Group(groupAccounts+":"+word), Account("ci", word))
+			s.Bindings[i].Subjects = append(s.Bindings[i].Subjects, user, group, account, Group(tenant.GroupAccounts+":"+word), Account("ci", word))
 		}
 	}
 	s.give(ns, word, User("eve"), everything)
@@ -145,7 +145,7 @@ func wrong(c command.Command, names map[string]bool) string {
 // namesIn returns the names that hostileScene gives.
 func namesIn(s *Snapshot, word string) map[string]bool {
 	names := map[string]bool{"tenants.yaml": true}
-	for _, name := range []string{word, "by-" + word, "leaves-" + word, "also-" + word, "all-" + word, word + "2", groupAccounts + ":" + word, word + ":" + word, "ci:" + word, "helm-tenant." + word + ".admin", "helm-tenant.gone." + word} {
+	for _, name := range []string{word, "by-" + word, "leaves-" + word, "also-" + word, "all-" + word, word + "2", tenant.GroupAccounts + ":" + word, word + ":" + word, "ci:" + word, "helm-tenant." + word + ".admin", "helm-tenant.gone." + word} {
 		names[name] = true
 	}
 	for _, b := range s.Bindings {

@@ -57,9 +57,7 @@ func (a *auditor) open(holder identity, d *deployer, only, fit func(grant) bool)
 // RoleBindings. It only looks at needs in a namespace with such a binding: the paths of a
 // tenant with a thousand service accounts have tens of thousands of needs.
 func (a *auditor) openInside(s Subject, d *deployer) []opened {
-	mine := func(g grant) bool {
-		return g.binding != nil && g.to == s && g.binding.Namespace != "" && !isComponent(g.binding, s)
-	}
+	mine := ownGrantsInside(s)
 	namespaces := map[string]bool{anywhere: true}
 	for _, g := range a.rights.bySubject[s] {
 		namespaces[g.binding.Namespace] = true

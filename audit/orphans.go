@@ -172,8 +172,8 @@ func (a *auditor) checkOrphan(d *deployer) {
 // homeOf returns the home of the tenant of that name by a trusted record, empty if there is
 // none.
 func (a *auditor) homeOf(name string) string {
-	for i := range a.snapshot.Records {
-		if r := &a.snapshot.Records[i]; r.Tenant.Name == name {
+	for r := range a.records() {
+		if r.Tenant.Name == name {
 			return r.Namespace
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+
+	"helm-tenant/tenant"
 )
 
 // Power has the rights of a deployer.
@@ -32,7 +34,7 @@ type PowerIn struct {
 // of the accounts in its home. Rights of all accounts of the cluster are no deployer's
 // own.
 func (d *deployer) holders() []Subject {
-	return []Subject{d.account, Group(groupAccounts + ":" + d.target.Home)}
+	return []Subject{d.account, Group(tenant.GroupAccounts + ":" + d.target.Home)}
 }
 
 // findOwnHome finds how a deployer reaches itself.

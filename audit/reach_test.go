@@ -19,7 +19,7 @@ func rule(group, resource, verb string, names ...string) rbacv1.PolicyRule {
 func targetsOf(home string, engine tenant.Engine, members ...Subject) []Target {
 	var targets []Target
 	for _, actor := range actorsOf(engine) {
-		targets = append(targets, Target{Home: home, Account: actor.account, Engine: actor.engine, Open: true, Members: append(members, Group(groupMasters))})
+		targets = append(targets, Target{Home: home, Account: actor.account, Engine: actor.engine, Open: true, Members: append(members, Group(tenant.GroupMasters))})
 	}
 	return targets
 }
@@ -226,7 +226,7 @@ func TestWays(t *testing.T) {
 		if role == "member" {
 			kind = "Role"
 		}
-		return []Binding{{Namespace: home, Name: "b", RoleKind: kind, RoleName: name, Subjects: SubjectsOf(subjects, home)}}
+		return []Binding{{Namespace: home, Name: "b", RoleKind: kind, RoleName: name, Subjects: tenant.SubjectsOf(subjects, home)}}
 	}
 	way := func(through string) []string {
 		return []string{through + " -> RoleBinding b -> Role member: port-forward to Tiller"}
@@ -274,7 +274,7 @@ func TestWays(t *testing.T) {
 }
 
 func TestWaysThroughTheCluster(t *testing.T) {
-	bindings := []Binding{{Name: "c", RoleKind: "ClusterRole", RoleName: "all", Subjects: SubjectsOf([]rbacv1.Subject{
+	bindings := []Binding{{Name: "c", RoleKind: "ClusterRole", RoleName: "all", Subjects: tenant.SubjectsOf([]rbacv1.Subject{
 		{Kind: "ServiceAccount", Name: "deployer"}, // without a namespace it is nobody's
 		{Kind: "Group", Name: "system:serviceaccounts"},
 	}, "")}}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 
 	"helm-tenant/command"
@@ -195,6 +196,17 @@ func newAuditor(s *Snapshot) *auditor {
 	a.findDeployers()
 	a.findConfigMaps()
 	return a
+}
+
+// records returns the tenants' records, as pointers into the snapshot.
+func (a *auditor) records() iter.Seq[*Record] {
+	return func(yield func(*Record) bool) {
+		for i := range a.snapshot.Records {
+			if !yield(&a.snapshot.Records[i]) {
+				return
+			}
+		}
+	}
 }
 
 // unseen reports whether any of these kinds could not be read.

@@ -73,8 +73,7 @@ func tillerFlags(s tenant.Tiller) []string {
 // restore completes tenants whose record can't be read from the live objects, so that
 // nothing wrong is reported of them.
 func (a *auditor) restore() {
-	for i := range a.snapshot.Records {
-		r := &a.snapshot.Records[i]
+	for r := range a.records() {
 		if r.Problem == "" || len(r.Tenant.Namespaces) > 0 || r.Tenant.AllNamespaces {
 			continue
 		}

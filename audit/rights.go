@@ -3,6 +3,8 @@ package audit
 import (
 	"fmt"
 	"slices"
+
+	"helm-tenant/tenant"
 )
 
 // grant is the role of a binding as it is granted to one subject.
@@ -188,7 +190,7 @@ type step struct {
 func (x *rights) find(holder identity, ask Ask, only func(grant) bool) (grant, bool) {
 	switch {
 	case ask.BeNode:
-		return grant{to: Group(groupNodes)}, only == nil && holder.isNode(ask.Names)
+		return grant{to: Group(tenant.GroupNodes)}, only == nil && holder.isNode(ask.Names)
 	case ask.ByAccount && !holder.isAccount():
 		return grant{}, false
 	}

@@ -65,7 +65,7 @@ func (s *Snapshot) addRBAC(object runtime.Object) {
 	case *rbacv1.Role:
 		s.Roles = append(s.Roles, Role{Namespace: o.Namespace, Name: o.Name, Rules: o.Rules})
 	case *rbacv1.RoleBinding:
-		s.Bindings = append(s.Bindings, Binding{Namespace: o.Namespace, Name: o.Name, RoleKind: o.RoleRef.Kind, RoleName: o.RoleRef.Name, Subjects: SubjectsOf(o.Subjects, o.Namespace)})
+		s.Bindings = append(s.Bindings, Binding{Namespace: o.Namespace, Name: o.Name, RoleKind: o.RoleRef.Kind, RoleName: o.RoleRef.Name, Subjects: tenant.SubjectsOf(o.Subjects, o.Namespace)})
 	}
 }
 

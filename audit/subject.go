@@ -12,22 +12,6 @@ import (
 // Subject is somebody whom a binding names.
 type Subject = tenant.Subject
 
-// The groups that paths speak of.
-const (
-	groupMasters         = tenant.GroupMasters
-	groupAuthenticated   = tenant.GroupAuthenticated
-	groupUnauthenticated = tenant.GroupUnauthenticated
-	groupAccounts        = tenant.GroupAccounts
-	groupNodes           = tenant.GroupNodes
-	groupBootstrappers   = tenant.GroupBootstrappers
-	nodePrefix           = tenant.NodePrefix
-)
-
-// SubjectsOf returns the subjects of a binding in that namespace.
-func SubjectsOf(subjects []rbacv1.Subject, namespace string) []Subject {
-	return tenant.SubjectsOf(subjects, namespace)
-}
-
 // User is tenant.User.
 func User(name string) Subject { return tenant.User(name) }
 
@@ -53,14 +37,14 @@ func identityOf(s Subject, groups ...string) identity {
 // isNode reports whether it is a node, one of the named nodes if there are any. The group of
 // all nodes counts as each of them.
 func (holder identity) isNode(nodes []string) bool {
-	if !slices.Contains(holder, Group(groupNodes)) {
+	if !slices.Contains(holder, Group(tenant.GroupNodes)) {
 		return false
 	}
-	node, named := strings.CutPrefix(holder[0].Name, nodePrefix)
+	node, named := strings.CutPrefix(holder[0].Name, tenant.NodePrefix)
 	return !named || holder[0].Kind != rbacv1.UserKind || len(nodes) == 0 || slices.Contains(nodes, node)
 }
 
 // isAccount reports whether it is a service account, or a group of them.
 func (holder identity) isAccount() bool {
-	return holder[0].Kind == rbacv1.ServiceAccountKind || holder[0] == Group(groupAccounts) || holder[0].AccountsOf() != ""
+	return holder[0].Kind == rbacv1.ServiceAccountKind || holder[0] == Group(tenant.GroupAccounts) || holder[0].AccountsOf() != ""
 }

@@ -32,7 +32,7 @@ func isComponent(b *Binding, s Subject) bool {
 	}
 	switch b.Name {
 	case "cluster-admin":
-		return b.RoleName == b.Name && s == Group(groupMasters)
+		return b.RoleName == b.Name && s == Group(tenant.GroupMasters)
 	case tenant.GroupClusterAdmins:
 		return b.RoleName == "cluster-admin" && s == Group(b.Name)
 	case "system:kube-controller-manager", "system:kube-scheduler":
@@ -43,7 +43,9 @@ func isComponent(b *Binding, s Subject) bool {
 }
 
 // isAdministrator reports whether somebody is one by name, whatever the roles say.
-func isAdministrator(s Subject) bool { return s.Kind == rbacv1.GroupKind && s.Name == groupMasters }
+func isAdministrator(s Subject) bool {
+	return s.Kind == rbacv1.GroupKind && s.Name == tenant.GroupMasters
+}
 
 // controllers are those of the controller manager, of Kubernetes 1.16 to 1.37.
 var controllers = func() map[string]bool {

@@ -9,8 +9,8 @@ import (
 // ownerOf returns the record of the tenant that has the namespace, nil if no tenant has it.
 // Members can create anything there, so the namespace never counts as a home.
 func (a *auditor) ownerOf(namespace string) *Record {
-	for i := range a.snapshot.Records {
-		if r := &a.snapshot.Records[i]; !r.Tenant.AllNamespaces && slices.Contains(r.Tenant.Namespaces, namespace) {
+	for r := range a.records() {
+		if !r.Tenant.AllNamespaces && slices.Contains(r.Tenant.Namespaces, namespace) {
 			return r
 		}
 	}

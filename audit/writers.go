@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"helm-tenant/tenant"
+
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
@@ -66,7 +68,7 @@ func isKubernetes(s Subject) bool {
 	case rbacv1.UserKind:
 		return s.IsComponent()
 	}
-	return s.Name == groupNodes || s.Name == groupBootstrappers || strings.HasPrefix(s.Name, groupBootstrappers+":") || s.Name == "system:monitoring"
+	return s.Name == tenant.GroupNodes || s.Name == tenant.GroupBootstrappers || strings.HasPrefix(s.Name, tenant.GroupBootstrappers+":") || s.Name == "system:monitoring"
 }
 
 // readingVerbs change nothing.

@@ -256,7 +256,7 @@ func beside(s *tenantaudit.Snapshot, more []metav1.Object) *tenantaudit.Snapshot
 	all.Roles, all.Bindings = slices.Clip(s.Roles), slices.Clip(s.Bindings)
 	bind := func(o metav1.Object, ref rbacv1.RoleRef, subjects []rbacv1.Subject) {
 		all.Bindings = append(all.Bindings, tenantaudit.Binding{Namespace: o.GetNamespace(), Name: o.GetName(),
-			RoleKind: ref.Kind, RoleName: ref.Name, Subjects: tenantaudit.SubjectsOf(subjects, o.GetNamespace())})
+			RoleKind: ref.Kind, RoleName: ref.Name, Subjects: tenant.SubjectsOf(subjects, o.GetNamespace())})
 	}
 	for _, object := range more {
 		switch o := object.(type) {

@@ -119,7 +119,7 @@ func (s *scene) rbac(object runtime.Object) {
 	case *rbacv1.Role:
 		s.Roles = append(s.Roles, audit.Role{Namespace: o.Namespace, Name: o.Name, Rules: o.Rules})
 	case *rbacv1.RoleBinding:
-		s.bind(o.Namespace, o.Name, o.RoleRef.Kind+" "+o.RoleRef.Name, audit.SubjectsOf(o.Subjects, o.Namespace)...)
+		s.bind(o.Namespace, o.Name, o.RoleRef.Kind+" "+o.RoleRef.Name, tenant.SubjectsOf(o.Subjects, o.Namespace)...)
 	}
 }
 
