@@ -41,20 +41,25 @@ func decideAccepted(f *facts, r Request) (*Prepared, error) {
 	}
 	if err != nil {
 		compared, foreign := d.compareRefused()
-		return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: compared, live: f.live}, refuse(err, foreign)
+		return d.refused(compared), refuse(err, foreign)
 	}
 	if !d.squatted && d.recordAppeared() {
 		return nil, errRecordAppeared
 	}
 	plan, err := d.plan()
 	if err != nil {
-		return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, live: f.live}, err
+		return d.refused(plan), err
 	}
 	if r.freezes() {
 		d.onlyFreeze(&plan)
 		d.notes, d.warnings = d.freezeNotes, nil
 	}
 	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, Notes: d.notes, Warnings: d.warnings, Revoked: d.revoked, Disconnect: d.setsMark() || d.hasMark(), RoleGaps: d.roleGaps, Stale: d.stale(), live: f.live, accepted: r.Accepted}, nil
+}
+
+// refused returns the writes that were judged of a tenant that is refused.
+func (d *decision) refused(plan cluster.Plan) *Prepared {
+	return &Prepared{Tenant: d.tenant, Existed: d.existed, Plan: plan, live: d.facts.live}
 }
 
 // stale reports whether facts in members' kubeconfigs become outdated.

@@ -21,8 +21,8 @@ type Removal struct {
 	// Records are the records of its Tiller's releases; they are deleted with the home
 	// namespace.
 	Records []cluster.Stored
-	// HelmRecords are those of Helm 3 and 4; they stay with their namespaces.
-	HelmRecords []cluster.Stored
+	// helmRecords are those of Helm 3 and 4; they stay with their namespaces.
+	helmRecords []cluster.Stored
 	Releases    []Release
 	// HomeGoes reports whether the home namespace is deleted, with the records.
 	HomeGoes bool
@@ -191,7 +191,7 @@ func (r *Removal) findHelmReleases(ctx context.Context, c *cluster.Client, live 
 			r.note("releases of Helm 3 or 4 in namespace %q stay: tenant %q has that namespace, too", key.Name, other.name)
 			continue
 		}
-		r.HelmRecords = append(r.HelmRecords, records...)
+		r.helmRecords = append(r.helmRecords, records...)
 		namespaces = append(namespaces, key.Name)
 	}
 	releases, err := readReleases(ctx, c, tenant.Tenant{Namespaces: namespaces}, tenant.EngineImpersonation)

@@ -121,7 +121,7 @@ func (r *Removal) addBackup(b backup.Backup) {
 // recordsAtRisk returns the release records that are deleted with other objects.
 func (d *Destroy) recordsAtRisk(removal *Removal) []cluster.Stored {
 	if d.DeleteReleases || d.DeleteNamespaces {
-		return slices.Concat(removal.Records, removal.HelmRecords)
+		return slices.Concat(removal.Records, removal.helmRecords)
 	}
 	return removal.Records
 }

@@ -60,25 +60,25 @@ type Migration struct {
 	Tenant tenant.Tenant
 	// State is nil if the migration has not begun.
 	State *tenant.Migration
-	// Records are the records of the tenant's Tiller, Releases what they convert to.
-	Records  []cluster.Stored
+	// records are the records of the tenant's Tiller, Releases what they convert to.
+	records  []cluster.Stored
 	Releases []migrate.Release
 	// Standings has what Helm 3 has of each release.
 	Standings []migrate.Standing
-	// HelmRecords are Helm 3's Secrets that belong to the releases.
-	HelmRecords []cluster.Stored
-	// later has those HelmRecords that Helm 3 made after the migrated ones.
+	// helmRecords are Helm 3's Secrets that belong to the releases.
+	helmRecords []cluster.Stored
+	// later has those helmRecords that Helm 3 made after the migrated ones.
 	later map[cluster.Key]bool
 	// Problems keep the releases from moving. The first unmovable ones concern Tiller's
 	// records themselves.
 	Problems  []error
 	unmovable int
-	// Replicas is the present number of replicas of Tiller's Deployment.
-	Replicas int32
+	// replicas is the present number of replicas of Tiller's Deployment.
+	replicas int32
 
 	// keep bounds the revisions of each release that move; 0 is no bound.
 	keep int
-	// helm has the Secrets from which Standings and HelmRecords were made, by namespace
+	// helm has the Secrets from which Standings and helmRecords were made, by namespace
 	// and name of the release.
 	helm map[string][]cluster.Stored
 	// written has the records that this run wrote; nil if it wrote none yet.
@@ -144,23 +144,23 @@ func readMigrationOf(ctx context.Context, c *cluster.Client, name string, keep i
 		if err != nil {
 			return nil, err
 		}
-		m.Replicas = 1
+		m.replicas = 1
 		if found {
-			m.Replicas = int32(replicas)
+			m.replicas = int32(replicas)
 		}
 	}
-	if m.Records, err = c.StoredReleases(ctx, tenant.EngineTiller, home); err != nil {
+	if m.records, err = c.StoredReleases(ctx, tenant.EngineTiller, home); err != nil {
 		return nil, err
 	}
-	stored := countStorages(m.Records)
-	m.Records = ofStorage(m.Records, storage)
-	slices.SortFunc(m.Records, func(a, b cluster.Stored) int { return strings.Compare(a.Key.Name, b.Key.Name) })
-	if earlier != nil && slices.Equal(earlier.Records, m.Records) && earlier.keep == m.keep && slices.Equal(earlier.Tenant.Namespaces, t.Namespaces) && earlier.Tenant.AllNamespaces == t.AllNamespaces {
+	stored := countStorages(m.records)
+	m.records = ofStorage(m.records, storage)
+	slices.SortFunc(m.records, func(a, b cluster.Stored) int { return strings.Compare(a.Key.Name, b.Key.Name) })
+	if earlier != nil && slices.Equal(earlier.records, m.records) && earlier.keep == m.keep && slices.Equal(earlier.Tenant.Namespaces, t.Namespaces) && earlier.Tenant.AllNamespaces == t.AllNamespaces {
 		m.Releases, m.Problems = earlier.Releases, slices.Clone(earlier.Problems[:earlier.unmovable])
 	} else if err := m.readReleases(ctx, c, save); err != nil {
 		return nil, err
 	}
-	if len(m.Records) == 0 && len(stored) > 0 && !m.converted() && (m.State == nil || m.State.Phase == tenant.PhaseFrozen) {
+	if len(m.records) == 0 && len(stored) > 0 && !m.converted() && (m.State == nil || m.State.Phase == tenant.PhaseFrozen) {
 		m.Problems = append(m.Problems, &StorageError{Home: home, Who: fmt.Sprintf("the record of tenant %q says that its Tiller", name), Said: storage, Records: stored})
 	}
 	m.unmovable = len(m.Problems)
@@ -175,27 +175,21 @@ func (m *Migration) readReleases(ctx context.Context, c *cluster.Client, save fu
 	notes := &migrationNotes{served: c.Served(), tenant: m.Tenant}
 	stored := map[string]migrate.Stored{}
 	var mutex sync.Mutex
-	var group errgroup.Group // converting takes longer than reading
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	err := c.EachRecord(ctx, m.Records, func(record cluster.Record) error {
-		group.Go(func() error {
-			old, err := c.ReleaseOf(record)
-			s := migrate.Unreadable(record.Key.Name, err)
-			if err == nil {
-				var keeps func(migrate.Object) bool
-				if !m.converted() {
-					keeps = notes.keeps(ctx, old.GetNamespace())
-				}
-				s = migrate.Read(record.Key.Name, old, keeps)
+	saveUnlessFailed := func(record cluster.Record) error { return cmp.Or(notes.problem(), save(record)) }
+	err := unpackEach(ctx, c, m.records, saveUnlessFailed, func(record cluster.Record) {
+		old, err := c.ReleaseOf(record)
+		s := migrate.Unreadable(record.Key.Name, err)
+		if err == nil {
+			var keeps func(migrate.Object) bool
+			if !m.converted() {
+				keeps = notes.keeps(ctx, old.GetNamespace())
 			}
-			mutex.Lock()
-			defer mutex.Unlock()
-			stored[record.Key.Name] = s
-			return nil
-		})
-		return cmp.Or(notes.problem(), save(record))
+			s = migrate.Read(record.Key.Name, old, keeps)
+		}
+		mutex.Lock()
+		defer mutex.Unlock()
+		stored[record.Key.Name] = s
 	})
-	_ = group.Wait() // the functions return no error
 	if err != nil {
 		return err
 	}
@@ -207,6 +201,26 @@ func (m *Migration) readReleases(ctx context.Context, c *cluster.Client, save fu
 		return namespace != "" && m.Tenant.ActsIn(namespace)
 	})
 	return notes.add(ctx, m.Releases)
+}
+
+// unpackEach reads records and calls unpack for several of them at once, which takes longer than
+// reading. It calls also, unless that is nil, for one record at a time; an error of it ends the
+// reading.
+func unpackEach(ctx context.Context, c *cluster.Client, records []cluster.Stored, also func(cluster.Record) error, unpack func(cluster.Record)) error {
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	err := c.EachRecord(ctx, records, func(record cluster.Record) error {
+		group.Go(func() error {
+			unpack(record)
+			return nil
+		})
+		if also == nil {
+			return nil
+		}
+		return also(record)
+	})
+	_ = group.Wait() // the functions return no error
+	return err
 }
 
 // compare finds out what Helm 3 has of each release.
@@ -226,23 +240,16 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 	read := map[cluster.Key]migrate.Kept{}
 	versions := map[cluster.Key]cluster.Stored{}
 	var mutex sync.Mutex
-	var group errgroup.Group // unpacking takes longer than reading
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	err := c.EachRecord(ctx, unread, func(record cluster.Record) error {
+	err := unpackEach(ctx, c, unread, nil, func(record cluster.Record) {
 		secret, ok := record.Object.(*corev1.Secret)
 		if !ok {
-			return nil
+			return
 		}
-		group.Go(func() error {
-			kept := migrate.ReadKept(releases[record.Key], *secret, m.written, c.Unpacked())
-			mutex.Lock()
-			defer mutex.Unlock()
-			read[record.Key], versions[record.Key] = kept, record.Stored
-			return nil
-		})
-		return nil
+		kept := migrate.ReadKept(releases[record.Key], *secret, m.written, c.Unpacked())
+		mutex.Lock()
+		defer mutex.Unlock()
+		read[record.Key], versions[record.Key] = kept, record.Stored
 	})
-	_ = group.Wait() // the functions return no error
 	if err != nil {
 		return err
 	}
@@ -263,7 +270,7 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 		for _, secret := range secrets {
 			index := slices.Index(standing.Ours, secret.Key.Name)
 			if index >= 0 {
-				m.HelmRecords = append(m.HelmRecords, secret)
+				m.helmRecords = append(m.helmRecords, secret)
 			}
 			m.later[secret.Key] = index >= 0 && index < len(standing.Later)
 		}
@@ -276,7 +283,7 @@ func (m *Migration) compare(ctx context.Context, c *cluster.Client, earlier *Mig
 // same. Whether all revisions were written matters to migrate.Compare only if none of the
 // Secrets is ours.
 func (m *Migration) standing(current *Migration, i int) (migrate.Standing, bool) {
-	if m == nil || !slices.Equal(m.Records, current.Records) || i >= len(m.Standings) || m.Releases[i].Name != current.Releases[i].Name {
+	if m == nil || !slices.Equal(m.records, current.records) || i >= len(m.Standings) || m.Releases[i].Name != current.Releases[i].Name {
 		return migrate.Standing{}, false
 	}
 	r, s := m.Releases[i], m.Standings[i]

@@ -42,7 +42,7 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, record := range migration.Records {
+	for _, record := range migration.records {
 		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
 	}
 	if m.DryRun {
@@ -54,7 +54,7 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 	if err := checkEndAllowed(ctx, m.Client, migration, prepared); err != nil {
 		return nil, err
 	}
-	if _, err := m.Backups.Save(ctx, m.File, "", migration.Records); err != nil {
+	if _, err := m.Backups.Save(ctx, m.File, "", migration.records); err != nil {
 		return nil, err
 	}
 	// While Tiller's records exist and the migration can be aborted.
@@ -91,7 +91,7 @@ func (m *Migration) unmoved() []string {
 		}
 	}
 	var all []release.Revision
-	for _, record := range m.Records {
+	for _, record := range m.records {
 		all = append(all, record.Revision)
 	}
 	for _, r := range release.Latest(all) {
@@ -119,7 +119,7 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, record := range migration.HelmRecords {
+	for _, record := range migration.helmRecords {
 		prepared.Plan.Delete(record.Live(), cluster.PhaseRemoval)
 	}
 	m.NoteWork(migration)
@@ -131,7 +131,7 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 	}
 	files := m.Backups
 	files.Part = "-helm3"
-	saved, err := files.Save(ctx, m.File, "", migration.HelmRecords)
+	saved, err := files.Save(ctx, m.File, "", migration.helmRecords)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 	if migration, err = m.readAgain(ctx, migration); err != nil {
 		return nil, err
 	}
-	if _, err := files.SaveAgain(ctx, saved, "-stopped", migration.HelmRecords); err != nil {
+	if _, err := files.SaveAgain(ctx, saved, "-stopped", migration.helmRecords); err != nil {
 		return nil, err
 	}
 	if err := removeHelmRecords(ctx, m.Client, migration, m.Event.made); err != nil {

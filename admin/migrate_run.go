@@ -160,7 +160,7 @@ func (m *Migrate) freeze(ctx context.Context, migration *Migration, draft *backu
 		return nil, err
 	}
 	t := migration.Tenant
-	next := tenant.Migration{Phase: tenant.PhaseFrozen, Since: m.Backups.Now().UTC().Truncate(time.Second), Engine: t.Engine, Storage: t.Tiller.Storage, Replicas: migration.Replicas, Keep: migration.keep}
+	next := tenant.Migration{Phase: tenant.PhaseFrozen, Since: m.Backups.Now().UTC().Truncate(time.Second), Engine: t.Engine, Storage: t.Tiller.Storage, Replicas: migration.replicas, Keep: migration.keep}
 	if was != nil {
 		next = *was
 	}
@@ -180,7 +180,7 @@ func (m *Migrate) freeze(ctx context.Context, migration *Migration, draft *backu
 	if err != nil {
 		return nil, &StepError{m.Name, StepStopped, err}
 	}
-	_, err = m.Backups.SaveAgain(ctx, saved, "-stopped", frozen.Records)
+	_, err = m.Backups.SaveAgain(ctx, saved, "-stopped", frozen.records)
 	return frozen, err
 }
 

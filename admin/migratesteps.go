@@ -193,12 +193,12 @@ func (m *Migration) backRequest() Request {
 // removeHelmRecords removes Helm 3's records of the releases, which were read and backed
 // up.
 func removeHelmRecords(ctx context.Context, c *cluster.Client, migration *Migration, onChange func(cluster.Change)) error {
-	return removeAll(ctx, c, migration, tenant.PhaseAborting, func(m *Migration) []cluster.Stored { return m.HelmRecords }, onChange)
+	return removeAll(ctx, c, migration, tenant.PhaseAborting, func(m *Migration) []cluster.Stored { return m.helmRecords }, onChange)
 }
 
 // removeRecords removes Tiller's records, which were read and backed up.
 func removeRecords(ctx context.Context, c *cluster.Client, migration *Migration, onChange func(cluster.Change)) error {
-	return removeAll(ctx, c, migration, tenant.PhaseFinishing, func(m *Migration) []cluster.Stored { return m.Records }, onChange)
+	return removeAll(ctx, c, migration, tenant.PhaseFinishing, func(m *Migration) []cluster.Stored { return m.records }, onChange)
 }
 
 // removeAll removes records in a phase of the migration. The records that it has are

@@ -32,12 +32,12 @@ type LostRecordError struct {
 	// ClusterRoleBinding does.
 	Namespaces    []string
 	AllNamespaces bool
-	// HelmAccount reports whether the service account of Helm 3 and 4 exists.
-	HelmAccount bool
+	// hasHelmAccount reports whether the service account of Helm 3 and 4 exists.
+	hasHelmAccount bool
 	// Engine is the engine in the label of Home; it is empty if Home has no such label.
 	Engine tenant.Engine
-	// Stopped reports whether the tenant's Tiller is scaled to no replicas, as in a migration.
-	Stopped bool
+	// stopped reports whether the tenant's Tiller is scaled to no replicas, as in a migration.
+	stopped bool
 	// FormerHome is the namespace that all Namespaces name as the tenant's home, if Home
 	// is empty; it is empty if they name none, or several.
 	FormerHome string
@@ -81,7 +81,7 @@ func (e *LostRecordError) Ways() []tenant.Tenant {
 	}
 	// In a migration the label says both, and the tenant is to have one of them in the end. A
 	// Tiller's tenant may have been in one.
-	if e.Engine == tenant.EngineBoth && !e.Stopped || e.Engine == tenant.EngineImpersonation {
+	if e.Engine == tenant.EngineBoth && !e.stopped || e.Engine == tenant.EngineImpersonation {
 		return []tenant.Tenant{way(e.Engine)}
 	}
 	var ways []tenant.Tenant
@@ -89,7 +89,7 @@ func (e *LostRecordError) Ways() []tenant.Tenant {
 	if e.Home != "" || e.FormerHome != tenant.EngineImpersonation.ConventionalHome(e.Name) {
 		ways = append(ways, way(tenant.EngineTiller))
 	}
-	if e.Home == "" || e.HelmAccount {
+	if e.Home == "" || e.hasHelmAccount {
 		ways = append(ways, way(tenant.EngineImpersonation))
 	}
 	return ways
@@ -141,7 +141,7 @@ func lostTenant(live *cluster.Live, name string) *LostRecordError {
 			lost.AllNamespaces = true
 		case key.Kind == "Deployment":
 			replicas, given, _ := unstructured.NestedInt64(live.Get(key).Object, "spec", "replicas") // no number is not none
-			lost.Stopped = lost.Stopped || given && replicas == 0
+			lost.stopped = lost.stopped || given && replicas == 0
 		}
 	}
 	if len(lost.Namespaces) == 0 && onlyHome && !lost.AllNamespaces { // anybody can label objects of other kinds
@@ -151,7 +151,7 @@ func lostTenant(live *cluster.Live, name string) *LostRecordError {
 		lost.FormerHome = former[0]
 	}
 	lost.Role = restoredRole(live, tenant.Tenant{Name: name, Namespaces: lost.Namespaces, AllNamespaces: lost.AllNamespaces})
-	lost.HelmAccount = live.Get(accountKey(lost.Home, tenant.HelmAccount)) != nil
+	lost.hasHelmAccount = live.Get(accountKey(lost.Home, tenant.HelmAccount)) != nil
 	return lost
 }
 

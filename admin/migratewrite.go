@@ -46,7 +46,7 @@ func writeHelmRecords(ctx context.Context, c *cluster.Client, migration *Migrati
 		return nil, err
 	}
 	missing := w.missing()
-	wanted := slices.DeleteFunc(slices.Clone(w.migration.Records), func(record cluster.Stored) bool {
+	wanted := slices.DeleteFunc(slices.Clone(w.migration.records), func(record cluster.Stored) bool {
 		_, ok := missing[record.Key.Name]
 		return !ok
 	})

@@ -292,7 +292,7 @@ type Remaining struct {
 
 // ReleaseObjects reads the objects of the releases that are removed with the tenant.
 func (r *Removal) ReleaseObjects(ctx context.Context, c *cluster.Client) ([]ReleaseObjects, error) {
-	return readReleaseObjects(ctx, c, currentRecords(slices.Concat(r.Records, r.HelmRecords), false))
+	return readReleaseObjects(ctx, c, currentRecords(slices.Concat(r.Records, r.helmRecords), false))
 }
 
 // FindRemaining returns a function that finds the objects that still exist, to be called

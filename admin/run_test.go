@@ -337,7 +337,7 @@ func TestDestroyOfHelm3(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if living := removal.Living(); len(living) != 1 || living[0].Name != "web" || len(removal.HelmRecords) != 1 {
+	if living := removal.Living(); len(living) != 1 || living[0].Name != "web" || len(removal.helmRecords) != 1 {
 		t.Errorf("releases are %v", living)
 	}
 	if note := `releases of Helm 3 or 4 in namespace "b" stay: tenant "o" has that namespace, too`; !slices.Contains(removal.Prepared.Notes, note) {

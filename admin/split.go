@@ -9,7 +9,6 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/migrate"
-	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
 
@@ -51,9 +50,6 @@ func (r SplitRelease) Notes() []string {
 	}
 	return append(notes, r.Unmatched...)
 }
-
-// living reports whether the release has objects.
-func (r SplitRelease) living() bool { return !release.Gone(r.Status) }
 
 // tillerRecord is a record of the Tiller that is split, with its content.
 type tillerRecord struct {

@@ -31,14 +31,14 @@ func (s *Split) Abort(ctx context.Context) (*SplitEnd, error) {
 }
 
 func (s *Split) abort(ctx context.Context, e *SplitEnd) (*SplitEnd, error) {
-	if e.State.Phase == tenant.PhaseFinishing {
-		return nil, &SplittingError{s.From, e.State}
+	if e.state.Phase == tenant.PhaseFinishing {
+		return nil, &SplittingError{s.From, e.state}
 	}
 	if len(e.finished) > 0 {
 		return nil, &MovedOnError{s.From, e.finished}
 	}
 	for _, name := range e.orphans() {
-		s.Event.note("release %s stays with tenant %s: the Tiller in namespace %s has no record of it any more", name, e.State.Releases[name], s.From)
+		s.Event.note("release %s stays with tenant %s: the Tiller in namespace %s has no record of it any more", name, e.state.Releases[name], s.From)
 	}
 	for _, record := range e.removable() {
 		e.Plan.Delete(record.Live(), cluster.PhaseRemoval)
@@ -56,7 +56,7 @@ func (s *Split) abort(ctx context.Context, e *SplitEnd) (*SplitEnd, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.step(ctx, &e.State, tenant.PhaseAborting); err != nil {
+	if err := s.step(ctx, &e.state, tenant.PhaseAborting); err != nil {
 		return nil, err
 	}
 	if err := s.abortOnward(ctx, e); err != nil {
@@ -65,7 +65,7 @@ func (s *Split) abort(ctx context.Context, e *SplitEnd) (*SplitEnd, error) {
 	waiting, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	for _, t := range e.Tenants {
-		state := receiving(&e.State, s.From, t)
+		state := receiving(&e.state, s.From, t)
 		state.Phase = tenant.PhaseAborting
 		if err := s.stopTenant(waiting, t, state); err != nil {
 			return nil, err
@@ -82,7 +82,7 @@ func (s *Split) abort(ctx context.Context, e *SplitEnd) (*SplitEnd, error) {
 	if err := s.removeRecords(ctx, saved.Holds, (*SplitEnd).removable); err != nil {
 		return nil, err
 	}
-	if err := s.scale(ctx, e.State.Replicas); err != nil {
+	if err := s.scale(ctx, e.state.Replicas); err != nil {
 		return nil, err
 	}
 	for _, t := range e.Tenants {
@@ -90,7 +90,7 @@ func (s *Split) abort(ctx context.Context, e *SplitEnd) (*SplitEnd, error) {
 			return nil, err
 		}
 	}
-	if err := setSplit(ctx, s.Client, s.From, &e.State, nil, s.Event.made); err != nil || !s.Wait {
+	if err := setSplit(ctx, s.Client, s.From, &e.state, nil, s.Event.made); err != nil || !s.Wait {
 		return e, err
 	}
 	if err := s.waitUntilStarted(ctx); err != nil {
@@ -101,8 +101,8 @@ func (s *Split) abort(ctx context.Context, e *SplitEnd) (*SplitEnd, error) {
 
 // orphans returns the releases of which only their tenant has records, sorted.
 func (e *SplitEnd) orphans() []string {
-	originals, names := newest(e.Moved), map[string]bool{}
-	for _, record := range e.Copies {
+	originals, names := newest(e.moved), map[string]bool{}
+	for _, record := range e.copies {
 		if _, found := originals[record.Release]; !found {
 			names[record.Release] = true
 		}
@@ -115,7 +115,7 @@ func (e *SplitEnd) orphans() []string {
 // forged.
 func (e *SplitEnd) removable() []cluster.Stored {
 	orphans := e.orphans()
-	return slices.DeleteFunc(slices.Clone(e.Copies), func(record cluster.Stored) bool { return slices.Contains(orphans, record.Release) })
+	return slices.DeleteFunc(slices.Clone(e.copies), func(record cluster.Stored) bool { return slices.Contains(orphans, record.Release) })
 }
 
 // restart starts the tenant's own Tiller after an abort, and ends its part in the split.
@@ -131,18 +131,18 @@ func (s *Split) restart(ctx context.Context, t tenant.Tenant) error {
 // noteWork notes what the tenants did with releases, which the split Tiller will not
 // know.
 func (s *Split) noteWork(e *SplitEnd) {
-	if e.State.Phase != tenant.PhaseConverted && e.State.Phase != tenant.PhaseVerified {
+	if e.state.Phase != tenant.PhaseConverted && e.state.Phase != tenant.PhaseVerified {
 		return
 	}
-	copies, originals := newest(e.Copies), newest(e.Moved)
+	copies, originals := newest(e.copies), newest(e.moved)
 	for _, name := range slices.Sorted(maps.Keys(originals)) {
 		was := originals[name]
 		copied, found := copies[name]
 		switch {
 		case !found:
-			s.Event.note("the Tiller of tenant %s has no record of release %s any more: it was deleted, or moved to Helm 3; the Tiller in namespace %s lists it as it was", e.State.Releases[name], name, s.From)
+			s.Event.note("the Tiller of tenant %s has no record of release %s any more: it was deleted, or moved to Helm 3; the Tiller in namespace %s lists it as it was", e.state.Releases[name], name, s.From)
 		case copied.Revision != was.Revision || !copied.Updated.Equal(was.Updated):
-			s.Event.note("release %s: its objects stay as tenant %s left it at revision %d, %s; the Tiller in namespace %s knows it as of revision %d, %s", name, e.State.Releases[name], copied.Version, copied.Status, s.From, was.Version, was.Status)
+			s.Event.note("release %s: its objects stay as tenant %s left it at revision %d, %s; the Tiller in namespace %s knows it as of revision %d, %s", name, e.state.Releases[name], copied.Version, copied.Status, s.From, was.Version, was.Status)
 		}
 	}
 }

@@ -17,16 +17,16 @@ var ErrNoSplit = errors.New("no split is under way there")
 
 // SplitEnd is the state of a split that is to be finished or aborted.
 type SplitEnd struct {
-	State tenant.Split
-	// Moved has the Tiller's records of the releases that moved. Rest has the newest
+	state tenant.Split
+	// moved has the Tiller's records of the releases that moved. Rest has the newest
 	// records of the other releases that have objects.
-	Moved, Rest []cluster.Stored
+	moved, Rest []cluster.Stored
 	// RestNamespaces has the namespaces of the Rest, as far as they can be read.
 	RestNamespaces []string
 	// Tenants has the tenants that got releases and exist.
 	Tenants []tenant.Tenant
-	// Copies has the records of these releases in the tenants' homes.
-	Copies []cluster.Stored
+	// copies has the records of these releases in the tenants' homes.
+	copies []cluster.Stored
 	// helmRecords has Helm 3's records of these releases, for tenants whose migration is
 	// finished; finished has those tenants.
 	helmRecords []cluster.Stored
@@ -50,7 +50,7 @@ func (s *Split) readEnd(ctx context.Context) (*SplitEnd, error) {
 // endOf reads the objects of a split with that state. It returns a *LostRecordError if a
 // tenant has lost its record and still has its home, with copies in it.
 func (s *Split) endOf(ctx context.Context, state tenant.Split) (*SplitEnd, error) {
-	e := &SplitEnd{State: state}
+	e := &SplitEnd{state: state}
 	stored, err := s.Client.StoredReleases(ctx, tenant.EngineTiller, s.From)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (s *Split) endOf(ctx context.Context, state tenant.Split) (*SplitEnd, error
 	stored = ofStorage(stored, state.Storage)
 	for _, record := range stored {
 		if state.Copied(record.Release) != "" {
-			e.Moved = append(e.Moved, record)
+			e.moved = append(e.moved, record)
 		}
 	}
 	for _, record := range currentRecords(stored, false) {
@@ -102,7 +102,7 @@ func (s *Split) endOf(ctx context.Context, state tenant.Split) (*SplitEnd, error
 		}
 		for _, record := range copies {
 			if state.Copied(record.Release) == name {
-				e.Copies = append(e.Copies, record)
+				e.copies = append(e.copies, record)
 			}
 		}
 	}
@@ -147,11 +147,11 @@ func newest(records []cluster.Stored) map[string]cluster.Stored {
 // record that is as new.
 func (e *SplitEnd) lost() []string {
 	var lost []string
-	copies := newest(slices.Concat(e.Copies, e.helmRecords))
-	for name, record := range newest(e.Moved) {
+	copies := newest(slices.Concat(e.copies, e.helmRecords))
+	for name, record := range newest(e.moved) {
 		copied, found := copies[name]
 		if current := currentRecords([]cluster.Stored{record}, false); len(current) > 0 && (!found || copied.Version < record.Version) {
-			lost = append(lost, fmt.Sprintf("%s of tenant %s", name, e.State.Releases[name]))
+			lost = append(lost, fmt.Sprintf("%s of tenant %s", name, e.state.Releases[name]))
 		}
 	}
 	slices.Sort(lost)
@@ -161,16 +161,16 @@ func (e *SplitEnd) lost() []string {
 // changed returns the releases whose records in the split Tiller's namespace differ from
 // those that were copied. While the records are being removed that can't be known.
 func (e *SplitEnd) changed() []string {
-	if e.State.Phase != tenant.PhaseVerified {
+	if e.state.Phase != tenant.PhaseVerified {
 		return nil
 	}
 	current := map[string][]cluster.Stored{}
-	for _, record := range e.Moved {
+	for _, record := range e.moved {
 		current[record.Release] = append(current[record.Release], record)
 	}
 	var changed []string
 	for _, name := range slices.Sorted(maps.Keys(current)) {
-		if digestOf(current[name]) != e.State.Copies[name] {
+		if digestOf(current[name]) != e.state.Copies[name] {
 			changed = append(changed, name)
 		}
 	}
@@ -186,8 +186,8 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.State.Phase != tenant.PhaseVerified && e.State.Phase != tenant.PhaseFinishing {
-		return nil, &SplittingError{s.From, e.State}
+	if e.state.Phase != tenant.PhaseVerified && e.state.Phase != tenant.PhaseFinishing {
+		return nil, &SplittingError{s.From, e.state}
 	}
 	if lost := e.lost(); len(lost) > 0 {
 		if err := s.Accepted.unless(RiskMissingReleases, "the tenants' Tillers have no record of %s: either it was deleted since, or no Tiller would manage its objects", briefList(lost)); err != nil {
@@ -201,7 +201,7 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 		}
 		s.Event.note("only the backup will know what was written of %s", strings.Join(changed, ", "))
 	}
-	for _, record := range e.Moved {
+	for _, record := range e.moved {
 		e.Plan.Delete(record.Live(), cluster.PhaseRemoval)
 	}
 	if err := s.previewNarrow(ctx, e); err != nil {
@@ -220,28 +220,28 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 	if err := CheckAllowed(ctx, s.Client, &Prepared{Plan: e.Plan, live: cluster.NewLive()}); err != nil {
 		return nil, err
 	}
-	saved, err := s.Backups.Save(ctx, s.File, "", e.Moved)
+	saved, err := s.Backups.Save(ctx, s.File, "", e.moved)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.step(ctx, &e.State, tenant.PhaseFinishing); err != nil {
+	if err := s.step(ctx, &e.state, tenant.PhaseFinishing); err != nil {
 		return nil, err
 	}
 	if err := s.finishOnward(ctx, e); err != nil {
 		return nil, err
 	}
-	if err := s.removeRecords(ctx, saved.Holds, func(e *SplitEnd) []cluster.Stored { return e.Moved }); err != nil {
+	if err := s.removeRecords(ctx, saved.Holds, func(e *SplitEnd) []cluster.Stored { return e.moved }); err != nil {
 		return nil, err
 	}
 	if len(e.Rest) > 0 {
-		if err := s.scale(ctx, e.State.Replicas); err != nil {
+		if err := s.scale(ctx, e.state.Replicas); err != nil {
 			return nil, err
 		}
 		if err := s.narrow(ctx, e); err != nil {
 			return nil, err
 		}
 	}
-	if err := setSplit(ctx, s.Client, s.From, &e.State, nil, s.Event.made); err != nil {
+	if err := setSplit(ctx, s.Client, s.From, &e.state, nil, s.Event.made); err != nil {
 		return nil, err
 	}
 	switch {
@@ -258,7 +258,7 @@ func (s *Split) Finish(ctx context.Context) (*SplitEnd, error) {
 
 // canAbort wraps an error of Finish in a *SplitError if the split can be aborted.
 func (s *Split) canAbort(e *SplitEnd, err error) error {
-	if e.State.Phase == tenant.PhaseVerified {
+	if e.state.Phase == tenant.PhaseVerified {
 		return &SplitError{s.From, err}
 	}
 	return err
@@ -271,8 +271,8 @@ func (s *Split) removeRecords(ctx context.Context, saved func([]cluster.Stored) 
 		if err != nil {
 			return nil, err
 		}
-		if current.State.Phase != tenant.PhaseFinishing && current.State.Phase != tenant.PhaseAborting {
-			return nil, &SplittingError{s.From, current.State}
+		if current.state.Phase != tenant.PhaseFinishing && current.state.Phase != tenant.PhaseAborting {
+			return nil, &SplittingError{s.From, current.state}
 		}
 		if !saved(records(current)) {
 			return nil, errors.New("records were written after the backup: the same command again backs them up")

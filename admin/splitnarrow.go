@@ -18,7 +18,7 @@ func (s *Split) readRest(ctx context.Context, e *SplitEnd) error {
 	}
 	e.RestNamespaces = nil
 	for _, r := range releases {
-		if e.State.Copied(r.Name) == "" && !r.Gone() && r.Problem == "" && !slices.Contains(e.RestNamespaces, r.Namespace) {
+		if e.state.Copied(r.Name) == "" && !r.Gone() && r.Problem == "" && !slices.Contains(e.RestNamespaces, r.Namespace) {
 			e.RestNamespaces = append(e.RestNamespaces, r.Namespace)
 		}
 	}
@@ -38,7 +38,7 @@ func (s *Split) previewNarrow(ctx context.Context, e *SplitEnd) error {
 	}
 	request := s.narrowed(e)
 	request.Leaving = map[string]bool{}
-	for _, record := range e.Moved {
+	for _, record := range e.moved {
 		request.Leaving[record.Release] = true
 	}
 	prepared, err := Prepare(ctx, s.Client, request)

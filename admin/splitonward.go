@@ -142,7 +142,7 @@ func (s *Split) migrateTenant(ctx context.Context, name string) error {
 // previewOnward adds to the plan what the ends of the migrations would write, and fails
 // if one of them can't be finished.
 func (s *Split) previewOnward(ctx context.Context, e *SplitEnd) error {
-	for _, name := range e.State.Onward {
+	for _, name := range e.state.Onward {
 		st, err := s.readRecorded(ctx, name)
 		if err != nil {
 			return err
@@ -170,7 +170,7 @@ func (s *Split) previewOnward(ctx context.Context, e *SplitEnd) error {
 
 // finishOnward finishes the migrations.
 func (s *Split) finishOnward(ctx context.Context, e *SplitEnd) error {
-	for _, name := range e.State.Onward {
+	for _, name := range e.state.Onward {
 		st, err := s.readRecorded(ctx, name)
 		if err == nil && st.migration != nil {
 			_, err = s.Migration(name).Finish(ctx)
@@ -184,7 +184,7 @@ func (s *Split) finishOnward(ctx context.Context, e *SplitEnd) error {
 
 // abortOnward aborts the migrations: each tenant has its Tiller again.
 func (s *Split) abortOnward(ctx context.Context, e *SplitEnd) error {
-	for _, name := range e.State.Onward {
+	for _, name := range e.state.Onward {
 		st, err := s.readRecorded(ctx, name)
 		if err == nil && st.migration != nil && st.migration.From == "" {
 			m := s.Migration(name)
@@ -212,7 +212,7 @@ func (s *Split) readMoved(ctx context.Context, e *SplitEnd, t tenant.Tenant) err
 			return err
 		}
 		for _, record := range records {
-			if e.State.Copied(record.Release) == t.Name {
+			if e.state.Copied(record.Release) == t.Name {
 				e.helmRecords = append(e.helmRecords, record)
 			}
 		}

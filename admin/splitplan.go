@@ -61,17 +61,6 @@ func (p *SplitPlan) Moving() (releases, revisions int) {
 	return releases, revisions
 }
 
-// Rest returns the number of releases that stay and have objects.
-func (p *SplitPlan) Rest() int {
-	count := 0
-	for _, r := range p.Releases {
-		if r.Tenant == "" && r.living() {
-			count++
-		}
-	}
-	return count
-}
-
 // targets returns the tenants to which releases move, including those that a split under
 // way has prepared for releases that were deleted since.
 func (p *SplitPlan) targets() map[string]bool {

@@ -5,11 +5,9 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -212,30 +210,23 @@ func readTillerRecords(ctx context.Context, c *cluster.Client, stored []cluster.
 		}
 	}
 	var mutex sync.Mutex
-	var group errgroup.Group // unpacking takes longer than reading
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	err := c.EachRecord(ctx, unread, func(record cluster.Record) error {
-		group.Go(func() error {
-			old := tillerRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record)), current: current[record.Key]}
-			r, err := c.ReleaseOf(record)
-			old.converted = migrate.Unreadable(record.Key.Name, err)
-			if old.problem = err; err == nil {
-				if converts {
-					old.converted = migrate.Read(record.Key.Name, r, nil)
-				}
-				old.name, old.namespace, old.version, old.status = r.GetName(), r.GetNamespace(), int(r.GetVersion()), r.GetInfo().GetStatus().GetCode().String()
-				if old.current {
-					old.bodies, old.problem = migrate.Bodies(r.GetManifest())
-				}
+	err := unpackEach(ctx, c, unread, nil, func(record cluster.Record) {
+		old := tillerRecord{Stored: record.Stored, packed: sha256.Sum256(packedIn(record)), current: current[record.Key]}
+		r, err := c.ReleaseOf(record)
+		old.converted = migrate.Unreadable(record.Key.Name, err)
+		if old.problem = err; err == nil {
+			if converts {
+				old.converted = migrate.Read(record.Key.Name, r, nil)
 			}
-			mutex.Lock()
-			defer mutex.Unlock()
-			records = append(records, old)
-			return nil
-		})
-		return nil
+			old.name, old.namespace, old.version, old.status = r.GetName(), r.GetNamespace(), int(r.GetVersion()), r.GetInfo().GetStatus().GetCode().String()
+			if old.current {
+				old.bodies, old.problem = migrate.Bodies(r.GetManifest())
+			}
+		}
+		mutex.Lock()
+		defer mutex.Unlock()
+		records = append(records, old)
 	})
-	_ = group.Wait() // the functions return no error
 	return records, err
 }
 

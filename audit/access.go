@@ -166,7 +166,7 @@ func (a *auditor) findImpersonators(widely, mixed []Subject, reach map[Subject]*
 	path := Path{ID: "impersonate-administrator", Name: "impersonate an administrator of the cluster", finding: idImpersonateMember}
 	add := func(s Subject) {
 		if s.Kind != rbacv1.ServiceAccountKind { // see findUseOfAccounts
-			path.Any = append(path.Any, p.impersonate(s)...)
+			path.needs = append(path.needs, p.impersonate(s)...)
 		}
 	}
 	add(Group(tenant.GroupMasters))
@@ -254,8 +254,8 @@ func (a *auditor) findUseOfAccounts(widely []Subject) {
 		if account.Kind != rbacv1.ServiceAccountKind {
 			continue
 		}
-		path := Path{ID: useAccountPath, Name: "use " + account.String(), Any: a.beAccount(account, true)}
-		all.Any = append(all.Any, path.Any...)
+		path := Path{ID: useAccountPath, Name: "use " + account.String(), needs: a.beAccount(account, true)}
+		all.needs = append(all.needs, path.needs...)
 		candidates := slices.AppendSeq(slices.Clone(widely), maps.Keys(a.rights.inside[account.Namespace]))
 		slices.SortFunc(candidates, compareSubjects)
 		for _, s := range slices.Compact(candidates) {

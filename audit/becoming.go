@@ -22,7 +22,7 @@ func (n Need) isImpersonation() bool { return slices.ContainsFunc(n, Ask.isImper
 
 // withoutImpersonation returns the path for an impersonated identity.
 func (p Path) withoutImpersonation() Path {
-	p.Any = slices.DeleteFunc(slices.Clone(p.Any), Need.isImpersonation)
+	p.needs = slices.DeleteFunc(slices.Clone(p.needs), Need.isImpersonation)
 	return p
 }
 
@@ -138,15 +138,15 @@ func (x *rights) beAccount(s Subject, held AccountObjects, server Server, known,
 		switch way.finding {
 		case idImpersonate:
 			if impersonating {
-				needs = append(needs, way.Any...)
+				needs = append(needs, way.needs...)
 			}
 		case idMakePods, idEnterPods, idToken:
-			needs = append(needs, way.Any...)
+			needs = append(needs, way.needs...)
 		case idRights: // over the whole cluster they lead to every deployer anyway
-			needs = append(needs, slices.DeleteFunc(way.Any, func(need Need) bool { return need[0].Namespace == "" })...)
+			needs = append(needs, slices.DeleteFunc(way.needs, func(need Need) bool { return need[0].Namespace == "" })...)
 		case idNode:
 			if len(held.Pods) > 0 {
-				needs = append(needs, way.Any...)
+				needs = append(needs, way.needs...)
 			}
 		}
 	}

@@ -54,7 +54,7 @@ func (one *somebody) becomes(s Subject, o opened, chains [][]string) *somebody {
 func (a *auditor) opensTo(one *somebody, path Path) (opened, bool) {
 	bare := path.withoutImpersonation()
 	steps, open := a.rights.opens(one.who, bare, nil, nil)
-	if !open && !one.impersonated && len(bare.Any) < len(path.Any) {
+	if !open && !one.impersonated && len(bare.needs) < len(path.needs) {
 		steps, open = a.rights.opens(one.who, path, nil, nil)
 	}
 	return opened{path, steps}, open
@@ -299,9 +299,9 @@ func (p Path) acts() bool {
 func (a *auditor) asSomebody(s Subject) Path {
 	path := Path{Name: "be " + s.String()}
 	if s.Kind == rbacv1.ServiceAccountKind {
-		path.Any = a.beAccount(s, true)
+		path.needs = a.beAccount(s, true)
 	} else {
-		path.Any = pather{Target{Server: a.snapshot.Server}, a.rights}.impersonate(s)
+		path.needs = pather{Target{Server: a.snapshot.Server}, a.rights}.impersonate(s)
 	}
 	return path
 }

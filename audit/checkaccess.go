@@ -36,7 +36,7 @@ func (a *auditor) checkAccess(d *deployer) {
 				continue // reported with the account
 			}
 			if b := o.steps[0].grant.binding; b.Namespace == d.target.Home && b.RoleKind == "Role" && b.RoleName == rbac.MemberName {
-				if o.path.ID != MemberPath(d.target.Engine) {
+				if o.path.ID != memberPath(d.target.Engine) {
 					continue // a finding about the member role itself
 				}
 				id = idStillIn
@@ -125,7 +125,7 @@ func (a *auditor) checkMember(d *deployer, access Access) {
 	var paths []opened
 	for _, o := range access.paths {
 		ours := !slices.ContainsFunc(o.steps, func(s step) bool { return !isMemberBinding(s.grant.binding) })
-		meant := slices.ContainsFunc(actorsOf(d.record.Tenant.Engine), func(account actor) bool { return o.path.ID == MemberPath(account.engine) })
+		meant := slices.ContainsFunc(actorsOf(d.record.Tenant.Engine), func(account actor) bool { return o.path.ID == memberPath(account.engine) })
 		// A member who can act as another member, or its account, gains nothing.
 		if ours || meant || a.byOwning(d, o) || a.byMemberAccount(d, o) || o.path.ID == "impersonate-member" {
 			continue
@@ -241,7 +241,7 @@ func (a *auditor) checkMemberAccount(r *Record, d *deployer, m Subject, chain []
 	}
 	// Somebody who impersonates the account can use a Tiller as it, but can't impersonate a
 	// deployer as it.
-	path := Path{Name: "use " + m.String(), Any: a.beAccount(m, r.Tenant.Engine.Has(tenant.EngineTiller))}
+	path := Path{Name: "use " + m.String(), needs: a.beAccount(m, r.Tenant.Engine.Has(tenant.EngineTiller))}
 	var subjects []string
 	var first []opened
 	for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[m.Namespace]), compareSubjects) {

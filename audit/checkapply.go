@@ -44,7 +44,7 @@ func (a *auditor) checkSource(w *Workload, account Subject, source ObjectRef) {
 	if source.Kind == "Secret" {
 		resource = "secrets"
 	}
-	path := Path{ID: "write-tenants-file", Name: "write what an unattended apply reads", finding: idApplyFile, Any: p.write(resource, source.Name)}
+	path := Path{ID: "write-tenants-file", Name: "write what an unattended apply reads", finding: idApplyFile, needs: p.write(resource, source.Name)}
 	a.general = append(a.general, path)
 	a.eachOther([]string{source.Namespace}, func(s Subject, mine func(grant) bool) {
 		if s == account {

@@ -26,10 +26,10 @@ func (a *auditor) addIdentityMap() (Path, bool) {
 	p := pather{Target{Home: IdentityMapNamespace, Server: a.snapshot.Server}, a.rights}
 	path := Path{ID: "map-identity", Name: "name an administrator where the cloud's people are", finding: idIdentityMap}
 	for _, verb := range change {
-		path.Any = append(path.Any, p.only(verb, "", "configmaps", IdentityMapName))
+		path.needs = append(path.needs, p.only(verb, "", "configmaps", IdentityMapName))
 	}
 	if !a.snapshot.Identities.Exists {
-		path.Any = append(path.Any, p.create("", "configmaps")...)
+		path.needs = append(path.needs, p.create("", "configmaps")...)
 	}
 	a.general = append(a.general, path)
 	return path, true
@@ -101,7 +101,7 @@ func (a *auditor) makeHome() []Need {
 // checkMakesHomes finds subjects that can create a namespace, and so the home of a tenant
 // that does not exist yet, with its labels.
 func (a *auditor) checkMakesHomes() {
-	path := Path{ID: "make-home", Name: "make namespaces", Any: a.makeHome()}
+	path := Path{ID: "make-home", Name: "make namespaces", needs: a.makeHome()}
 	a.eachOther(nil, func(s Subject, mine func(grant) bool) {
 		steps, open := a.rights.opens(identityOf(s), path, nil, mine)
 		if !open {
@@ -125,7 +125,7 @@ func (a *auditor) checkMakesHomes() {
 // allow it; nil if there is none.
 func (a *auditor) deletesHome(s Subject) (*Record, []step) {
 	for r := range a.records() {
-		deletion := Path{Any: []Need{pather{Target{Home: r.Namespace}, a.rights}.only("delete", "", "namespaces", r.Namespace)}}
+		deletion := Path{needs: []Need{pather{Target{Home: r.Namespace}, a.rights}.only("delete", "", "namespaces", r.Namespace)}}
 		if steps, open := a.rights.opens(identityOf(s), deletion, nil, nil); open {
 			return r, steps
 		}

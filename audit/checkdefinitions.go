@@ -36,7 +36,7 @@ func (x *rights) redefine(somebody Subject) []Need {
 
 // redefining returns the path to every deployer through the definition of a lender's kind.
 func (x *rights) redefining(somebody Subject) Path {
-	return Path{ID: "change-definition", Name: "change the definition of a controller's objects", finding: idBorrows, Any: x.redefine(somebody)}
+	return Path{ID: "change-definition", Name: "change the definition of a controller's objects", finding: idBorrows, needs: x.redefine(somebody)}
 }
 
 // remake returns the needs for changing the content of podMakers' objects through the
@@ -60,12 +60,12 @@ func (x *rights) remake() []Need {
 // of a controller that creates pods, through the definition of their kind.
 func (a *auditor) checkDefinitions() {
 	general := a.rights.redefining(Subject{})
-	if len(general.Any) > 0 {
+	if len(general.needs) > 0 {
 		a.general = append(a.general, general)
 		a.checkLentDefinitions()
 	}
-	makers := Path{ID: "change-maker", Name: "change the definition of objects that make pods", finding: idBorrows, Any: a.rights.remake()}
-	if len(makers.Any) == 0 {
+	makers := Path{ID: "change-maker", Name: "change the definition of objects that make pods", finding: idBorrows, needs: a.rights.remake()}
+	if len(makers.needs) == 0 {
 		return
 	}
 	a.eachOther(nil, func(s Subject, mine func(grant) bool) {

@@ -83,7 +83,7 @@ func (a *auditor) usersOf(r *Record, account Subject) []accountUse {
 		return nil
 	}
 	d := a.byRecord[r]
-	path := Path{Name: "use " + account.String(), Any: a.beAccount(account, true)}
+	path := Path{Name: "use " + account.String(), needs: a.beAccount(account, true)}
 	var found []accountUse
 	for _, s := range slices.SortedFunc(maps.Keys(a.rights.inside[account.Namespace]), compareSubjects) {
 		ours := s.Kind == rbacv1.ServiceAccountKind && slices.Contains(r.Tenant.Namespaces, s.Namespace)
@@ -116,7 +116,7 @@ func (r *Reach) AccountWays(t tenant.Tenant, subject Subject) []Way {
 			}
 			continue
 		}
-		path := Path{ID: useAccountPath, Name: "use " + account.String() + ", which has the tenant's role", Any: a.beAccount(account, true)}
+		path := Path{ID: useAccountPath, Name: "use " + account.String() + ", which has the tenant's role", needs: a.beAccount(account, true)}
 		ways = append(ways, a.rights.ways(subject, []Path{path}, a.snapshot.Bindings, t.Home())...)
 	}
 	return mergeWays(ways)

@@ -20,10 +20,10 @@ const kubeletPath = "replace-kubelet"
 func (x *rights) replaceKubelet() Path {
 	p := pather{Target{}, x}
 	path := Path{ID: kubeletPath, Name: "answer in a kubelet's place", finding: idKubelet,
-		Any: p.either(change, Ask{Resource: "nodes/status", AnyName: true})}
+		needs: p.either(change, Ask{Resource: "nodes/status", AnyName: true})}
 	for _, deletion := range []Ask{{Verb: "delete", Resource: "nodes", AnyName: true}, {Verb: "deletecollection", Resource: "nodes"}} {
 		for _, create := range p.createIn("", "", "nodes") {
-			path.Any = append(path.Any, append(Need{deletion}, create...))
+			path.needs = append(path.needs, append(Need{deletion}, create...))
 		}
 	}
 	return path

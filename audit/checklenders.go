@@ -10,7 +10,7 @@ import (
 // own namespace write its objects by design.
 func (a *auditor) checkLenders() {
 	a.general = append(a.general, a.rights.borrowing(Subject{}))
-	if len(a.general[len(a.general)-1].Any) == 0 {
+	if len(a.general[len(a.general)-1].needs) == 0 {
 		return
 	}
 	namespaces := a.lendingNamespaces()

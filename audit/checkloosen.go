@@ -29,7 +29,7 @@ func (a *auditor) checkNamespaceWriters() {
 		loosened := map[*Record]*Finding{}
 		var order []*Record
 		for _, ns := range a.namedNamespaces(s) {
-			path := Path{ID: "change-namespace", Name: "change the labels of namespace " + ns, Any: pather{Target{Home: ns}, a.rights}.changeHome()}
+			path := Path{ID: "change-namespace", Name: "change the labels of namespace " + ns, needs: pather{Target{Home: ns}, a.rights}.changeHome()}
 			steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool { return mine(g) && g.binding.Namespace == "" })
 			if !open {
 				continue

@@ -36,9 +36,9 @@ func (a *auditor) nodePath(namespace string) Path {
 	}
 	p := pather{Target{Home: namespace, Server: a.snapshot.Server}, a.rights}
 	path := Path{ID: "take-node", Name: "take the node of a privileged pod in namespace " + namespace, finding: idTakesNode}
-	path.Any = slices.Concat(p.create("", "pods"), p.either(change, p.ask("", "pods/ephemeralcontainers")), p.makeCustom(), p.bindRoles(), p.writeRoles())
+	path.needs = slices.Concat(p.create("", "pods"), p.either(change, p.ask("", "pods/ephemeralcontainers")), p.makeCustom(), p.bindRoles(), p.writeRoles())
 	for i := range workloadKinds {
-		path.Any = append(path.Any, p.makePods(i)...)
+		path.needs = append(path.needs, p.makePods(i)...)
 	}
 	a.nodePaths[namespace] = path
 	return path
@@ -63,7 +63,7 @@ func (a *auditor) openNodePaths(holder identity) []opened {
 	for _, namespace := range slices.Sorted(maps.Keys(namespaces)) {
 		var loosens []step
 		if !a.isLoose(namespace) {
-			labels := Path{Any: pather{Target{Home: namespace}, a.rights}.changeHome()}
+			labels := Path{needs: pather{Target{Home: namespace}, a.rights}.changeHome()}
 			var ok bool
 			if loosens, ok = a.rights.opens(holder, labels, nil, nil); !ok {
 				continue
@@ -124,7 +124,7 @@ func (a *auditor) nodeTakers() map[string][]nodeTaker {
 			case !isOthers:
 			case isOwn(s, namespace):
 				path := own[namespace]
-				own[namespace] = Path{ID: o.path.ID, Name: o.path.Name, finding: idTakesNode, Any: append(path.Any, a.beAccount(s, true)...)}
+				own[namespace] = Path{ID: o.path.ID, Name: o.path.Name, finding: idTakesNode, needs: append(path.needs, a.beAccount(s, true)...)}
 			default:
 				takers[namespace] = append(takers[namespace], nodeTaker{s, o})
 			}

@@ -159,7 +159,7 @@ func (a *auditor) checkOtherReaders(r *Record, t tenant.Tenant, reader Subject) 
 // readPath returns the path of a reader.
 func (a *auditor) readPath(reader Subject) Path {
 	p := pather{Target{Server: a.snapshot.Server}, a.rights}
-	return Path{ID: "impersonate-reader", Name: "read its releases and Secrets as " + reader.Text(), Any: p.impersonate(reader)}
+	return Path{ID: "impersonate-reader", Name: "read its releases and Secrets as " + reader.Text(), needs: p.impersonate(reader)}
 }
 
 // canRead returns the tenants that somebody can read as a reader, by rights of their own.

@@ -111,7 +111,7 @@ func (a *auditor) leaveOut(w listener) []string {
 // sent, and one of a MutatingWebhookConfiguration changes it. The accounts of its own namespace
 // are left out: what runs it may need their rights.
 func (a *auditor) checkAnswers(w listener, place ObjectRef) {
-	path, namespace := a.answer(w.Webhook, place), place.Namespace
+	path, namespace := a.pathToPlace(w.Webhook, place), place.Namespace
 	a.eachOther([]string{namespace}, func(s Subject, mine func(grant) bool) {
 		if s.Namespace == namespace || s == Group(tenant.GroupAccounts+":"+namespace) {
 			return
@@ -143,12 +143,12 @@ func (a *auditor) checkAnswers(w listener, place ObjectRef) {
 	})
 }
 
-// answer returns the path to the place of a webhook. A pod of its namespace can have the labels by
+// pathToPlace returns the path to the place of a webhook. A pod of its namespace can have the labels by
 // which the Service finds its pods, and mount the Secret with the certificate; of the pods that are
 // there those answer that the Service selects. A Service of type ExternalName leads to any host,
 // which needs the certificate as well; so do its EndpointSlices, which lead to any address.
-func (a *auditor) answer(w Webhook, place ObjectRef) Path {
-	if path, known := a.answers[place]; known {
+func (a *auditor) pathToPlace(w Webhook, place ObjectRef) Path {
+	if path, known := a.placePaths[place]; known {
 		return path
 	}
 	t := Target{Home: place.Namespace, Server: a.snapshot.Server, NamesKnown: a.namesKnown(), Workloads: a.accountObjects(Account(place.Namespace, "")).Workloads}
@@ -166,14 +166,14 @@ func (a *auditor) answer(w Webhook, place ObjectRef) Path {
 	for _, way := range a.rights.paths(t) {
 		switch {
 		case way.finding == idMakePods, way.ID == replaceImage: // of a pod the labels change as well
-			path.Any = append(path.Any, way.Any...)
+			path.needs = append(path.needs, way.needs...)
 		case way.finding == idRights: // over the whole cluster they lead to every deployer anyway
-			path.Any = append(path.Any, slices.DeleteFunc(way.Any, func(need Need) bool { return need[0].Namespace == "" })...)
+			path.needs = append(path.needs, slices.DeleteFunc(way.needs, func(need Need) bool { return need[0].Namespace == "" })...)
 		}
 	}
 	for _, way := range a.rights.paths(answering) {
 		if way.finding == idEnterPods && way.ID != replaceImage {
-			path.Any = append(path.Any, way.Any...)
+			path.needs = append(path.needs, way.needs...)
 		}
 	}
 	p := pather{t, a.rights}
@@ -188,13 +188,13 @@ func (a *auditor) answer(w Webhook, place ObjectRef) Path {
 	leads = slices.Concat(leads, p.create(slice.Group, slice.Resource), p.either(change, slice))
 	for _, read := range p.either([]string{"get", "list", "watch"}, certificate) {
 		for _, lead := range leads {
-			path.Any = append(path.Any, append(slices.Clone(read), lead...))
+			path.needs = append(path.needs, append(slices.Clone(read), lead...))
 		}
 	}
-	if a.answers == nil {
-		a.answers = map[ObjectRef]Path{}
+	if a.placePaths == nil {
+		a.placePaths = map[ObjectRef]Path{}
 	}
-	a.answers[place] = path
+	a.placePaths[place] = path
 	return path
 }
 
@@ -208,7 +208,7 @@ func (a *auditor) answerPathTo(one *somebody, d *deployer) (opened, bool) {
 			continue
 		}
 		for _, place := range w.places() {
-			if o, open := a.opensTo(one, a.answer(w.Webhook, place)); open {
+			if o, open := a.opensTo(one, a.pathToPlace(w.Webhook, place)); open {
 				return o, true
 			}
 		}

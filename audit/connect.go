@@ -24,7 +24,7 @@ func (x *rights) connect(t Target) Path {
 	t.Home = ""
 	p := pather{t, x}
 	anywhere := func(verbs []string, group, resource string) {
-		path.Any = append(path.Any, p.either(verbs, Ask{Group: group, Resource: resource, AnyNamespace: true, AnyName: verbs[0] != "create" || resource == "pods/exec"})...)
+		path.needs = append(path.needs, p.either(verbs, Ask{Group: group, Resource: resource, AnyNamespace: true, AnyName: verbs[0] != "create" || resource == "pods/exec"})...)
 	}
 	anywhere([]string{"create"}, "", "pods")
 	anywhere(change, "", "pods")

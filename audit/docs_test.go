@@ -86,7 +86,7 @@ func TestDocumentedPaths(t *testing.T) {
 				rights = append(rights, words(other[2])...)
 			}
 		}
-		for _, need := range path.Any {
+		for _, need := range path.needs {
 			for _, ask := range need {
 				verb, resource, _ := strings.Cut(ask.String(), " ")
 				if !slices.Contains(rights, verb) || resource != "" && !slices.Contains(rights, resource) {
@@ -156,7 +156,7 @@ func everyPath() []Path {
 		}
 	}
 	all = append(all, a.general...)
-	all = append(all, a.rights.borrowing(Subject{}), a.rights.replaceKubelet(), a.answer(Webhook{}, ObjectRef{"Service", "hooks", "hook"}))
+	all = append(all, a.rights.borrowing(Subject{}), a.rights.replaceKubelet(), a.pathToPlace(Webhook{}, ObjectRef{"Service", "hooks", "hook"}))
 	a.rights.served = []string{"helm.toolkit.fluxcd.io"}
 	all = append(all, a.rights.redefining(Subject{}))
 	s.Identities.Used = true
@@ -171,7 +171,7 @@ func everyPath() []Path {
 	merged := all[:1]
 	for _, path := range all[1:] {
 		if last := &merged[len(merged)-1]; last.ID == path.ID {
-			last.Any = append(last.Any, path.Any...)
+			last.needs = append(last.needs, path.needs...)
 			continue
 		}
 		merged = append(merged, path)

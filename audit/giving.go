@@ -107,7 +107,7 @@ func (x *rights) leadingActs(in leading) []act {
 	bare.served, bare.mentioned = x.served, x.mentioned
 	paths, borrowing := bare.paths(target), bare.borrowing(Subject{})
 	for _, path := range append(paths, borrowing, bare.redefining(Subject{})) {
-		for _, need := range path.Any {
+		for _, need := range path.needs {
 			for _, ask := range need {
 				wanted := act{ask.Verb, ask.Group, ask.Resource}
 				if (in.cluster || ask.Namespace != "" || ask.AnyNamespace && path.ID == borrowing.ID) && !slices.Contains(acts, wanted) {

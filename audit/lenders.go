@@ -259,7 +259,7 @@ func (x *rights) borrow(somebody Subject) []Need {
 
 // borrowing returns the path to every deployer by a controller's rights.
 func (x *rights) borrowing(somebody Subject) Path {
-	return Path{ID: "use-controller", Name: "use a controller's rights", finding: idBorrows, Any: x.borrow(somebody)}
+	return Path{ID: "use-controller", Name: "use a controller's rights", finding: idBorrows, needs: x.borrow(somebody)}
 }
 
 // loan is an object by which a controller's rights can be used.

@@ -123,11 +123,11 @@ func (w listener) sent() string {
 // listeners returns the webhooks that are sent objects of homes or of kube-system, or roles and
 // bindings to change them. Those without conditions, which are certain, come first.
 func (a *auditor) listeners() []listener {
-	if a.heard == nil {
+	if a.listenerCache == nil {
 		found := a.findListeners()
-		a.heard = &found
+		a.listenerCache = &found
 	}
-	return *a.heard
+	return *a.listenerCache
 }
 
 func (a *auditor) findListeners() []listener {

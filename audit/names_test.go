@@ -29,7 +29,7 @@ func TestManyNames(t *testing.T) {
 	waysIn := func(s *Snapshot, namespace string) int {
 		count := 0
 		for _, path := range newAuditor(s).rights.paths(Target{Home: namespace, Account: "x", Engine: tenant.EngineTiller, NamesKnown: true}) {
-			count += len(path.Any)
+			count += len(path.needs)
 		}
 		return count
 	}

@@ -71,7 +71,7 @@ func (a *auditor) openInside(s Subject, d *deployer) []opened {
 		slices.Sort(needs)
 		some := Path{}
 		for _, n := range slices.Compact(needs) {
-			some.Any = append(some.Any, path.Any[n])
+			some.needs = append(some.needs, path.needs[n])
 		}
 		if steps, ok := a.rights.opens(identityOf(s), some, nil, mine); ok {
 			open = append(open, opened{path, steps})
@@ -147,7 +147,7 @@ func (a *auditor) openWidely(w *wideRights, d *deployer) []opened {
 		slices.Sort(needs)
 		some := Path{}
 		for _, n := range needs {
-			some.Any = append(some.Any, path.Any[n])
+			some.needs = append(some.needs, path.needs[n])
 		}
 		if steps, ok := a.rights.opens(w.who, some, wideGrant, grantedTo(w.who[0])); ok {
 			open = append(open, opened{path, steps})
@@ -174,7 +174,7 @@ type firstNeeds struct {
 func (a *auditor) needsByFirstAsk(path Path) []firstNeeds {
 	var groups []firstNeeds
 	groupOf := map[int]int{} // the group of an ask's number
-	for i, need := range path.Any {
+	for i, need := range path.needs {
 		if len(need) == 0 {
 			continue
 		}
@@ -215,7 +215,7 @@ const anywhere = ""
 // involve.
 func needsByNamespace(path Path) map[string][]int {
 	needs := map[string][]int{}
-	for i, need := range path.Any {
+	for i, need := range path.needs {
 		for _, ask := range need {
 			switch {
 			case ask.AnyNamespace:

@@ -17,8 +17,8 @@ type Path struct {
 	// ID is the path's name for programs.
 	ID string `json:"id"`
 	// Name is the path's name for people.
-	Name string `json:"name"`
-	Any  []Need `json:"-"`
+	Name  string `json:"name"`
+	needs []Need `json:"-"`
 	// finding is the kind of finding if the path is open to a subject that is no member.
 	finding string
 }
@@ -76,16 +76,16 @@ type AccountObjects struct {
 
 // These are the IDs of the paths that are meant for members, one for each engine.
 const (
-	PathForward     = "port-forward"
-	PathImpersonate = "impersonate-deployer"
+	pathForward     = "port-forward"
+	pathImpersonate = "impersonate-deployer"
 )
 
-// MemberPath returns the path that a member has.
-func MemberPath(engine tenant.Engine) string {
+// memberPath returns the path that a member has.
+func memberPath(engine tenant.Engine) string {
 	if engine == tenant.EngineImpersonation {
-		return PathImpersonate
+		return pathImpersonate
 	}
-	return PathForward
+	return pathForward
 }
 
 // replaceImage is the path by a running pod's image, which changes its labels as well.
@@ -183,10 +183,10 @@ func (x *rights) paths(t Target) []Path {
 	pods := func(verbs []string, resource string) []Need { return p.either(verbs, p.ask("", resource, t.Pods...)) }
 	var paths []Path
 	add := func(id, name, finding string, needs ...[]Need) {
-		paths = append(paths, Path{ID: id, Name: name, Any: slices.Concat(needs...), finding: finding})
+		paths = append(paths, Path{ID: id, Name: name, needs: slices.Concat(needs...), finding: finding})
 	}
 	if t.Engine == tenant.EngineTiller {
-		add(PathForward, "port-forward to Tiller", idForward, pods(stream, "pods/portforward"))
+		add(pathForward, "port-forward to Tiller", idForward, pods(stream, "pods/portforward"))
 		if t.Open {
 			services := p.ask("", "services/proxy")
 			services.AnyName = true // whoever has a Service can make it select Tiller, and many charts have one
@@ -208,7 +208,7 @@ func (x *rights) paths(t Target) []Path {
 		add("write-configmaps", "write release records in ConfigMaps", idSecrets, p.create("", "configmaps"), p.either(change, records))
 	}
 	add("token", "mint the deployer's token", idToken, []Need{p.only("create", "", "serviceaccounts/token", t.Account)})
-	add(PathImpersonate, "impersonate the deployer", idImpersonate, p.impersonateDeployer())
+	add(pathImpersonate, "impersonate the deployer", idImpersonate, p.impersonateDeployer())
 	if needs := p.impersonateMembers(); len(needs) > 0 {
 		add("impersonate-member", "impersonate somebody who reaches it", idImpersonateMember, needs)
 	}

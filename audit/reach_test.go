@@ -167,7 +167,7 @@ func TestWildcardsOpenEverything(t *testing.T) {
 	for _, engine := range []tenant.Engine{tenant.EngineTiller, tenant.EngineImpersonation} {
 		var all []string
 		for _, path := range newRights(nil, nil).paths(targetsOf("home", engine)[0]) {
-			if len(path.Any) > 0 { // no controller exists
+			if len(path.needs) > 0 { // no controller exists
 				all = append(all, path.Name)
 			}
 		}

@@ -87,8 +87,8 @@ type auditor struct {
 	// labelled are the namespaces by the tenant of their label; the other maps are by
 	// namespace.
 	labelled map[string][]*Namespace
-	// led are the namespaces to which an annotation of a tenant's namespace refers.
-	led            map[string]bool
+	// referredHomes are the namespaces to which an annotation of a tenant's namespace refers.
+	referredHomes  map[string]bool
 	accounts       map[Subject]*ServiceAccount
 	clusterRoles   map[string]*Role
 	pods           map[string][]Pod
@@ -107,11 +107,11 @@ type auditor struct {
 	general []Path
 	// nodePaths are the paths through privileged pods that were needed, by namespace.
 	nodePaths map[string]Path
-	// heard caches the webhooks that are sent objects of homes; answers the paths to their
+	// listenerCache caches the webhooks that are sent objects of homes; answers the paths to their
 	// places, by their Services.
-	heard    *[]listener
-	answers  map[ObjectRef]Path
-	findings []Finding
+	listenerCache *[]listener
+	placePaths    map[ObjectRef]Path
+	findings      []Finding
 	// reported holds the parts of objects that findings have reported.
 	reported map[reportedPart]bool
 	// powerful are the deployers whose cluster-wide rights a finding reports.
@@ -157,7 +157,7 @@ func (e *Examined) Report(o Options) *Report {
 
 func newAuditor(s *Snapshot) *auditor {
 	a := &auditor{snapshot: s, rights: newRights(s.Roles, s.Bindings), firstAsks: map[firstAsk]int{}, homes: map[string]map[string]*deployer{}, namespaces: map[string]*Namespace{},
-		labelled: map[string][]*Namespace{}, led: map[string]bool{}, accounts: map[Subject]*ServiceAccount{}, clusterRoles: map[string]*Role{}, pods: map[string][]Pod{}, sets: map[[2]string]*ReplicaSet{}, workloads: map[string][]*Workload{},
+		labelled: map[string][]*Namespace{}, referredHomes: map[string]bool{}, accounts: map[Subject]*ServiceAccount{}, clusterRoles: map[string]*Role{}, pods: map[string][]Pod{}, sets: map[[2]string]*ReplicaSet{}, workloads: map[string][]*Workload{},
 		tokens: map[string][]Token{}, byRecord: map[*Record]*deployer{}, reported: map[reportedPart]bool{}, powerful: map[Subject]bool{}, added: map[string]int{}, nodePaths: map[string]Path{}}
 	for i := range s.Namespaces {
 		ns := &s.Namespaces[i]
@@ -165,7 +165,7 @@ func newAuditor(s *Snapshot) *auditor {
 		if name := ns.Labels[tenant.LabelTenant]; name != "" {
 			a.labelled[name] = append(a.labelled[name], ns)
 			if home := ns.Annotations[tenant.AnnotationHome]; home != "" && home != ns.Name {
-				a.led[home] = true
+				a.referredHomes[home] = true
 			}
 		}
 	}

@@ -218,7 +218,7 @@ func (x *rights) find(holder identity, ask Ask, only func(grant) bool) (grant, b
 // grants must satisfy it, and the path must not be open to one subject of the identity
 // without such a grant.
 func (x *rights) opens(holder identity, path Path, only, fit func(grant) bool) ([]step, bool) {
-	for _, need := range path.Any {
+	for _, need := range path.needs {
 		steps := make([]step, 0, len(need))
 		fits := fit == nil
 		for _, ask := range need {

@@ -225,7 +225,7 @@ type Ignore struct {
 // ParseIgnores reads a file of accepted findings. name is the file's name in the errors. It
 // returns all errors at once, each beginning with "FILE:LINE: ".
 func ParseIgnores(name string, text []byte) ([]Ignore, []error) {
-	var file IgnoreFile
+	var file ignoreFile
 	d := tenant.ParseDocument(name, text, &file)
 	for i, ignore := range file.Ignore {
 		if err := ignore.Check(); err != nil && !d.Follows("ignore", i) {
@@ -235,8 +235,8 @@ func ParseIgnores(name string, text []byte) ([]Ignore, []error) {
 	return file.Ignore, d.Problems()
 }
 
-// IgnoreFile is a file of findings to live with.
-type IgnoreFile struct {
+// ignoreFile is a file of findings to live with.
+type ignoreFile struct {
 	APIVersion string   `yaml:"apiVersion"`
 	Ignore     []Ignore `yaml:"ignore"`
 }

@@ -74,5 +74,5 @@ func (a *auditor) saysHome(namespace string) bool {
 		return false
 	}
 	ns := a.namespaces[namespace]
-	return a.led[namespace] || ns != nil && (ns.Labels[tenant.LabelHome] != "" || ns.Labels[tenant.LabelTenant] != "")
+	return a.referredHomes[namespace] || ns != nil && (ns.Labels[tenant.LabelHome] != "" || ns.Labels[tenant.LabelTenant] != "")
 }
