@@ -90,18 +90,13 @@ func recordKey(home string) cluster.Key {
 	return cluster.Key{Kind: "ConfigMap", Namespace: home, Name: tenant.RecordName}
 }
 
-// readMigrationState reads the state of the migration and the records to move, converts these,
+// readMigration reads the state of the migration and the records to move, converts these,
 // and looks for problems that keep the releases from moving. It writes nothing. earlier
 // is the result of an earlier read in the same run, or nil: records that have not changed
 // since are not read and converted again. keep bounds the revisions of each release that
-// move, unless the migration began with another bound; 0 is no bound.
-func readMigrationState(ctx context.Context, c *cluster.Client, name string, keep int, earlier *Migration) (*Migration, error) {
-	return readMigration(ctx, c, name, keep, earlier, nil)
-}
-
-// readMigration is ReadMigration. If the releases still have to move, it calls save with
-// each of Tiller's records that it reads, one at a time; an error of save ends the
-// reading. save may be nil.
+// move, unless the migration began with another bound; 0 is no bound. If the releases still
+// have to move, it calls save with each of Tiller's records that it reads, one at a time; an
+// error of save ends the reading. save may be nil.
 func readMigration(ctx context.Context, c *cluster.Client, name string, keep int, earlier *Migration, save func(cluster.Record) error) (*Migration, error) {
 	m, err := readMigrationOf(ctx, c, name, keep, earlier, save)
 	return m, explainNeeded(ctx, c, err, func(s *readSet) { s.migration(ctx, c, name) })

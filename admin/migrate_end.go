@@ -17,7 +17,7 @@ import (
 // Finish makes Helm the owner of the releases' objects, backs up Tiller's records, and
 // removes these and the Tiller. In a dry run it returns what would be written.
 func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
-	migration, err := readMigrationState(ctx, m.Client, m.Name, m.Keep, nil)
+	migration, err := readMigration(ctx, m.Client, m.Name, m.Keep, nil, nil)
 	switch {
 	case err != nil:
 		return nil, err
@@ -106,7 +106,7 @@ func (m *Migration) unmoved() []string {
 // Helm 3's records, and starts Tiller, in that order. In a dry run it returns what would
 // be written.
 func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
-	migration, err := readMigrationState(ctx, m.Client, m.Name, m.Keep, nil)
+	migration, err := readMigration(ctx, m.Client, m.Name, m.Keep, nil, nil)
 	switch {
 	case err != nil:
 		return nil, err

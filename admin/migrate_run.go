@@ -112,7 +112,7 @@ func keepText(keep int) string {
 
 // readAgain reads what has changed, and fails if the migration has ended in the meantime.
 func (m *Migrate) readAgain(ctx context.Context, earlier *Migration) (*Migration, error) {
-	migration, err := readMigrationState(ctx, m.Client, m.Name, m.Keep, earlier)
+	migration, err := readMigration(ctx, m.Client, m.Name, m.Keep, earlier, nil)
 	if err == nil && migration.State == nil {
 		err = ErrEnded
 	}

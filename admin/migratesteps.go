@@ -116,7 +116,7 @@ func beyond(now, to *tenant.Migration) bool {
 // them: if they made a later revision, Helm 3 may have removed older ones. It returns the
 // migration as it was read.
 func checkHelmRecords(ctx context.Context, c *cluster.Client, migration *Migration) (*Migration, error) {
-	migration, err := readMigrationState(ctx, c, migration.Tenant.Name, migration.keep, migration)
+	migration, err := readMigration(ctx, c, migration.Tenant.Name, migration.keep, migration, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func removeRecords(ctx context.Context, c *cluster.Client, migration *Migration,
 // backed up, and no others are removed.
 func removeAll(ctx context.Context, c *cluster.Client, migration *Migration, phase tenant.Phase, records func(*Migration) []cluster.Stored, onChange func(cluster.Change)) error {
 	_, err := Write(ctx, c, func(ctx context.Context) (*Prepared, error) {
-		current, err := readMigrationState(ctx, c, migration.Tenant.Name, migration.keep, migration)
+		current, err := readMigration(ctx, c, migration.Tenant.Name, migration.keep, migration, nil)
 		if err != nil {
 			return nil, err
 		}

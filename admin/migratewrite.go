@@ -101,7 +101,7 @@ func (w *helmRecords) full() bool {
 
 // readAgain reads the migration, and fails if its records must not be written any more.
 func (w *helmRecords) readAgain(ctx context.Context) error {
-	current, err := readMigrationState(ctx, w.client, w.migration.Tenant.Name, w.migration.keep, w.migration)
+	current, err := readMigration(ctx, w.client, w.migration.Tenant.Name, w.migration.keep, w.migration, nil)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func TestNewerRecord(t *testing.T) {
 			t.Errorf("%s is asked: %v", what, err)
 		}
 	}
-	if _, err := readMigrationState(t.Context(), c, "t", 0, nil); !strings.Contains(errorText(err), `unknown field "rings"`) {
+	if _, err := readMigration(t.Context(), c, "t", 0, nil, nil); !strings.Contains(errorText(err), `unknown field "rings"`) {
 		t.Errorf("a migration: %v", err)
 	}
 	if writes := server.Writes(); len(writes) > 0 {

@@ -121,7 +121,7 @@ func TestDeniedReadsOfMoves(t *testing.T) {
 		{[]string{"deployments"}, "list deployments.apps in the cluster", "<nil>"},
 	} {
 		deny(server, test.denied...)
-		_, err := readMigrationState(t.Context(), c, "t", 0, nil)
+		_, err := readMigration(t.Context(), c, "t", 0, nil, nil)
 		if diff := cmp.Diff(test.migrate, missing(err)); diff != "" {
 			t.Errorf("migrate without %q: -want +got:\n%s", test.denied, diff)
 		}

@@ -266,7 +266,7 @@ func TestSplitWithTenants(t *testing.T) {
 	if _, err := Prepare(t.Context(), c, Request{Tenant: tenant.Tenant{Name: "ta"}}); !errors.As(err, &moving) || !strings.Contains(err.Error(), `receiving its releases from the Tiller in namespace "old"`) {
 		t.Errorf("init meanwhile: %v", err)
 	}
-	if _, err := readMigrationState(t.Context(), c, "ta", 0, nil); !errors.As(err, &moving) {
+	if _, err := readMigration(t.Context(), c, "ta", 0, nil, nil); !errors.As(err, &moving) {
 		t.Errorf("migrate meanwhile: %v", err)
 	}
 	run.File += "-2"
