@@ -152,10 +152,30 @@ func AwaitInForce(ctx context.Context, c *cluster.Client, p *Prepared) error {
 	if err := awaitRights(ctx, c, rights, true); err != nil {
 		return err
 	}
+	impersonator, err := c.NewImpersonator()
+	if err != nil {
+		return nil // the caller can't ask
+	}
+	if t.Engine.Has(tenant.EngineTiller) && servesPolicies(p.live) {
+		if err := awaitRecords(ctx, impersonator, t); err != nil {
+			return err
+		}
+	}
 	if t.Guard != tenant.GuardEnforce || t.AllNamespaces {
 		return nil
 	}
-	return awaitGuard(ctx, c, t)
+	return awaitGuard(ctx, impersonator, t)
+}
+
+// awaitRecords waits until the admission policy of records refuses Tiller's account an object in
+// the home that is no release record. If anything else refuses it, the answer does not show
+// whether the policy would.
+func awaitRecords(ctx context.Context, impersonator *cluster.Impersonator, t tenant.Tenant) error {
+	resource, kind := "secrets", "Secret"
+	if t.Tiller.Storage == tenant.StorageConfigMap {
+		resource, kind = "configmaps", "ConfigMap"
+	}
+	return awaitRefused(ctx, impersonator, t, t.Home(), resource, `{"apiVersion":"v1","kind":"`+kind+`","metadata":{"generateName":"helm-tenant-records-"}}`)
 }
 
 // ends returns the first and the last: the bindings of all namespaces are written at once, and a
@@ -185,27 +205,33 @@ func (p *Prepared) grantedPermission() (cluster.Permission, bool) {
 // awaitGuard waits until the guard's policies refuse a Service with an external address in the
 // tenant's namespaces. If anything else refuses it, the answer does not show whether they
 // would.
-func awaitGuard(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
-	impersonator, err := c.NewImpersonator()
-	if err != nil {
-		return nil // the caller can't ask
-	}
+func awaitGuard(ctx context.Context, impersonator *cluster.Impersonator, t tenant.Tenant) error {
 	for _, namespace := range ends(slices.DeleteFunc(slices.Clone(t.Namespaces), tenant.IsSystemNamespace)) {
-		err := awaitEnforced(ctx, enforcePatience, func(ctx context.Context) (bool, error) {
-			answer, err := tryDeployer(ctx, impersonator, t, namespace, "services", `{"apiVersion":"v1","kind":"Service","metadata":{"generateName":"helm-tenant-guard-"},"spec":{"ports":[{"port":80}],"externalIPs":["192.0.2.1"]}}`)
-			return answer.code != http.StatusCreated, err
-		})
-		if err != nil {
+		if err := awaitRefused(ctx, impersonator, t, namespace, "services", `{"apiVersion":"v1","kind":"Service","metadata":{"generateName":"helm-tenant-guard-"},"spec":{"ports":[{"port":80}],"externalIPs":["192.0.2.1"]}}`); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// awaitRefused waits until the API server refuses the tenant's deployer an object.
+func awaitRefused(ctx context.Context, impersonator *cluster.Impersonator, t tenant.Tenant, namespace, resource, object string) error {
+	return awaitEnforced(ctx, enforcePatience, func(ctx context.Context) (bool, error) {
+		answer, err := tryDeployer(ctx, impersonator, t, namespace, resource, object)
+		return answer.code != http.StatusCreated, err
+	})
+}
+
 // deployerAnswer is the API server's answer to a write of a deployer, a Status if it is refused.
 type deployerAnswer struct {
 	code int
 	metav1.Status
+}
+
+// by reports whether that admission policy refused the write.
+func (a deployerAnswer) by(policy string) bool {
+	found, _ := refusal.Read(a.Message)
+	return found.Policy == policy
 }
 
 // impersonation reports whether the API server refused that the caller acts as the deployer.

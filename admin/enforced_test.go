@@ -17,6 +17,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/cluster/clustertest"
+	"helm-tenant/install"
 	"helm-tenant/rails"
 	"helm-tenant/tenant"
 )
@@ -218,6 +219,39 @@ func TestAwaitInForce(t *testing.T) {
 	questions = nil
 	if err := AwaitInForce(t.Context(), client, prepared); err != nil || questions != nil {
 		t.Errorf("nothing was written: %v, %q", err, questions)
+	}
+}
+
+// TestAwaitInForceOfTiller: an init of a Tiller waits until it can write nothing but records in
+// its home.
+func TestAwaitInForceOfTiller(t *testing.T) {
+	for storage, kind := range map[tenant.Storage]string{tenant.StorageSecret: "Secret", tenant.StorageConfigMap: "ConfigMap"} {
+		server, client := empty().start(t)
+		prepared := write(t, client, asked(engine(tenant.EngineTiller), func(r *Request) {
+			r.Tenant.Tiller.Storage, r.Accepted = storage, Accepted{RiskOpenRecords}
+		}))
+		server.AnotherMay = func(_, _ string) bool { return true }
+		asks := 0
+		server.Enforced = func(policy string) bool {
+			if policy != install.AdmissionName {
+				t.Errorf("it tries policy %s", policy)
+			}
+			asks++
+			return asks == 3
+		}
+		var tried []string
+		server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+			if r.Verb == "dry-run" && r.Namespace == prepared.Tenant.Home() {
+				tried = append(tried, r.Kind)
+			}
+			return nil
+		}
+		if err := AwaitInForce(t.Context(), client, prepared); err != nil {
+			t.Fatal(err)
+		}
+		if asks != 3 || !slices.Equal(tried, []string{kind, kind, kind}) {
+			t.Errorf("%s: it asked %d times whether the policy of records is enforced, and tried %v", storage, asks, tried)
+		}
 	}
 }
 

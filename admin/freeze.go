@@ -248,7 +248,7 @@ func AwaitFreeze(ctx context.Context, c *cluster.Client, t tenant.Tenant) error 
 				return false, err
 			case answer.code == http.StatusCreated:
 				return t.Frozen == nil, nil
-			case strings.Contains(answer.Message, rails.FrozenName):
+			case answer.by(rails.FrozenName):
 				return t.Frozen != nil, nil
 			case answer.impersonation() && t.FrozenBy(tenant.FreezeByRole):
 				allowed, err := c.AnotherMay(ctx, deployer, nil, cluster.Permission{Verb: "create", Resource: "configmaps", Namespace: namespace})

@@ -54,18 +54,27 @@ func (s *Server) anotherMay(review *unstructured.Unstructured) (bool, *apierrors
 }
 
 // denied returns why an account may not create an object, nil if it may: it has the rights of the
-// bindings of its namespace, the guard refuses each Service, and a freeze everything.
+// bindings of its namespace, the guard refuses each Service, the records' policy what a Tiller
+// writes in its home, and a freeze everything.
 func (s *Server) denied(user string, resource schema.GroupResource, asked Request) *apierrors.StatusError {
 	namespace := s.objects[cluster.Key{Kind: "Namespace", Name: asked.Namespace}]
 	switch {
 	case !s.mayWrite(user, asked.Namespace):
 		return apierrors.NewForbidden(resource, "", errors.New("no role"))
 	case namespace != nil && namespace.GetLabels()[rails.LabelFrozen] == "true":
-		return apierrors.NewForbidden(resource, "", errors.New(rails.FrozenName))
+		return deniedBy(rails.FrozenName, resource)
+	case user == tenant.AccountUser(asked.Namespace, tenant.TillerAccount) && (s.Enforced == nil || s.Enforced(install.AdmissionName)):
+		return deniedBy(install.AdmissionName, resource)
 	case asked.Kind == "Service":
-		return apierrors.NewForbidden(resource, "", errors.New(rails.PolicyPrefix+"services"))
+		return deniedBy(rails.PolicyPrefix+"services", resource)
 	}
 	return nil
+}
+
+// deniedBy returns the refusal of an admission policy, as the API server says it
+// (k8s.io/apiserver/pkg/admission/plugin/policy/validating, dispatcher.go).
+func deniedBy(policy string, resource schema.GroupResource) *apierrors.StatusError {
+	return apierrors.NewForbidden(resource, "", fmt.Errorf("ValidatingAdmissionPolicy '%s' with binding '%s' denied request: no", policy, policy))
 }
 
 // mayWrite reports whether a binding gives the account a role that does not only read.

@@ -133,7 +133,7 @@ func (s *Server) object(w http.ResponseWriter, r *http.Request, gvr schema.Group
 			return
 		}
 	}
-	held := asked.Verb == "dry-run" && body.GetAnnotations()[install.AnnotationProbe] != "" && (s.Enforced == nil || s.Enforced())
+	held := asked.Verb == "dry-run" && body.GetAnnotations()[install.AnnotationProbe] != "" && (s.Enforced == nil || s.Enforced(install.OwnersName))
 	if asked.Verb == "watch" {
 		s.watch(w, r, asked)
 		return

@@ -44,9 +44,9 @@ type Server struct {
 	// nil, the caller may not ask.
 	AnotherMay func(who, permission string) bool
 
-	// Enforced reports whether the server enforces the admission policy of owners, if it is
-	// stored; nil if it does at once.
-	Enforced func() bool
+	// Enforced reports whether the server enforces an admission policy of that name, of owners or
+	// records, if it is stored; nil if it does at once.
+	Enforced func(policy string) bool
 
 	t       testing.TB
 	url     string
