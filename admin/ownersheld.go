@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -15,6 +14,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/refusal"
 	"helm-tenant/tenant"
 )
 
@@ -60,21 +60,26 @@ func boundIn(object *unstructured.Unstructured) tenant.Members {
 }
 
 // awaitOwnersHeld waits until the API server enforces the admission policy of owners in a tenant's
-// home namespace: until it refuses the dry run of a write that the policy refuses to everybody. If
-// anything else refuses that, the answer does not show whether the policy would.
+// home namespace: until the policy refuses the dry run of a write that it refuses to everybody. If
+// anything else refuses that, the answer does not show whether the policy would, and the error says
+// what refuses it.
 func awaitOwnersHeld(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
 	err := awaitEnforced(ctx, enforcePatience, func(ctx context.Context) (bool, error) {
 		err := c.TryAnnotate(ctx, memberKey(t.Home()), install.AnnotationProbe, t.Name)
-		switch {
-		case apierrors.IsConflict(err):
+		if err == nil || apierrors.IsConflict(err) {
 			return false, nil
-		case apierrors.IsForbidden(err), apierrors.IsInvalid(err), err != nil && strings.Contains(err.Error(), install.OwnersName):
+		}
+		if by, _ := refusal.Read(err.Error()); by.Policy == install.OwnersName {
 			return true, nil
 		}
 		return false, err
 	})
-	if errors.Is(err, errNotEnforced) {
-		return fmt.Errorf("whoever becomes an owner gets no rights before the API server enforces the admission policy %s, which limits what owners write, and it does not yet; a server that never does needs --accept-risk=%s", install.OwnersName, RiskUnheldOwners)
+	const limits = "the admission policy " + install.OwnersName + ", which limits what owners write"
+	switch {
+	case errors.Is(err, errNotEnforced):
+		return fmt.Errorf("whoever becomes an owner gets no rights before the API server enforces %s, and it does not yet; a server that never does needs --accept-risk=%s", limits, RiskUnheldOwners)
+	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		return fmt.Errorf("whoever becomes an owner gets no rights before the API server enforces %s; that is tried by a dry run, which something else refuses; where that stays so, --accept-risk=%s is needed: %w", limits, RiskUnheldOwners, err)
 	}
 	return err
 }

@@ -1,12 +1,18 @@
 package admin
 
 import (
+	"context"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/cluster"
+	"helm-tenant/cluster/clustertest"
 	"helm-tenant/install"
 	"helm-tenant/tenant"
 )
@@ -89,5 +95,33 @@ func TestOwnersAreHeldFirst(t *testing.T) {
 				t.Errorf("it asked %d times whether the policy is enforced, not %d", asks, test.asks)
 			}
 		})
+	}
+}
+
+// TestOwnersOfUnknownPolicy: a refusal of the dry run by anything else is no sign that the policy of
+// owners is enforced, whatever its text says.
+func TestOwnersOfUnknownPolicy(t *testing.T) {
+	for _, refused := range []string{
+		`admission webhook "w.example.com" denied the request: ValidatingAdmissionPolicy 'helm-tenant-owners' with binding 'helm-tenant-owners' denied request: no`,
+		`rolebindings "x" is forbidden: ValidatingAdmissionPolicy 'theirs' with binding 'theirs' denied request: helm-tenant-owners`,
+		`rolebindings "x" is forbidden: User "u" cannot update resource "rolebindings" in API group "rbac.authorization.k8s.io" in the namespace "t-helm"`,
+	} {
+		server, c := empty().with(clusterRole("view", "get", "list")).start(t)
+		write(t, c, asked(exactly, engine(tenant.EngineImpersonation)))
+		server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+			if r.Verb != "dry-run" || r.Kind != "RoleBinding" {
+				return nil
+			}
+			return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: refused}}
+		}
+		_, err := Write(t.Context(), c, func(ctx context.Context) (*Prepared, error) {
+			return Prepare(ctx, c, asked(exactly, engine(tenant.EngineImpersonation), owners("dana")))
+		}, never)
+		if err == nil || !strings.Contains(err.Error(), "--accept-risk=unheld-owners is needed") || !strings.Contains(err.Error(), refused) {
+			t.Errorf("%s: got %v", refused, err)
+		}
+		if server.Get(peopleKey("t-helm", tenant.RelationOwner)) != nil {
+			t.Errorf("%s: the owner has rights", refused)
+		}
 	}
 }

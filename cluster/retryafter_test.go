@@ -22,16 +22,16 @@ func TestRetryAfter(t *testing.T) {
 		want  string
 		asked int32
 	}{
-		{"an hour", "3600", http.StatusTooManyRequests, 10 * time.Second, "is overloaded (429), try again later", 1},
-		{"more than an int of nanoseconds", "99999999999", http.StatusTooManyRequests, 10 * time.Second, "is overloaded (429), try again later", 1},
-		{"an hour, of a gateway", "3600", http.StatusServiceUnavailable, 10 * time.Second, "currently unable to handle the request", 1},
-		{"a second", "1", http.StatusTooManyRequests, 10 * time.Second, "", 2},
+		{"an hour", "3600", http.StatusTooManyRequests, 2 * time.Minute, "is overloaded (429), try again later", 1},
+		{"more than an int of nanoseconds", "99999999999", http.StatusTooManyRequests, 2 * time.Minute, "is overloaded (429), try again later", 1},
+		{"an hour, of a gateway", "3600", http.StatusServiceUnavailable, 2 * time.Minute, "currently unable to handle the request", 1},
+		{"a second", "1", http.StatusTooManyRequests, 2 * time.Minute, "", 2},
 		{"a second, without a limit", "1", http.StatusTooManyRequests, 0, "", 2},
 		{"more than an int of nanoseconds, without a limit", "18446744073", http.StatusTooManyRequests, 0, "is overloaded (429), try again later", 1},
 		{"more than an int", "99999999999999999999", http.StatusTooManyRequests, 0, "is overloaded (429), try again later", 1},
-		{"a word", "soon", http.StatusTooManyRequests, 10 * time.Second, "is overloaded (429)", 1},
-		{"a fraction", "1.5", http.StatusTooManyRequests, 10 * time.Second, "is overloaded (429)", 1},
-		{"a date, which client-go does not read", "Fri, 31 Dec 2099 23:59:59 GMT", http.StatusTooManyRequests, 10 * time.Second, "is overloaded (429)", 1},
+		{"a word", "soon", http.StatusTooManyRequests, 2 * time.Minute, "is overloaded (429)", 1},
+		{"a fraction", "1.5", http.StatusTooManyRequests, 2 * time.Minute, "is overloaded (429)", 1},
+		{"a date, which client-go does not read", "Fri, 31 Dec 2099 23:59:59 GMT", http.StatusTooManyRequests, 2 * time.Minute, "is overloaded (429)", 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -52,7 +52,7 @@ func TestRetryAfter(t *testing.T) {
 			}
 			begin := time.Now()
 			_, _, err = c.NamespaceLabels(t.Context(), "a")
-			if took := time.Since(begin); took > 8*time.Second {
+			if took := time.Since(begin); took > time.Minute {
 				t.Errorf("it took %v", took)
 			}
 			if asked.Load() != test.asked || (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {

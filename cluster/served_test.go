@@ -72,7 +72,7 @@ func TestDiscoveryIsBounded(t *testing.T) {
 			w.WriteHeader(http.StatusTooManyRequests)
 		}))
 		defer server.Close()
-		c, err := newClient(&rest.Config{Host: server.URL, Timeout: 10 * time.Second, QPS: -1}, "context test")
+		c, err := newClient(&rest.Config{Host: server.URL, Timeout: 2 * time.Minute, QPS: -1}, "context test")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestDiscoveryIsBounded(t *testing.T) {
 		if _, err := c.APIGroups(t.Context()); err == nil || !strings.Contains(err.Error(), "is overloaded (429)") {
 			t.Errorf("got %v", err)
 		}
-		if took := time.Since(begin); took > 8*time.Second {
+		if took := time.Since(begin); took > time.Minute {
 			t.Errorf("it took %v", took)
 		}
 	})

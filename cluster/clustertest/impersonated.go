@@ -26,7 +26,7 @@ import (
 // it, if it is stored.
 func (s *Server) dryRun(w http.ResponseWriter, r *http.Request, resource schema.GroupResource, asked Request, object any, held bool) {
 	if held && s.objects[cluster.Key{Kind: "ValidatingAdmissionPolicyBinding", Name: install.OwnersName}] != nil {
-		fail(w, apierrors.NewForbidden(resource, asked.Name, errors.New(install.OwnersName)))
+		fail(w, deniedBy(install.OwnersName, resource))
 		return
 	}
 	code := http.StatusOK
