@@ -127,9 +127,9 @@ func TestHelmIdentity(t *testing.T) {
 		}
 		ida.fails(1, "--tiller-namespace is Helm 2's", w.binary(), "--tiller-namespace=x", "ls")
 		// The member's own rights are no help: the deployer's are what counts.
-		admin.run("kubectl", "create", "rolebinding", "ida-everywhere", "--clusterrole=admin", "--user=ida", "-n", "kube-public")
+		admin.run("kubectl", "create", "rolebinding", team+"-everywhere", "--clusterrole=admin", "--user=ida", "-n", "kube-public")
 		ida.fails(1, `User "system:serviceaccount:`+team+`-helm:helm" cannot list resource "secrets"`, "helm", "tenant", "ls", "-n", "kube-public")
-		admin.run("kubectl", "delete", "rolebinding", "ida-everywhere", "-n", "kube-public")
+		admin.run("kubectl", "delete", "rolebinding", team+"-everywhere", "-n", "kube-public")
 	})
 }
 
