@@ -223,34 +223,41 @@ func TestAwaitInForce(t *testing.T) {
 }
 
 // TestAwaitInForceOfTiller: an init of a Tiller waits until it can write nothing but records in
-// its home.
+// its home; that of a tenant of all namespaces may write anything.
 func TestAwaitInForceOfTiller(t *testing.T) {
-	for storage, kind := range map[tenant.Storage]string{tenant.StorageSecret: "Secret", tenant.StorageConfigMap: "ConfigMap"} {
+	for name, test := range map[string]struct {
+		request Request
+		tries   []string
+	}{
+		"Secrets":        {asked(engine(tenant.EngineTiller)), []string{"Secret", "Secret", "Secret"}},
+		"ConfigMaps":     {asked(engine(tenant.EngineTiller), storage(tenant.StorageConfigMap)), []string{"ConfigMap", "ConfigMap", "ConfigMap"}},
+		"both engines":   {asked(engine(tenant.EngineBoth)), []string{"Secret", "Secret", "Secret"}},
+		"Helm 3":         {asked(engine(tenant.EngineImpersonation)), nil},
+		"all namespaces": {asked(engine(tenant.EngineTiller), everywhere, accept(RiskClusterWide)), nil},
+	} {
 		server, client := empty().start(t)
-		prepared := write(t, client, asked(engine(tenant.EngineTiller), func(r *Request) {
-			r.Tenant.Tiller.Storage, r.Accepted = storage, Accepted{RiskOpenRecords}
-		}))
+		prepared := write(t, client, test.request)
 		server.AnotherMay = func(_, _ string) bool { return true }
 		asks := 0
 		server.Enforced = func(policy string) bool {
 			if policy != install.AdmissionName {
-				t.Errorf("it tries policy %s", policy)
+				t.Errorf("%s: it tries policy %s", name, policy)
 			}
 			asks++
 			return asks == 3
 		}
-		var tried []string
+		var tries []string
 		server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
 			if r.Verb == "dry-run" && r.Namespace == prepared.Tenant.Home() {
-				tried = append(tried, r.Kind)
+				tries = append(tries, r.Kind)
 			}
 			return nil
 		}
 		if err := AwaitInForce(t.Context(), client, prepared); err != nil {
 			t.Fatal(err)
 		}
-		if asks != 3 || !slices.Equal(tried, []string{kind, kind, kind}) {
-			t.Errorf("%s: it asked %d times whether the policy of records is enforced, and tried %v", storage, asks, tried)
+		if asks != len(test.tries) || !slices.Equal(tries, test.tries) {
+			t.Errorf("%s: it asked %d times whether the policy of records is enforced, and tried %v", name, asks, tries)
 		}
 	}
 }
