@@ -110,7 +110,7 @@ func ReadRecord(text string) (Tenant, error) {
 	t := stored.Tenant
 	t.Selected = stored.SelectedNamespaces
 	t.Members, t.Readers, t.Owners, t.Temporary = nil, nil, nil, nil // the bindings alone say who is a member
-	t.Rails, t.Unknown = t.Rails.modesOr(RailsOfBefore()), unknown
+	t.Rails, t.Unknown = t.Rails.modesOr(RailsOfBefore()).compact(), unknown
 	for _, problem := range t.WithDefaults().Validate() {
 		if len(unknown) > 0 && errors.Is(problem, errNoNamespace) {
 			continue

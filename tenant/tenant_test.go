@@ -367,7 +367,10 @@ func FuzzParseRecord(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, seed := range []string{"", full, "name: a\nnamespaces: [b]\n", "name: [a\n", "{}", "name: 1\n", "tiller: {historyMax: 0}", "name: &a x\nrole: *a\n", "--- \n...\n"} {
+	for _, seed := range []string{"", full, "name: a\nnamespaces: [b]\n", "name: [a\n", "{}", "name: 1\n", "tiller: {historyMax: 0}", "name: &a x\nrole: *a\n", "--- \n...\n",
+		"name: a\nnamespaces: [b]\nlimits:\n  default:\n", "name: a\nnamespaces: [b]\nquota: {}\nhosts: []\nlimits: {}\n",
+		"name: a\nnamespaceSelector: {}\n", "name: a\nnamespaces: [b]\nfrozen: {}\n", "name: a\nnamespaces: [b]\nmigration: {}\n", "name: a\nnamespaces: [b]\ntiller: {resources: {}}\n",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
