@@ -58,7 +58,7 @@ func indentOf(line string) (int, bool) {
 // that is absent or empty is nil.
 func (s *splice) block(name string) (key, list *yamlv3.Node, ok bool) {
 	top := s.tree.top()
-	if s.tree.isJSON || otherBreaks.Match(s.tree.text) || top.Kind != yamlv3.MappingNode || top.Style&yamlv3.FlowStyle != 0 {
+	if s.tree.isJSON || otherBreaks.Match(s.tree.text) || top.Kind != yamlv3.MappingNode || len(top.Content) == 0 || top.Style&yamlv3.FlowStyle != 0 {
 		return nil, nil, false
 	}
 	for i := 0; i+1 < len(top.Content); i += 2 {

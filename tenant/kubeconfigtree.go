@@ -31,6 +31,9 @@ func parseTree(text []byte) (*tree, error) {
 	case err != nil:
 		return nil, errors.New(visible.OneLine(err.Error()))
 	}
+	if top := t.top(); top.Kind == yamlv3.ScalarNode && top.Tag == "!!null" { // to client-go an empty kubeconfig
+		t.doc.Content[0] = &yamlv3.Node{Kind: yamlv3.MappingNode, Tag: "!!map", HeadComment: top.HeadComment, LineComment: top.LineComment, FootComment: top.FootComment}
+	}
 	for {
 		err := decoder.Decode(&second)
 		if errors.Is(err, io.EOF) {

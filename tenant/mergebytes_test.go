@@ -153,7 +153,8 @@ func TestMergeIntoEmptyLists(t *testing.T) {
 // FuzzEntries: for any file, inserted entries are read, and after their removal client-go reads
 // what it read before.
 func FuzzEntries(f *testing.F) {
-	for _, seed := range []string{commented, twoClusters, "users: []\ncontexts: # x\n", "contexts:\n- name: a\r  context: {}\n", "users:\n- &a {name: team-a}\n- *a\n", "{}", "- a\n"} {
+	for _, seed := range []string{commented, twoClusters, "users: []\ncontexts: # x\n", "contexts:\n- name: a\r  context: {}\n", "users:\n- &a {name: team-a}\n- *a\n", "{}", "- a\n",
+		"null", "~\n", "&00", "---\n", "--- # nothing\n", "# nothing\n---\n# more\n"} {
 		f.Add(seed)
 	}
 	put := clientcmdapi.NewConfig()
