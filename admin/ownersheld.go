@@ -79,7 +79,7 @@ func awaitOwnersHeld(ctx context.Context, c *cluster.Client, t tenant.Tenant) er
 	case errors.Is(err, errNotEnforced):
 		return fmt.Errorf("whoever becomes an owner gets no rights before the API server enforces %s, and it does not yet; a server that never does needs --accept-risk=%s", limits, RiskUnheldOwners)
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		return fmt.Errorf("whoever becomes an owner gets no rights before the API server enforces %s; that is tried by a dry run, which something else refuses; where that stays so, --accept-risk=%s is needed: %w", limits, RiskUnheldOwners, err)
+		return fmt.Errorf("nobody becomes an owner unless the API server enforces %s; whether it does is not known, and --accept-risk=%s goes on without it: something else refused the dry run: %w", limits, RiskUnheldOwners, err)
 	}
 	return err
 }
