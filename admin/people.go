@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -137,6 +138,25 @@ func TermOf(ctx context.Context, c *cluster.Client, home string, as tenant.Relat
 	current, _, err := livePeople(live, tenant.Tenant{HomeNamespace: home})
 	term, found = current.terms.Of(as, s)
 	return term, found, err
+}
+
+// SubjectsOf returns the subjects that have any relation to the tenant with that home namespace.
+// An error reports bindings that could not be read, beside the subjects of the others: an owner
+// may read the members and readers.
+func SubjectsOf(ctx context.Context, c *cluster.Client, home string) (tenant.Members, error) {
+	var subjects tenant.Members
+	var unread []error
+	for _, as := range tenant.Relations {
+		live := cluster.NewLive()
+		if err := c.Lookup(ctx, live, []cluster.Key{peopleKey(home, as)}); err != nil {
+			unread = append(unread, err)
+			continue
+		}
+		found, _, err := livePeople(live, tenant.Tenant{HomeNamespace: home})
+		unread = append(unread, err)
+		subjects = append(subjects, found.byRelation[as]...)
+	}
+	return subjects, errors.Join(unread...)
 }
 
 func memberKey(home string) cluster.Key {

@@ -134,6 +134,9 @@ func (c caller) completeOurs(ctx context.Context, args []string) (int, error) {
 	}
 	noFiles(root.PersistentFlags(), root)
 	for _, cmd := range root.Commands() {
+		if err := s.completeNames(ctx, cmd); err != nil {
+			return 0, err
+		}
 		noFiles(cmd.Flags(), cmd)
 		if strings.Contains(cmd.Use, "TENANT") {
 			several := strings.Contains(cmd.Use, "TENANT...")

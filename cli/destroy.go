@@ -71,7 +71,7 @@ leaves those that a Tiller made, unless migrate --finish or --stamp set the owne
 	timeoutFlag(cmd, &o.timeout)
 	scopeFlag(cmd, &o.scoped)
 	scopedHomeFlag(cmd, &o.home)
-	outputFlag(cmd, &o.output, "text", "json", "yaml")
+	outputFlag(cmd, &o.output, "text", "json", "yaml", "name")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if o.deleteReleases && o.keepReleases {
 			return asUsage(cmd, errors.New("--delete-releases and --keep-releases contradict each other"))

@@ -48,6 +48,8 @@ func destructionOf(removal *admin.Removal, o *destroyOptions, changes []cluster.
 // printDestruction prints what a destroy did or would do.
 func (s *session) printDestruction(removal *admin.Removal, o *destroyOptions, changes []cluster.Change, left []string) error {
 	switch {
+	case o.output == "name":
+		s.printTenantName(removal.Name)
 	case o.output != "text" && o.output != "":
 		return printObject(s.out(), o.output, destructionOf(removal, o, changes, left))
 	case o.dryRun:

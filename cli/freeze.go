@@ -133,7 +133,7 @@ func (s *session) frozen(prepared *admin.Prepared, writers []audit.Writer, unsee
 	}
 	switch output {
 	case "name":
-		visible.Fprintf(s.out(), "tenant/%s\n", t.Name)
+		s.printTenantName(t.Name)
 	case "json", "yaml":
 		return printObject(s.out(), output, struct {
 			APIVersion string         `json:"apiVersion"`

@@ -64,7 +64,7 @@ func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
 	t := prepared.Tenant
 	switch o.output {
 	case "name":
-		visible.Fprintf(s.out(), "tenant/%s\n", t.Name)
+		s.printTenantName(t.Name)
 		return nil
 	case "json", "yaml":
 		return printObject(s.out(), o.output, tenantObject(t))
@@ -85,6 +85,11 @@ func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
 		s.next("Its members start with", useOf(t))
 	}
 	return nil
+}
+
+// printTenantName prints a tenant as kubectl's -o name prints an object.
+func (s *session) printTenantName(name string) {
+	visible.Fprintf(s.out(), "tenant/%s\n", name)
 }
 
 // useOf returns the command with which a member selects the tenant.

@@ -37,7 +37,7 @@ func (o *memberOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.home, "home-namespace", "", "the tenant's home namespace; needed if you may not list ConfigMaps in the cluster")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would change, and write nothing")
-	outputFlag(cmd, &o.output, "text", "json", "yaml")
+	outputFlag(cmd, &o.output, "text", "json", "yaml", "name")
 }
 
 // check refuses names that no subject can have.
@@ -226,13 +226,17 @@ func membershipOf(result admin.Membership, dryRun bool) membership {
 // is what was done about open connections, nil for nothing.
 func (s *session) printMembership(result admin.Membership, o *memberOptions, change membershipChange, remaining []subjectWays, unknown error, ended *admin.Disconnection) error {
 	t := result.Tenant
-	if o.output != "text" {
+	if o.output == "json" || o.output == "yaml" {
 		m := membershipOf(result, o.dryRun)
 		m.APIVersion, m.Kind, m.StillIn, m.Unknown = tenant.APIVersion, "Membership", known(remaining, unknown == nil), errorText(unknown)
 		m.Disconnected = ended
 		return printObject(s.out(), o.output, m)
 	}
-	s.printPeople(result, change, o.as, o.dryRun)
+	if o.output == "name" {
+		s.printTenantName(t.Name)
+	} else {
+		s.printPeople(result, change, o.as, o.dryRun)
+	}
 	for _, subject := range remaining {
 		s.say("Warning: %s can still reach it:", subject.Subject)
 		for _, way := range subject.Ways {

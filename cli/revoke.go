@@ -259,6 +259,8 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 		case nobody && err != nil:
 		case nobody:
 			s.say("Nobody's time is over in tenant %s", t.Name)
+		case o.output == "name":
+			s.printTenantName(t.Name)
 		case o.output == "text":
 			s.printPeople(result, revoked, o.as, o.dryRun)
 		}
@@ -268,7 +270,7 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 			s.say("  to restart it: %s", command.Run(command.Tenant("init", t.Name)))
 		}
 	}
-	if o.output != "text" {
+	if o.output == "json" || o.output == "yaml" {
 		err = printObject(s.out(), o.output, struct {
 			APIVersion string       `json:"apiVersion"`
 			Kind       string       `json:"kind"`

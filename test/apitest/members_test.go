@@ -506,3 +506,43 @@ func (w *world) bind(t *testing.T, namespace, name, kind, role string, subjects 
 		t.Fatal(err)
 	}
 }
+
+// TestOutputOfNames runs the verbs that change one tenant with -o name: standard output has the
+// tenant alone, whatever is said beside it.
+func TestOutputOfNames(t *testing.T) {
+	t.Parallel()
+	w, team := start(t), newTeam()
+	admin := w.makeTenant(t, team, "--user", "alice")
+	for _, args := range [][]string{
+		{"grant", team.name, "--user", "bob"},
+		{"grant", team.name, "--user", "bob"},
+		{"revoke", team.name, "--user", "bob", "--dry-run"},
+		{"revoke", team.name, "--user", "bob"},
+		{"revoke", team.name, "--expired"},
+		{"freeze", team.name, "--reason", "test"},
+		{"thaw", team.name},
+		{"destroy", team.name, "--dry-run"},
+		{"destroy", team.name, "--yes", "--wait=false"},
+	} {
+		r := admin.must(t, append(args, "-o", "name")...)
+		if want := "tenant/" + team.name + "\n"; r.stdout != want {
+			t.Errorf("not %q: %v", want, r)
+		}
+	}
+}
+
+// TestWaysAreNamedBesideNames revokes somebody who keeps another way to the tenant: with -o name
+// the warning is on standard error.
+func TestWaysAreNamedBesideNames(t *testing.T) {
+	t.Parallel()
+	w, team := start(t), newTeam()
+	admin := w.makeTenant(t, team, "--user", "mallory")
+	_, err := w.root.RbacV1().RoleBindings(team.home).Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "own"}, Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "mallory"}},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"}}, metav1.CreateOptions{})
+	must(t, err)
+	r := admin.must(t, "revoke", team.name, "--user", "mallory", "-o", "name")
+	if r.stdout != "tenant/"+team.name+"\n" || !strings.Contains(r.stderr, "user mallory can still reach it") {
+		t.Errorf("it says %v", r)
+	}
+}
