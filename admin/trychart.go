@@ -2,11 +2,11 @@ package admin
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -14,16 +14,25 @@ import (
 	"helm-tenant/preflight"
 )
 
-// chartTrial asks the API server about the objects of a chart.
-type chartTrial struct {
+// ChartTrial asks the API server by dry runs, as the tenant's deployer, for its answers to what
+// helm would write for a chart.
+type ChartTrial struct {
 	deployer *cluster.Client
 	question preflight.Question
 	served   *cluster.Discovery
 	plan     preflight.Plan
+	// requests are those that are not answered yet.
+	requests sync.WaitGroup
 
 	mutex    sync.Mutex
 	findings []preflight.Finding
-	uses     []preflight.Use
+	// uses return what objects would use of the quotas. They are called only if there are quotas:
+	// to decode the first pod takes as long as the answer to a request.
+	uses []func() preflight.Use
+	// quotas has, by namespace, the quotas as far as they are read. unread is the error of a
+	// request for them that ends everything: an API server that can't be reached.
+	quotas map[string][]corev1.ResourceQuota
+	unread error
 }
 
 // ServedKinds returns the kinds of a discovery in the form of preflight.
@@ -35,27 +44,33 @@ func ServedKinds(d *cluster.Discovery) preflight.Kinds {
 	return kinds
 }
 
-// TryChart asks the API server by dry runs, as the tenant's deployer, for its answers to
-// what helm would write for the plan, and returns a finding for each problem. The error
-// is one that ends everything: an API server that can't be reached.
-func TryChart(ctx context.Context, deployer *cluster.Client, q preflight.Question, served *cluster.Discovery, plan preflight.Plan) ([]preflight.Finding, error) {
-	t := &chartTrial{deployer: deployer, question: q, served: served, plan: plan}
-	var group sync.WaitGroup
-	// Quotas are read while the dry runs are made, which do not change them.
-	quotas := make(chan quotasRead, 1)
-	go func() { quotas <- t.readQuotas(ctx) }()
+// BeginChart begins a trial with the requests that need no chart, while helm renders it: whether
+// helm could write its record of the release, and the quotas of the record's namespace. record is
+// nil if helm writes no Secret.
+func BeginChart(ctx context.Context, deployer *cluster.Client, q preflight.Question, served *cluster.Discovery, record *preflight.Object) *ChartTrial {
+	t := &ChartTrial{deployer: deployer, question: q, served: served, quotas: map[string][]corev1.ResourceQuota{}}
+	if record != nil {
+		t.readQuotas(ctx, *record)
+		t.requests.Go(func() { t.add(t.record(ctx, *record)...) })
+	}
+	return t
+}
+
+// Try asks for the answers to what helm would write for the plan, and returns a finding for each
+// problem. The error is one that ends everything: an API server that can't be reached.
+func (t *ChartTrial) Try(ctx context.Context, plan preflight.Plan) ([]preflight.Finding, error) {
+	t.plan = plan
 	slots := make(chan struct{}, cluster.Width)
 	for _, o := range plan.Try {
+		// Quotas are read while the dry runs are made, which do not change them.
+		t.readQuotas(ctx, o)
 		slots <- struct{}{}
-		group.Go(func() {
+		t.requests.Go(func() {
 			defer func() { <-slots }()
 			if ctx.Err() == nil {
 				t.add(t.try(ctx, o)...)
 			}
 		})
-	}
-	if plan.Record != nil {
-		group.Go(func() { t.add(t.record(ctx, *plan.Record)...) })
 	}
 	for _, o := range plan.Custom {
 		finding, err := t.custom(ctx, o)
@@ -64,22 +79,29 @@ func TryChart(ctx context.Context, deployer *cluster.Client, q preflight.Questio
 		}
 		t.add(finding...)
 	}
-	group.Wait()
-	read := <-quotas
+	t.requests.Wait()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if read.err != nil {
-		return nil, read.err
+	if t.unread != nil {
+		return nil, t.unread
 	}
-	t.add(read.unread...)
-	for _, quotas := range read.quotas {
-		t.add(q.Over(quotas, t.uses)...)
+	for _, namespace := range slices.Sorted(maps.Keys(t.quotas)) {
+		if quotas := t.quotas[namespace]; len(quotas) > 0 {
+			t.add(t.question.Over(quotas, t.usesOf())...)
+		}
 	}
 	return t.findings, nil
 }
 
-func (t *chartTrial) add(findings ...preflight.Finding) {
+// begin makes a request while others are made, and returns a function that waits for its answer.
+func begin[T any](t *ChartTrial, request func() T) func() T {
+	answer := make(chan T, 1)
+	t.requests.Go(func() { answer <- request() })
+	return func() T { return <-answer }
+}
+
+func (t *ChartTrial) add(findings ...preflight.Finding) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	t.findings = append(t.findings, findings...)
@@ -87,39 +109,47 @@ func (t *chartTrial) add(findings ...preflight.Finding) {
 
 // try asks about one object: whether it exists, whether it may be written, and whether
 // its pods could be.
-func (t *chartTrial) try(ctx context.Context, o preflight.Object) []preflight.Finding {
+func (t *ChartTrial) try(ctx context.Context, o preflight.Object) []preflight.Finding {
 	kind := t.served.Kinds[o.GroupVersionKind()]
+	standIn, role := t.plan.StandIn(o)
+	create := func() cluster.Answer { return t.write(ctx, kind, standIn, nil) }
+	if !t.question.Upgrade { // most objects of a new release do not exist
+		create = begin(t, create)
+	}
+	firstPod := t.beginPod(ctx, o)
 	var findings []preflight.Finding
 	var live *unstructured.Unstructured
-	// Most objects of a new release do not exist: they are read only if their creation shows
-	// that they may. Helm does not look for hooks.
-	creates := t.question.Searched && !o.Hook && !o.CRDFolder
-	if !creates {
+	// Where helm has looked for the objects, they are read only if their creation shows that they
+	// may exist. Helm does not look for hooks.
+	searched := t.question.Searched && !o.Hook && !o.CRDFolder
+	if !searched {
 		live, findings = t.read(ctx, kind, o)
 		if preflight.Decided(findings) {
 			return findings
 		}
 	}
-	standIn, role := t.plan.StandIn(o)
 	if role != nil {
 		answer := t.deployer.TryCreate(ctx, t.served.Kinds[role.GroupVersionKind()], role.Unstructured)
 		if answer.Err != nil {
 			findings = append(findings, t.question.Refusal(*role, "create", answer.Err).Of(o))
 		}
 	}
-	wrote := t.write(ctx, kind, standIn, live)
-	if creates && (wrote.Err != nil || wrote.Object.GetResourceVersion() != "") {
+	var wrote cluster.Answer
+	if live == nil {
+		wrote = create()
+	}
+	if searched && (wrote.Err != nil || wrote.Object.GetResourceVersion() != "") {
 		var existing []preflight.Finding
 		live, existing = t.read(ctx, kind, o)
 		if preflight.Decided(existing) {
 			return append(findings, existing...)
 		}
 		findings = append(findings, existing...)
-		if live != nil {
-			wrote = t.write(ctx, kind, standIn, live)
-		}
 	}
-	pod, podFindings := t.tryPods(ctx, o, wrote)
+	if live != nil {
+		wrote = t.write(ctx, kind, standIn, live)
+	}
+	pod, podFindings := t.tryPods(ctx, o, wrote, firstPod)
 	t.use(o, kind, wrote, live, pod)
 	if wrote.Err != nil {
 		refusal := t.question.Refusal(standIn, t.question.Verb(live != nil), wrote.Err)
@@ -131,7 +161,7 @@ func (t *chartTrial) try(ctx context.Context, o preflight.Object) []preflight.Fi
 
 // read reads the object that helm would change; nil if it does not exist. The findings say what
 // prevents the change.
-func (t *chartTrial) read(ctx context.Context, kind cluster.ServedKind, o preflight.Object) (*unstructured.Unstructured, []preflight.Finding) {
+func (t *ChartTrial) read(ctx context.Context, kind cluster.ServedKind, o preflight.Object) (*unstructured.Unstructured, []preflight.Finding) {
 	if o.GetName() == "" || o.CRDFolder {
 		return nil, nil
 	}
@@ -144,7 +174,7 @@ func (t *chartTrial) read(ctx context.Context, kind cluster.ServedKind, o prefli
 }
 
 // record asks whether helm could write its record of the release.
-func (t *chartTrial) record(ctx context.Context, o preflight.Object) []preflight.Finding {
+func (t *ChartTrial) record(ctx context.Context, o preflight.Object) []preflight.Finding {
 	kind := t.served.Kinds[o.GroupVersionKind()]
 	answer := t.deployer.TryCreate(ctx, kind, o.Unstructured)
 	t.use(o, kind, answer, nil, nil)
@@ -155,7 +185,7 @@ func (t *chartTrial) record(ctx context.Context, o preflight.Object) []preflight
 }
 
 // write asks about the object itself, with the request that helm would make.
-func (t *chartTrial) write(ctx context.Context, kind cluster.ServedKind, o preflight.Object, live *unstructured.Unstructured) cluster.Answer {
+func (t *ChartTrial) write(ctx context.Context, kind cluster.ServedKind, o preflight.Object, live *unstructured.Unstructured) cluster.Answer {
 	q := t.question
 	owned := q.Own(o)
 	switch {
@@ -186,34 +216,59 @@ func (t *chartTrial) write(ctx context.Context, kind cluster.ServedKind, o prefl
 	return answer
 }
 
-// tryPods asks about the pods and volume claims that the object's controller would
-// create. pod is one of the pods as it would be stored; nil if there is none, or if it is
-// not known.
-func (t *chartTrial) tryPods(ctx context.Context, o preflight.Object, wrote cluster.Answer) (pod *corev1.Pod, findings []preflight.Finding) {
-	if o.GetKind() == "Pod" && wrote.Object != nil {
-		return preflight.PodOf(wrote.Object), nil
-	}
-	podKind := t.served.Kinds[schema.GroupVersionKind{Version: "v1", Kind: "Pod"}]
+// podTrial is the dry run of a pod that an object's controller would create.
+type podTrial struct {
+	template *unstructured.Unstructured
+	// answer waits for the API server's answer; nil if there is no such pod.
+	answer func() cluster.Answer
+}
+
+// tryPod asks whether a pod could be created.
+func (t *ChartTrial) tryPod(ctx context.Context, template *unstructured.Unstructured) cluster.Answer {
+	return t.deployer.TryCreate(ctx, t.served.Kinds[schema.GroupVersionKind{Version: "v1", Kind: "Pod"}], template)
+}
+
+// beginPod tries a pod of the object's controller, which does not depend on the object's own trial.
+func (t *ChartTrial) beginPod(ctx context.Context, o preflight.Object) podTrial {
 	template, found := t.plan.Pod(o)
+	if !found {
+		return podTrial{}
+	}
+	return podTrial{template, begin(t, func() cluster.Answer { return t.tryPod(ctx, template) })}
+}
+
+// tryPods asks about the pods and volume claims that the object's controller would
+// create; first is the trial that has begun. pod is one of the pods as it would be stored; nil if
+// there is none, or if it is not known.
+func (t *ChartTrial) tryPods(ctx context.Context, o preflight.Object, wrote cluster.Answer, first podTrial) (pod *unstructured.Unstructured, findings []preflight.Finding) {
+	if o.GetKind() == "Pod" && wrote.Object != nil {
+		return wrote.Object, nil
+	}
 	if o.GetKind() == "Pod" && wrote.Err != nil && o.GroupVersionKind().Group == "" {
 		standIn, _ := t.plan.StandIn(o)
-		template, found = preflight.Mend(standIn.Unstructured, t.question.Refusal(o, "create", wrote.Err))
+		if template, found := preflight.Mend(standIn.Unstructured, t.question.Refusal(o, "create", wrote.Err)); found {
+			first = podTrial{template, func() cluster.Answer { return t.tryPod(ctx, template) }}
+		}
 	}
-	for found {
-		answer := t.deployer.TryCreate(ctx, podKind, template)
+	for next := first; next.answer != nil; {
+		answer := next.answer()
 		if answer.Err == nil {
-			pod = preflight.PodOf(answer.Object)
+			pod = answer.Object
 			break
 		}
 		finding, counts := t.question.PodRefusal(o, answer.Err, wrote.Err)
 		if !counts {
 			break
 		}
-		pod = preflight.PodOf(template)
+		pod = next.template
 		if finding.ID != preflight.Quota || !preflight.Idle(o.Unstructured) { // no pod needs it
 			findings = append(findings, finding)
 		}
-		template, found = preflight.Mend(template, finding)
+		template, found := preflight.Mend(next.template, finding)
+		if !found {
+			break
+		}
+		next = podTrial{template, func() cluster.Answer { return t.tryPod(ctx, template) }}
 	}
 	claimKind := t.served.Kinds[schema.GroupVersionKind{Version: "v1", Kind: "PersistentVolumeClaim"}]
 	for _, claim := range t.plan.Claims(o) {
@@ -226,62 +281,9 @@ func (t *chartTrial) tryPods(ctx context.Context, o preflight.Object, wrote clus
 	return pod, findings
 }
 
-// use adds what the object would use of the namespace's quotas.
-func (t *chartTrial) use(o preflight.Object, kind cluster.ServedKind, wrote cluster.Answer, live *unstructured.Unstructured, pod *corev1.Pod) {
-	use := preflight.Use{Object: o, New: live == nil, Resource: kind.Plural(), Pod: pod}
-	if wrote.Object != nil && !o.Hook {
-		use.Object.Unstructured = wrote.Object // with the API server's defaults
-	}
-	if live != nil {
-		before := preflight.Object{Unstructured: live}
-		if template, found := (preflight.Plan{}).Pod(before); found {
-			use.Before, use.BeforeReplicas = preflight.PodOf(template), preflight.Replicas(live)
-		}
-	}
-	t.mutex.Lock()
-	defer t.mutex.Unlock()
-	t.uses = append(t.uses, use)
-}
-
-// quotasRead has the quotas of the plan's namespaces.
-type quotasRead struct {
-	quotas [][]corev1.ResourceQuota
-	// unread has a finding for each namespace whose quotas could not be read.
-	unread []preflight.Finding
-	err    error
-}
-
-// readQuotas reads the quotas of the tenant's namespaces that the plan writes into.
-func (t *chartTrial) readQuotas(ctx context.Context) (read quotasRead) {
-	var namespaces []string
-	objects := t.plan.Try
-	if t.plan.Record != nil {
-		objects = append(slices.Clone(objects), *t.plan.Record)
-	}
-	for _, o := range objects {
-		if ns := o.GetNamespace(); ns != "" && t.question.Has(ns) && !slices.Contains(namespaces, ns) {
-			namespaces = append(namespaces, ns)
-		}
-	}
-	for _, ns := range namespaces {
-		quotas, err := cluster.List[corev1.ResourceQuota](ctx, t.deployer, "ResourceQuota", ns, metav1.ListOptions{})
-		if err == nil {
-			read.quotas = append(read.quotas, quotas)
-			continue
-		}
-		unread, err := preflight.Unread("the ResourceQuotas of namespace "+ns, err)
-		if err != nil {
-			read.err = err
-			return read
-		}
-		read.unread = append(read.unread, unread)
-	}
-	return read
-}
-
 // custom asks about an object of a kind that the chart itself defines, and that is not
 // served yet: whether the deployer may create it, and whether it matches its definition.
-func (t *chartTrial) custom(ctx context.Context, o preflight.Object) ([]preflight.Finding, error) {
+func (t *ChartTrial) custom(ctx context.Context, o preflight.Object) ([]preflight.Finding, error) {
 	needed := t.plan.Resource(o)
 	allowed, err := t.deployer.May(ctx, cluster.Permission{Verb: "create", Group: needed.Group, Resource: needed.Resource, Namespace: o.GetNamespace()})
 	if err != nil {

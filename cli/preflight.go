@@ -228,12 +228,13 @@ func (f *flight) storesSecrets() bool {
 	return driver == "" || driver == "secret" || driver == "secrets"
 }
 
-// try asks the API server as the deployer.
-func (f *flight) try(ctx context.Context, plan preflight.Plan, version int) ([]preflight.Finding, error) {
+// beginTrial begins to ask the API server as the deployer. version is the release's next one.
+func (f *flight) beginTrial(ctx context.Context, version int) *admin.ChartTrial {
+	var record *preflight.Object
 	if f.storesSecrets() {
-		plan.Record = new(f.question.Record(version))
+		record = new(f.question.Record(version))
 	}
-	return admin.TryChart(ctx, f.deployer, f.question, f.served, plan)
+	return admin.BeginChart(ctx, f.deployer, f.question, f.served, record)
 }
 
 // readRelease finds the release's newest record. A member may not read those of Helm 2.

@@ -57,7 +57,7 @@ func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
 		return nil, err
 	}
 	rendering.Prune(f.kinds)
-	objects, findings, err := f.judgeRendering(ctx, cmp.Or(fitting, rendering.Name, "release-name"), rendering)
+	objects, findings, err := f.judgeRendering(ctx, cmp.Or(fitting, rendering.Name, "release-name"), rendering, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +69,10 @@ func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
 // cluster. Only if nothing at all prevents the installation does the result stand: otherwise
 // helm's own dry run has to confirm it.
 func (f *flight) judgeAlone(ctx context.Context) (objects []preflight.Object, fits bool, err error) {
+	var trial *admin.ChartTrial
+	if f.newest == nil {
+		trial = f.beginTrial(ctx, 1)
+	}
 	out, err := f.exact()
 	if err != nil {
 		return nil, false, err
@@ -82,7 +86,7 @@ func (f *flight) judgeAlone(ctx context.Context) (objects []preflight.Object, fi
 		return nil, false, nil
 	}
 	question, report := f.question, *f.report
-	objects, findings, err := f.judgeRendering(ctx, f.question.Release, rendering)
+	objects, findings, err := f.judgeRendering(ctx, f.question.Release, rendering, trial)
 	if err != nil {
 		return nil, false, err
 	}
@@ -94,7 +98,8 @@ func (f *flight) judgeAlone(ctx context.Context) (objects []preflight.Object, fi
 }
 
 // judgeRendering returns the objects that a rendering would create, and what is found about them.
-func (f *flight) judgeRendering(ctx context.Context, release string, rendering preflight.Rendering) ([]preflight.Object, []preflight.Finding, error) {
+// trial has begun, or is nil.
+func (f *flight) judgeRendering(ctx context.Context, release string, rendering preflight.Rendering, trial *admin.ChartTrial) ([]preflight.Object, []preflight.Finding, error) {
 	f.question.Release = release
 	f.report.Release = cmp.Or(f.report.Release, release)
 	objects := rendering.Judged(f.question)
@@ -104,7 +109,10 @@ func (f *flight) judgeRendering(ctx context.Context, release string, rendering p
 	judge := f.judgeStatically
 	if f.question.Major > 2 {
 		judge = func(ctx context.Context, plan preflight.Plan) ([]preflight.Finding, error) {
-			return f.try(ctx, plan, rendering.Version)
+			if trial == nil {
+				trial = f.beginTrial(ctx, rendering.Version)
+			}
+			return trial.Try(ctx, plan)
 		}
 	}
 	more, err := judge(ctx, plan)

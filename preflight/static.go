@@ -14,8 +14,6 @@ type Plan struct {
 	Findings []Finding
 	// Try are the objects to be sent to the API server.
 	Try []Object
-	// Record is helm's record of the release; nil if helm stores it elsewhere.
-	Record *Object
 	// Definitions are the chart's own CustomResourceDefinitions, by the kinds that they define.
 	Definitions map[schema.GroupKind]Object
 	// Custom are the objects of kinds that the chart defines and that are not served yet.
