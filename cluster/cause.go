@@ -26,13 +26,47 @@ type request struct {
 	operation string
 	// timeout bounds it; 0 if nothing does.
 	timeout time.Duration
+	// settings are where the address of the API server comes from.
+	settings *settings
+}
+
+// settings has the words for what sets the address of an API server and whose certificates are
+// accepted.
+type settings struct {
+	address, https, host, authority string
+}
+
+var (
+	ofKubeconfig = &settings{
+		address: "the server's address in the kubeconfig", https: "the kubeconfig's server is an https address",
+		host:      "server or tls-server-name of the kubeconfig's cluster",
+		authority: "certificate-authority or certificate-authority-data of the kubeconfig's cluster",
+	}
+	ofPod = &settings{
+		address: "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT", https: "a pod uses https",
+		host:      "KUBERNETES_SERVICE_HOST",
+		authority: "ca.crt beside the token of the pod's service account",
+	}
+)
+
+// settingsOf returns the words for a kubeconfig, or for a pod's service account without one.
+func settingsOf(inPod bool, authorities string) *settings {
+	switch {
+	case !inPod:
+		return ofKubeconfig
+	case authorities == "":
+		without := *ofPod
+		without.authority = "the system's authorities, and " + ofPod.authority + " is missing"
+		return &without
+	}
+	return ofPod
 }
 
 // reason describes why there is no answer that can be read, with what to do where that is known.
 // Go's own texts name its functions and types ("net/http: request canceled", "EOF"), and leave out
 // what was asked, and for how long.
 func (r request) reason(err error) string {
-	if text := certificateReason(err); text != "" {
+	if text := r.settings.certificateReason(err); text != "" {
 		return text
 	}
 	text := withoutManual(strings.TrimPrefix(visible.OneLine(err.Error()), pluginFails))
@@ -47,7 +81,7 @@ func (r request) reason(err error) string {
 	case strings.Contains(text, "TLS handshake timeout"):
 		return "it accepts connections, and does not answer the TLS handshake"
 	case isNetwork && dial.Op == "dial" && dial.Timeout() && dial.Addr != nil:
-		return fmt.Sprintf("no connection to %s%s; look at the address in the kubeconfig, and at the network's way there", dial.Addr, r.within())
+		return fmt.Sprintf("no connection to %s%s; look at %s, and at the network's way there", dial.Addr, r.within(), r.settings.address)
 	case limited && timeout.Timeout():
 		if r.timeout == 0 { // the limit is the whole run's
 			return r.operation + " was not finished"
@@ -58,13 +92,13 @@ func (r request) reason(err error) string {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), utilnet.IsProbableEOF(err), utilnet.IsConnectionReset(err), utilnet.IsHTTP2ConnectionLost(err):
 		return fmt.Sprintf("the connection was closed before the answer was complete (%s); try again", r.operation)
 	case errors.Is(err, http.ErrSchemeMismatch), strings.Contains(text, "server gave HTTP response to HTTPS client"):
-		return "it answers with HTTP, and the kubeconfig's server is an https address"
+		return "it answers with HTTP, and " + r.settings.https
 	case strings.Contains(text, "first record does not look like a TLS handshake"):
-		return "it does not answer with TLS, and the kubeconfig's server is an https address"
+		return "it does not answer with TLS, and " + r.settings.https
 	case strings.Contains(text, "remote error: tls: "):
 		return "it refused the TLS connection (" + text[strings.Index(text, "remote error: tls: ")+len("remote error: tls: "):] + "): look at the client certificate in the kubeconfig"
 	case strings.Contains(text, "malformed HTTP response"):
-		return "it does not answer with HTTP: look at the server's address in the kubeconfig"
+		return "it does not answer with HTTP: look at " + r.settings.address
 	case strings.HasPrefix(text, "decoding stdout: "):
 		return "what the credential plugin of the kubeconfig prints is no ExecCredential; run it by hand"
 	}
@@ -117,14 +151,13 @@ func nobody(where string) error {
 }
 
 // certificateReason describes why the server's certificate is not accepted, empty if it is.
-func certificateReason(err error) string {
-	const authority = "certificate-authority or certificate-authority-data of the kubeconfig's cluster"
+func (s *settings) certificateReason(err error) string {
 	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		issuer := "an authority"
 		if unknown.Cert != nil && unknown.Cert.Issuer.CommonName != "" {
 			issuer = fmt.Sprintf("%q", unknown.Cert.Issuer.CommonName)
 		}
-		return fmt.Sprintf("its certificate is signed by %s, which is not in %s", issuer, authority)
+		return fmt.Sprintf("its certificate is signed by %s, which is not in %s", issuer, s.authority)
 	}
 	if host, ok := errors.AsType[x509.HostnameError](err); ok {
 		names := append([]string{}, host.Certificate.DNSNames...)
@@ -135,7 +168,7 @@ func certificateReason(err error) string {
 		if len(names) > 0 {
 			valid = "for " + strings.Join(names[:min(len(names), 5)], ", ")
 		}
-		return fmt.Sprintf("its certificate is %s, and not for %s: correct server or tls-server-name of the kubeconfig's cluster", valid, host.Host)
+		return fmt.Sprintf("its certificate is %s, and not for %s: correct %s", valid, host.Host, s.host)
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
 		if invalid.Reason != x509.Expired || invalid.Cert == nil {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -100,12 +101,12 @@ func TestNoAnswerInWords(t *testing.T) {
 
 func TestReason(t *testing.T) {
 	address := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 6443}
-	asked := request{operation: `reading namespace "a"`, timeout: 30 * time.Second}
+	asked := request{operation: `reading namespace "a"`, timeout: 30 * time.Second, settings: ofKubeconfig}
 	for _, test := range []struct {
 		err  error
 		want string
 	}{
-		{&net.OpError{Op: "dial", Net: "tcp", Addr: address, Err: timedOut{}}, "no connection to 10.0.0.1:6443 within 30s; look at the address in the kubeconfig, and at the network's way there"},
+		{&net.OpError{Op: "dial", Net: "tcp", Addr: address, Err: timedOut{}}, "no connection to 10.0.0.1:6443 within 30s; look at the server's address in the kubeconfig, and at the network's way there"},
 		{errors.New("net/http: TLS handshake timeout"), "it accepts connections, and does not answer the TLS handshake"},
 		{fmt.Errorf("%w (Client.Timeout exceeded while awaiting headers)", context.DeadlineExceeded), `reading namespace "a" took longer than 30s`},
 		{context.DeadlineExceeded, `reading namespace "a" took longer than 30s`},
@@ -122,6 +123,25 @@ func TestReason(t *testing.T) {
 		if got := asked.reason(test.err); got != test.want {
 			t.Errorf("%v: %q, want %q", test.err, got, test.want)
 		}
+	}
+}
+
+// TestReasonInPod: a pod without a kubeconfig is not told to look into one.
+func TestReasonInPod(t *testing.T) {
+	asked := request{operation: `reading namespace "a"`, timeout: 30 * time.Second, settings: settingsOf(true, "/ca.crt")}
+	for _, err := range []error{
+		&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 443}, Err: timedOut{}},
+		x509.UnknownAuthorityError{}, x509.HostnameError{Host: "10.0.0.1", Certificate: &x509.Certificate{}},
+		http.ErrSchemeMismatch, errors.New("tls: first record does not look like a TLS handshake"), errors.New("malformed HTTP response"),
+	} {
+		got := asked.reason(err)
+		if strings.Contains(got, "kubeconfig") || !strings.Contains(got, "pod") && !strings.Contains(got, "KUBERNETES_SERVICE_HOST") {
+			t.Errorf("%v: %q", err, got)
+		}
+	}
+	asked.settings = settingsOf(true, "")
+	if got, want := asked.reason(x509.UnknownAuthorityError{}), "ca.crt beside the token of the pod's service account is missing"; !strings.HasSuffix(got, want) {
+		t.Errorf("%q does not end in %q", got, want)
 	}
 }
 

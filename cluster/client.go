@@ -43,7 +43,9 @@ type Client struct {
 	unpacked *release.Budget
 	// where names the context, for errors.
 	where string
-	clock *clock
+	// settings are where the address of the API server comes from.
+	settings *settings
+	clock    *clock
 	// within lists the namespaces that are read; nil for the whole cluster. See Within.
 	within []string
 }
@@ -62,7 +64,11 @@ func Connect(k *tenant.Kubeconfig, userAgent string, timeout time.Duration) (*Cl
 	// Retry-After. Our requests are few, and their concurrency is bounded.
 	config.QPS = -1
 	config.WarningHandlerWithContext = warningHandler{}
-	return newClient(config, k.Where())
+	c, err := newClient(config, k.Where())
+	if err == nil {
+		c.settings = settingsOf(k.InPod(), config.CAFile)
+	}
+	return c, err
 }
 
 func newClient(config *rest.Config, where string) (*Client, error) {
@@ -76,18 +82,23 @@ func newClient(config *rest.Config, where string) (*Client, error) {
 	if err != nil {
 		return nil, failure.In("", where).Wrap(err)
 	}
-	return &Client{dynamic: d, metadata: m, config: config, typed: typedClients(counted), unpacked: release.NewBudget(), where: where, clock: clock}, nil
+	return &Client{dynamic: d, metadata: m, config: config, typed: typedClients(counted), unpacked: release.NewBudget(), where: where, settings: ofKubeconfig, clock: clock}, nil
 }
 
 // As returns a client of the same API server that impersonates a user without groups.
 func (c *Client) As(user string) (*Client, error) {
 	config := rest.CopyConfig(c.config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user}
-	as, err := newClient(config, c.where)
+	return c.with(config)
+}
+
+// with returns a client of the same API server with other credentials.
+func (c *Client) with(config *rest.Config) (*Client, error) {
+	other, err := newClient(config, c.where)
 	if err == nil {
-		as.within = c.within
+		other.within, other.settings = c.within, c.settings
 	}
-	return as, err
+	return other, err
 }
 
 // May asks the API server whether the caller has a permission.
@@ -245,7 +256,7 @@ func (c *Client) explain(operation string, err error) error {
 		if request, ok := errors.AsType[*url.Error](err); ok {
 			err = request.Err
 		}
-		unreachable := &UnreachableError{where: c.where, before: fmt.Sprintf("the API server of %s can't be reached%s: ", c.where, throughProxy(c.config)), request: request{operation: operation}, err: err}
+		unreachable := &UnreachableError{where: c.where, before: fmt.Sprintf("the API server of %s can't be reached%s: ", c.where, throughProxy(c.config)), request: request{operation: operation, settings: c.settings}, err: err}
 		if c.config != nil {
 			unreachable.request.timeout = c.config.Timeout
 		}

@@ -45,5 +45,5 @@ func (c *Client) RequestToken(ctx context.Context, namespace, name string, lifet
 func (c *Client) WithToken(token string) (*Client, error) {
 	config := rest.AnonymousClientConfig(c.config)
 	config.BearerToken = token
-	return newClient(config, c.where)
+	return c.with(config)
 }
