@@ -134,6 +134,9 @@ func checkRead(k *tenant.Kubeconfig, name, home string, record tenant.Tenant, er
 		if as, acts := k.Impersonates(); acts {
 			hints = actsAsOther(k.User, as, name)
 		}
+		if answer, ok := errors.AsType[*apierrors.StatusError](err); ok {
+			err = answer // without the operation, which is said here
+		}
 		return withHint(failure.Error{
 			Operation: fmt.Sprintf("you may not read the record in namespace %q", home), Where: failure.Subject{Preposition: "of", Text: k.Where()},
 		}.Wrap(err), hints...)
