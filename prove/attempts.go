@@ -1,7 +1,7 @@
 package prove
 
 import (
-	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -54,17 +54,9 @@ var (
 )
 
 // Attempts returns all attempts, in the order of reports.
-func Attempts() []*Attempt { return append([]*Attempt(nil), table...) }
+func Attempts() []*Attempt { return slices.Clone(table) }
 
-var table = concat(onNode, inNamespaces, onCluster, onHome, byReaders, onOthers)
-
-func concat(lists ...[]*Attempt) []*Attempt {
-	var all []*Attempt
-	for _, list := range lists {
-		all = append(all, list...)
-	}
-	return all
-}
+var table = slices.Concat(onNode, inNamespaces, onCluster, onHome, byReaders, onOthers)
 
 // onNode are pods that take over the node, and with it the pods of every tenant there.
 var onNode = []*Attempt{
@@ -130,58 +122,44 @@ func hasQuota(t *Target, namespace string) bool { return len(t.Quotas[namespace]
 var inNamespaces = []*Attempt{
 	{ID: "priority", What: "run a pod of the class system-node-critical", Why: "evicts other tenants' pods from the node",
 		As: onlyDeployer, Each: true, Closes: closedByGuard,
-		request: func(_ *Target, ns string) *ask {
-			pod := harmless(ns)
-			pod.Spec.PriorityClassName = "system-node-critical"
-			return create("/api/v1/namespaces/"+ns+"/pods", pod)
-		}},
+		request: createsPod(func(p *corev1.Pod) {
+			p.Spec.PriorityClassName = "system-node-critical"
+		})},
 	{ID: "group-priority", What: "make a template of groups of pods with a high priority", Why: "evicts other tenants' pods from the node",
 		As: onlyDeployer, Each: true, Closes: closedByGuard, absent: "the API server serves no groups of pods (scheduling.k8s.io Workload)",
 		request: func(t *Target, ns string) *ask {
 			if t.Workloads == "" {
 				return nil
 			}
-			return create("/apis/"+t.Workloads+"/namespaces/"+ns+"/workloads", podGroups(t.Workloads, ns))
+			return create(pathIn("/apis/"+t.Workloads, ns, "workloads"), podGroups(t.Workloads, ns))
 		}},
 	{ID: "external-ips", What: "make a Service with external IPs", Why: "takes the traffic to any address, the API server's too",
 		As: onlyDeployer, Each: true, Closes: closedByGuard,
-		request: func(_ *Target, ns string) *ask {
-			return create("/api/v1/namespaces/"+ns+"/services", externalService(ns))
-		}},
+		request: creates(coreAPI, "services", externalService)},
 	{ID: "outsider-binding", What: "bind a Role to somebody who is no account of the tenant", Why: "lets in who is no member, and outlives a revoke",
 		As: onlyDeployer, Each: true, Closes: closedByGuard,
-		request: func(_ *Target, ns string) *ask {
-			return create(rbacPath(ns, "rolebindings"), binding(ns, "view", "User", Name))
-		}},
+		request: binds("view", "User", Name)},
 	{ID: "claim-names-volume", What: "claim a volume by its name", Why: "the data of another tenant's released volume",
 		As: onlyDeployer, Each: true, Closes: closedByGuard,
-		request: func(_ *Target, ns string) *ask {
-			return create("/api/v1/namespaces/"+ns+"/persistentvolumeclaims", claim(ns))
-		}},
+		request: creates(coreAPI, "persistentvolumeclaims", claim)},
 	{ID: "direct-storage", What: "mount a path of a storage server by naming it", Why: "the data of every tenant's volumes on a server that trusts the nodes",
 		As: onlyDeployer, Closes: closedByGuard,
-		request: func(_ *Target, ns string) *ask {
-			pod := harmless(ns)
-			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "server", VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{Server: "192.0.2.1", Path: "/"}}})
-			return create("/api/v1/namespaces/"+ns+"/pods", pod)
-		}},
+		request: createsPod(func(p *corev1.Pod) {
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "server", VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{Server: "192.0.2.1", Path: "/"}}})
+		})},
 	{ID: "inline-storage", What: "mount what a CSI driver serves by naming it in a pod", Why: "the data that the driver reaches with credentials of its own",
 		As: onlyDeployer, Closes: closedByGuard,
-		request: func(_ *Target, ns string) *ask {
-			pod := harmless(ns)
+		request: createsPod(func(p *corev1.Pod) {
 			// No driver has this name: the attempt is whether the pod is accepted.
-			pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "share", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "share", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{
 				Driver: "prove.helm-tenant.example.com", VolumeAttributes: map[string]string{"server": "192.0.2.1", "share": "/"}}}})
-			return create("/api/v1/namespaces/"+ns+"/pods", pod)
-		}},
+		})},
 	{ID: "own-binding", What: "delete the binding that makes the namespace the tenant's", Why: "what the admin put there is the tenant's to change",
 		Benchmarks: []string{"MTB-PL1-BC-CPI-2 Block Multitenant Resources"}, As: onlyDeployer, Each: true, Closes: closedByGuard,
-		request: func(t *Target, ns string) *ask { return remove(rbacPath(ns, "rolebindings/"+t.Binding)) }},
+		request: func(t *Target, ns string) *ask { return remove(pathIn(rbacAPI, ns, "rolebindings/"+t.Binding)) }},
 	{ID: "quota", What: "make a ResourceQuota", Why: "bounds that the admin set are the tenant's to change",
 		Benchmarks: []string{"MTB-PL1-CC-TI-1 Block modification of resource quotas"}, As: onlyDeployer,
-		request: func(_ *Target, ns string) *ask {
-			return create("/api/v1/namespaces/"+ns+"/resourcequotas", quota(ns))
-		}},
+		request: creates(coreAPI, "resourcequotas", quota)},
 	{ID: "label-namespace", What: "change the labels of the tenant's namespace", Why: "takes PodSecurity and the guard off",
 		As: []Role{Deployer, Member, Reader},
 		request: func(_ *Target, ns string) *ask {
@@ -189,23 +167,17 @@ var inNamespaces = []*Attempt{
 		}},
 	{ID: "role-escalation", What: "bind cluster-admin in the tenant's namespace", Why: "more than the admin gave",
 		Benchmarks: []string{"MTB-PL2-CC-TI-1 Block role privilege escalation"}, As: onlyDeployer,
-		request: func(_ *Target, ns string) *ask {
-			return create(rbacPath(ns, "rolebindings"), binding(ns, "cluster-admin", "ServiceAccount", "default"))
-		}},
+		request: binds("cluster-admin", "ServiceAccount", "default")},
 	{ID: "node-port", What: "open a port on every node", Why: "reached from wherever the nodes are, past any Ingress",
 		Benchmarks: []string{"MTB-PL1-BC-HI-1 Block use of NodePort services"}, As: onlyDeployer, Closes: `quota: {services.nodeports: "0"}`,
 		Optional: true, required: func(t *Target, ns string) bool { return t.Quotas[ns]["services.nodeports"] },
-		request: func(_ *Target, ns string) *ask { return create("/api/v1/namespaces/"+ns+"/services", nodePort(ns)) }},
+		request: creates(coreAPI, "services", nodePort)},
 	{ID: "foreign-host", What: "serve a host name that is not the tenant's", Why: "another tenant's visitors, passwords and certificates",
 		As: onlyDeployer, Closes: "hosts: [...]", Optional: true, required: func(t *Target, _ string) bool { return t.Hosts },
-		request: func(_ *Target, ns string) *ask {
-			return create("/apis/networking.k8s.io/v1/namespaces/"+ns+"/ingresses", ingress(ns))
-		}},
+		request: creates(networkingAPI, "ingresses", ingress)},
 	{ID: "metadata-egress", What: "let its pods reach the cloud's metadata service by a NetworkPolicy of its own", Why: "the node's credentials",
 		As: onlyDeployer, Closes: "network: isolated", Optional: true, required: func(t *Target, _ string) bool { return t.Isolated },
-		request: func(_ *Target, ns string) *ask {
-			return create("/apis/networking.k8s.io/v1/namespaces/"+ns+"/networkpolicies", egress(ns))
-		}},
+		request: creates(networkingAPI, "networkpolicies", egress)},
 	{ID: "no-quota", What: "use the cluster's resources without a bound", Why: "starves other tenants",
 		Benchmarks: []string{"MTB-PL1-CC-FNS-1 Configure namespace resource quotas"}, As: onlyDeployer, Each: true, Closes: "quota: {...}",
 		Optional: true, configured: hasQuota},
@@ -228,27 +200,21 @@ func countsObjects(t *Target, namespace string) bool {
 var onCluster = []*Attempt{
 	{ID: "read-nodes", What: "list the cluster's nodes", Why: "what belongs to the cluster is no tenant's",
 		Benchmarks: []string{"MTB-PL1-CC-CPI-1 Block access to cluster resources"}, As: onlyDeployer,
-		request: func(_ *Target, _ string) *ask { return list("/api/v1/nodes") }},
+		request: lists("/api/v1/nodes")},
 	{ID: "namespace", What: "make a Namespace", Why: "a place without guard rails", As: onlyDeployer,
-		request: func(_ *Target, _ string) *ask { return create("/api/v1/namespaces", namespaceObject()) }},
+		request: createsInCluster("/api/v1/namespaces", namespaceObject)},
 	{ID: "cluster-binding", What: "bind cluster-admin in the whole cluster", Why: "everything", As: onlyDeployer,
-		request: func(_ *Target, _ string) *ask {
-			return create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", clusterBinding())
-		}},
+		request: createsInCluster("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", clusterBinding)},
 	{ID: "node-volume", What: "make a PersistentVolume on the node's disk", Why: "the node's files, past PodSecurity", As: onlyDeployer,
-		request: func(_ *Target, _ string) *ask { return create("/api/v1/persistentvolumes", volume()) }},
+		request: createsInCluster("/api/v1/persistentvolumes", volume)},
 	{ID: "webhook", What: "make a webhook that sees every write", Why: "every tenant's Secrets as they are written", As: onlyDeployer,
-		request: func(_ *Target, _ string) *ask {
-			return create("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", webhook())
-		}},
+		request: createsInCluster("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", webhook)},
 	{ID: "crd", What: "make a CustomResourceDefinition", Why: "changes the API for everybody", As: onlyDeployer,
-		request: func(_ *Target, _ string) *ask {
-			return create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition())
-		}},
+		request: createsInCluster("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)},
 	{ID: "kubelet", What: "reach the kubelets through the API server", Why: "runs commands in every pod", As: onlyDeployer,
 		request: func(_ *Target, _ string) *ask { return review("get", "", "nodes", "proxy", "", "") }},
 	{ID: "system-secrets", What: "read Secrets in kube-system", Why: "accounts that may do everything", As: onlyDeployer,
-		request: func(_ *Target, _ string) *ask { return list("/api/v1/namespaces/kube-system/secrets") }},
+		request: lists("/api/v1/namespaces/kube-system/secrets")},
 }
 
 // onHome are ways to the deployer in the tenant's own home namespace.
@@ -257,18 +223,14 @@ var onHome = []*Attempt{
 		request: func(t *Target, _ string) *ask {
 			pod := harmless(t.Home)
 			pod.Spec.ServiceAccountName = t.Account
-			return create("/api/v1/namespaces/"+t.Home+"/pods", pod)
+			return create(pathIn(coreAPI, t.Home, "pods"), pod)
 		}},
 	{ID: "home-secrets", What: "read Secrets in the home namespace", Why: "what every release was installed with", As: people,
-		request: func(t *Target, _ string) *ask { return list("/api/v1/namespaces/" + t.Home + "/secrets") }},
+		request: func(t *Target, _ string) *ask { return list(pathIn(coreAPI, t.Home, "secrets")) }},
 	{ID: "token-secret", What: "make a Secret that gets the deployer's token", Why: "a token that never ends", As: onlyDeployer,
-		request: func(t *Target, _ string) *ask {
-			return create("/api/v1/namespaces/"+t.Home+"/secrets", tokenSecret(t))
-		}},
+		request: func(t *Target, _ string) *ask { return create(pathIn(coreAPI, t.Home, "secrets"), tokenSecret(t)) }},
 	{ID: "home-binding", What: "make a RoleBinding in the home namespace", Why: "makes members of whom it likes", As: onlyDeployer,
-		request: func(t *Target, _ string) *ask {
-			return create(rbacPath(t.Home, "rolebindings"), binding(t.Home, "view", "User", Name))
-		}},
+		request: func(t *Target, _ string) *ask { return bind(t.Home, "view", "User", Name) }},
 	{ID: "token", What: "get a token of the deployer's account", Why: "acts as the deployer after a revoke", As: all,
 		request: func(t *Target, _ string) *ask {
 			return review("create", "", "serviceaccounts", "token", t.Home, t.Account)
@@ -277,7 +239,7 @@ var onHome = []*Attempt{
 		request: func(t *Target, _ string) *ask { return review("create", "", "pods", "exec", t.Home, "") }},
 	{ID: "record", What: "change the tenant's record", Why: "the next apply gives what it says", As: []Role{Member, Reader},
 		request: func(t *Target, _ string) *ask {
-			return merge("/api/v1/namespaces/"+t.Home+"/configmaps/helm-tenant", `{"metadata":{"annotations":{"`+Name+`":"true"}}}`)
+			return merge(pathIn(coreAPI, t.Home, "configmaps/helm-tenant"), `{"metadata":{"annotations":{"`+Name+`":"true"}}}`)
 		}},
 	{ID: "deployer", What: "act as the tenant's deployer", Why: "all of the tenant's rights from any pod", As: []Role{Account},
 		request: func(t *Target, _ string) *ask { return useDeployer(t.Home, t.Account, t.Tiller) }},
@@ -287,27 +249,14 @@ var onHome = []*Attempt{
 var onOthers = []*Attempt{
 	{ID: "other-secrets", What: "read another tenant's Secrets", Why: "its passwords",
 		Benchmarks: []string{"MTB-PL1-CC-TI-2 Block access to other tenant resources"}, As: all,
-		request: func(t *Target, _ string) *ask {
-			if t.Other == nil {
-				return nil
-			}
-			return list("/api/v1/namespaces/" + t.Other.Namespace + "/secrets")
-		}},
+		request: onOther(func(o *Other) *ask { return list(pathIn(coreAPI, o.Namespace, "secrets")) })},
 	{ID: "other-write", What: "write in another tenant's namespace", Why: "its workloads",
 		Benchmarks: []string{"MTB-PL1-CC-TI-2 Block access to other tenant resources"}, As: onlyDeployer,
-		request: func(t *Target, _ string) *ask {
-			if t.Other == nil {
-				return nil
-			}
-			return create("/api/v1/namespaces/"+t.Other.Namespace+"/configmaps", settings(t.Other.Namespace))
-		}},
+		request: onOther(func(o *Other) *ask {
+			return create(pathIn(coreAPI, o.Namespace, "configmaps"), settings(o.Namespace))
+		})},
 	{ID: "other-deployer", What: "act as another tenant's deployer", Why: "all that the other tenant can do", As: []Role{Deployer, Member, Reader},
-		request: func(t *Target, _ string) *ask {
-			if t.Other == nil {
-				return nil
-			}
-			return useDeployer(t.Other.Home, t.Other.Account, t.Other.Tiller)
-		}},
+		request: onOther(func(o *Other) *ask { return useDeployer(o.Home, o.Account, o.Tiller) })},
 }
 
 // useDeployer returns a review of the right with which members use a deployer.
@@ -316,8 +265,4 @@ func useDeployer(home, account string, tiller bool) *ask {
 		return review("create", "", "pods", "portforward", home, "")
 	}
 	return review("impersonate", "", "serviceaccounts", "", home, account)
-}
-
-func rbacPath(namespace, resource string) string {
-	return fmt.Sprintf("/apis/rbac.authorization.k8s.io/v1/namespaces/%s/%s", namespace, resource)
 }

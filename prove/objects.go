@@ -55,6 +55,63 @@ func merge(path, patch string) *ask {
 	return (&ask{method: http.MethodPatch, path: path, kind: "application/merge-patch+json", query: dryRun(), body: []byte(patch)}).inNamespace()
 }
 
+// These are paths of APIs.
+const (
+	coreAPI       = "/api/v1"
+	appsAPI       = "/apis/apps/v1"
+	networkingAPI = "/apis/networking.k8s.io/v1"
+	rbacAPI       = "/apis/rbac.authorization.k8s.io/v1"
+)
+
+// pathIn returns the path of a resource, or of an object of it, in a namespace.
+func pathIn(api, namespace, resource string) string {
+	return api + "/namespaces/" + namespace + "/" + resource
+}
+
+// creates returns an attempt's request: to create an object in the tenant's namespace.
+func creates[T any](api, resource string, object func(namespace string) T) func(*Target, string) *ask {
+	return func(_ *Target, ns string) *ask { return create(pathIn(api, ns, resource), object(ns)) }
+}
+
+// createsPod is creates for a pod that differs from the harmless one.
+func createsPod(change func(*corev1.Pod)) func(*Target, string) *ask {
+	return creates(coreAPI, "pods", func(ns string) *corev1.Pod {
+		pod := harmless(ns)
+		change(pod)
+		return pod
+	})
+}
+
+// createsInCluster is creates for a cluster-scoped object.
+func createsInCluster[T any](path string, object func() T) func(*Target, string) *ask {
+	return func(*Target, string) *ask { return create(path, object()) }
+}
+
+// bind creates a RoleBinding of a ClusterRole.
+func bind(namespace, role, kind, subject string) *ask {
+	return create(pathIn(rbacAPI, namespace, "rolebindings"), binding(namespace, role, kind, subject))
+}
+
+// binds is creates for a RoleBinding.
+func binds(role, kind, subject string) func(*Target, string) *ask {
+	return func(_ *Target, ns string) *ask { return bind(ns, role, kind, subject) }
+}
+
+// lists returns an attempt's request: to list a collection that is not the tenant's.
+func lists(path string) func(*Target, string) *ask {
+	return func(*Target, string) *ask { return list(path) }
+}
+
+// onOther returns an attempt's request about the other tenant; none if there is none.
+func onOther(request func(*Other) *ask) func(*Target, string) *ask {
+	return func(t *Target, _ string) *ask {
+		if t.Other == nil {
+			return nil
+		}
+		return request(t.Other)
+	}
+}
+
 // list requests one object of a collection.
 func list(path string) *ask {
 	return (&ask{method: http.MethodGet, path: path, query: url.Values{"limit": {"1"}}}).inNamespace()

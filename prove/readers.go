@@ -12,36 +12,26 @@ var onlyReader = []Role{Reader}
 
 // controlReader is what readers are for: release records are Secrets.
 var controlReader = &Attempt{ID: "control-reader", What: "list the tenant's releases", As: onlyReader,
-	request: func(_ *Target, ns string) *ask { return list("/api/v1/namespaces/" + ns + "/secrets") }}
+	request: func(_ *Target, ns string) *ask { return list(pathIn(coreAPI, ns, "secrets")) }}
 
 // byReaders are writes of the readers' account in the tenant's namespaces, where it may
 // only read. There is one for each kind of right: creating objects, changing or deleting
 // them, and the subresources that change a running pod.
 var byReaders = []*Attempt{
 	{ID: "reader-create", What: "make an object as a reader", Why: "a reader is let in to read", As: onlyReader, Each: true,
-		request: func(_ *Target, ns string) *ask {
-			return create("/api/v1/namespaces/"+ns+"/configmaps", settings(ns))
-		}},
+		request: creates(coreAPI, "configmaps", settings)},
 	{ID: "reader-workload", What: "run a workload as a reader", Why: "runs with the rights of the tenant's accounts", As: onlyReader,
-		request: func(_ *Target, ns string) *ask {
-			return create("/apis/apps/v1/namespaces/"+ns+"/deployments", deployment(ns))
-		}},
+		request: creates(appsAPI, "deployments", deployment)},
 	{ID: "reader-release", What: "write a release record as a reader", Why: "the next rollback installs what it says", As: onlyReader,
-		request: func(_ *Target, ns string) *ask {
-			return create("/api/v1/namespaces/"+ns+"/secrets", releaseRecord(ns))
-		}},
+		request: creates(coreAPI, "secrets", releaseRecord)},
 	{ID: "reader-change", What: "change an object as a reader", Why: "the tenant's configuration", As: onlyReader,
 		request: func(_ *Target, ns string) *ask {
-			return merge("/api/v1/namespaces/"+ns+"/configmaps/"+everywhere, `{"metadata":{"annotations":{"`+Name+`":"true"}}}`)
+			return merge(pathIn(coreAPI, ns, "configmaps/"+everywhere), `{"metadata":{"annotations":{"`+Name+`":"true"}}}`)
 		}},
 	{ID: "reader-delete", What: "delete an object as a reader", Why: "the tenant's workloads", As: onlyReader,
-		request: func(_ *Target, ns string) *ask {
-			return remove("/api/v1/namespaces/" + ns + "/configmaps/" + everywhere)
-		}},
+		request: func(_ *Target, ns string) *ask { return remove(pathIn(coreAPI, ns, "configmaps/"+everywhere)) }},
 	{ID: "reader-binding", What: "make a RoleBinding as a reader", Why: "gives rights away", As: onlyReader,
-		request: func(_ *Target, ns string) *ask {
-			return create(rbacPath(ns, "rolebindings"), binding(ns, "view", "ServiceAccount", "default"))
-		}},
+		request: binds("view", "ServiceAccount", "default")},
 	readerMay("reader-exec", "run a command in a pod as a reader", "the pod's token and files", "create", "", "pods", "exec"),
 	readerMay("reader-attach", "attach to a pod as a reader", "what the pod's program reads", "create", "", "pods", "attach"),
 	readerMay("reader-debug", "add a container to a running pod as a reader", "the pod's token and files", "patch", "", "pods", "ephemeralcontainers"),
@@ -55,9 +45,7 @@ var byReaders = []*Attempt{
 			return review("create", "", "serviceaccounts", "token", ns, "default")
 		}},
 	{ID: "reader-deployer", What: "act as the tenant's deployer as a reader", Why: "all that a member can do", As: onlyReader,
-		request: func(t *Target, _ string) *ask {
-			return review("impersonate", "", "serviceaccounts", "", t.Home, t.Account)
-		}},
+		request: func(t *Target, _ string) *ask { return useDeployer(t.Home, t.Account, false) }},
 }
 
 // everywhere is a ConfigMap that Kubernetes keeps in each namespace.
@@ -74,19 +62,15 @@ func (t *Target) readerUser() string { return tenant.AccountUser(t.Home, tenant.
 
 func deployment(namespace string) *appsv1.Deployment {
 	pod := harmless(namespace)
+	// A Deployment accepts no other policy.
+	pod.Spec.RestartPolicy = corev1.RestartPolicyAlways
 	labels := map[string]string{"app": Name}
 	return &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "Deployment"},
-		ObjectMeta: metav1.ObjectMeta{Name: Name, Namespace: namespace},
+		ObjectMeta: meta(namespace),
 		Spec: appsv1.DeploymentSpec{Replicas: new(int32(0)), Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: withRestarts(pod.Spec)}},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: pod.Spec}},
 	}
-}
-
-// withRestarts returns a pod's spec as a Deployment must have it.
-func withRestarts(spec corev1.PodSpec) corev1.PodSpec {
-	spec.RestartPolicy = corev1.RestartPolicyAlways
-	return spec
 }
 
 // releaseRecord returns a Secret in which Helm 3 would store a revision.

@@ -21,14 +21,10 @@ var (
 	// The benchmarks require that a tenant can do this for itself.
 	controlPolicy = &Attempt{ID: "control-network-policy", What: "make a NetworkPolicy of its own", As: onlyDeployer, Optional: true,
 		Benchmarks: []string{"MTB-PL2-BC-OPS-4 Create Network Policies"},
-		request: func(_ *Target, ns string) *ask {
-			return create("/apis/networking.k8s.io/v1/namespaces/"+ns+"/networkpolicies", policy(ns))
-		}}
+		request:    creates(networkingAPI, "networkpolicies", policy)}
 	controlBinding = &Attempt{ID: "control-role-binding", What: "make a RoleBinding for an account of its own", As: onlyDeployer, Optional: true,
 		Benchmarks: []string{"MTB-PL2-BC-OPS-3 Create Role Bindings"},
-		request: func(_ *Target, ns string) *ask {
-			return create(rbacPath(ns, "rolebindings"), binding(ns, "view", "ServiceAccount", "default"))
-		}}
+		request:    binds("view", "ServiceAccount", "default")}
 )
 
 // DeployerUser returns the user name of the tenant's deployer.
@@ -143,7 +139,7 @@ func (t *Target) podRequest(role Role, namespace string, attempts []*Attempt) *R
 			pod.Spec.Containers[0].Ports[i].ContainerPort = pod.Spec.Containers[0].Ports[i].HostPort
 		}
 	}
-	r := create("/api/v1/namespaces/"+namespace+"/pods", pod).as(*as)
+	r := create(pathIn(coreAPI, namespace, "pods"), pod).as(*as)
 	r.Attempts, r.Namespace = attempts, namespace
 	return &r
 }
