@@ -100,9 +100,7 @@ func split(object runtime.Object) (rest map[string]any, data map[string]string, 
 		without := *o
 		without.Data, small = nil, &without
 	case *corev1.ConfigMap:
-		for key, value := range o.Data {
-			data[key] = value
-		}
+		maps.Copy(data, o.Data)
 		without := *o
 		without.Data, small = nil, &without
 	}

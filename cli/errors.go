@@ -119,16 +119,14 @@ func report(w io.Writer, err error) int {
 	if err == nil {
 		return exitDone
 	}
-	var coded *codeError
-	if errors.As(err, &coded) {
+	if coded, ok := errors.AsType[*codeError](err); ok {
 		if coded.err != nil {
 			report(w, coded.err)
 		}
 		return coded.code
 	}
 	lines := []error{err}
-	var several problems
-	if errors.As(err, &several) {
+	if several, ok := errors.AsType[problems](err); ok {
 		lines = several
 	}
 	printed := map[hint]bool{} // a hint that several errors have is printed once
@@ -154,13 +152,11 @@ func report(w io.Writer, err error) int {
 		}
 	}
 	help(err)
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if usage, ok := errors.AsType[*usageError](err); ok {
 		visible.Fprintf(w, "Usage: %s\n", usage.usage)
 		return exitUsage
 	}
-	var unresolved *tenant.UnresolvedError
-	if errors.As(err, &unresolved) {
+	if unresolved, ok := errors.AsType[*tenant.UnresolvedError](err); ok {
 		name := tenantWord(unresolved.Typed)
 		once := "name it once:       helm tenant use " + name
 		if unresolved.InPod {

@@ -303,8 +303,7 @@ func (s *session) clientDefaults(ctx context.Context) (string, tenant.Engine, er
 // explainInit adds what was tried, and hints.
 func (s *session) explainInit(name string, client *cluster.Client, err error) error {
 	lines := explained(failure.Of("init", name, client.Where()), err, inFlags)
-	var invalid admin.Invalid
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[admin.Invalid](err); ok {
 		if len(lines) == 1 {
 			lines = problems(invalid)
 		}

@@ -78,8 +78,7 @@ func Run(ctx context.Context, env Environment) int {
 		if errors.As(err, &usage) && slices.ContainsFunc(env.Args, asksForExitCode) {
 			err = &codeError{exitFailed, err} // 2 would mean a difference to callers of apply and of helm diff
 		}
-		var unresolved *tenant.UnresolvedError
-		if errors.As(err, &unresolved) {
+		if unresolved, ok := errors.AsType[*tenant.UnresolvedError](err); ok {
 			unresolved.Typed = misplacedTenant(env.Args)
 		}
 		return report(env.Stderr, err)

@@ -59,8 +59,7 @@ func (s *session) readTenants(ctx context.Context, files []string) ([]tenant.Loc
 
 // unreadable returns the reason why a file can't be read, without the system call.
 func unreadable(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("tenants file %s can't be read: %w", path.Path, path.Err)
 	}
 	return err

@@ -122,7 +122,7 @@ func (f Fix) Then(further ...Fix) Fix {
 
 // Equal reports whether both have the same commands and notes.
 func (f Fix) Equal(g Fix) bool {
-	return slices.Equal(f.Notes, g.Notes) && slices.EqualFunc(f.Commands, g.Commands, func(a, b Command) bool { return slices.Equal(a, b) })
+	return slices.Equal(f.Notes, g.Notes) && slices.EqualFunc(f.Commands, g.Commands, slices.Equal)
 }
 
 // Lines returns the commands as they are typed into this system's shell, one on each

@@ -99,12 +99,10 @@ func Find(env Environ, self string) (string, error) {
 			return "", fmt.Errorf("HELM_BIN is %s, which is helm-tenant itself: set it to helm's path", name)
 		}
 		path, err := exec.LookPath(name)
-		var why *exec.Error
-		if errors.As(err, &why) {
+		if why, ok := errors.AsType[*exec.Error](err); ok {
 			err = why.Err
 		}
-		var atPath *fs.PathError
-		if errors.As(err, &atPath) {
+		if atPath, ok := errors.AsType[*fs.PathError](err); ok {
 			err = atPath.Err
 		}
 		if err != nil {

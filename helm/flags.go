@@ -1,6 +1,7 @@
 package helm
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -145,9 +146,7 @@ func globalTable() flagTable {
 func (t flagTable) with(alone, valued string, short map[byte]string) flagTable {
 	t.alone = append(t.alone, strings.Fields(alone)...)
 	t.valued = append(t.valued, strings.Fields(valued)...)
-	for letter, name := range short {
-		t.short[letter] = name
-	}
+	maps.Copy(t.short, short)
 	return t
 }
 

@@ -1,6 +1,8 @@
 package preflight
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -115,13 +117,7 @@ func (p Plan) Claims(o Object) []*unstructured.Unstructured {
 }
 
 func isBuiltin(o Object) bool {
-	group := o.gvk().Group
-	for _, one := range builtin {
-		if group == one {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(builtin, o.gvk().Group)
 }
 
 // harmlessRole is a ClusterRole that every authenticated user holds: whoever may write

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -35,9 +36,7 @@ func (m *misfits) walk(parent *yamlv3.Node, index int, t reflect.Type, path []an
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if other, ok := reflect.Zero(t).Interface().(interface{ fileForm() any }); ok {
-		t = reflect.TypeOf(other.fileForm())
-	}
+	t = fileType(t)
 	node := parent.Content[index]
 	for node.Kind == yamlv3.AliasNode {
 		node = node.Alias
@@ -120,15 +119,12 @@ func plainScalar(node *yamlv3.Node) string {
 // yamlFields returns the types of a struct's fields by their names in YAML.
 func yamlFields(t reflect.Type) map[string]reflect.Type {
 	fields := map[string]reflect.Type{}
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		switch {
 		case name == "-" || !field.IsExported() && !field.Anonymous:
 		case slices.Contains(strings.Split(options, ","), "inline"):
-			for name, inner := range yamlFields(field.Type) {
-				fields[name] = inner
-			}
+			maps.Copy(fields, yamlFields(field.Type))
 		case name == "":
 			fields[strings.ToLower(field.Name)] = field.Type
 		default:

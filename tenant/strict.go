@@ -89,11 +89,11 @@ func fieldNames(of reflect.Type) []string {
 		return nil
 	}
 	var names []string
-	for i := range of.NumField() {
-		name, options, _ := strings.Cut(of.Field(i).Tag.Get("yaml"), ",")
+	for field := range of.Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		switch {
 		case options == "inline":
-			names = append(names, fieldNames(of.Field(i).Type)...)
+			names = append(names, fieldNames(field.Type)...)
 		case name != "" && name != "-":
 			names = append(names, name)
 		}
@@ -135,14 +135,21 @@ func kindOf(name string, within reflect.Type) reflect.Kind {
 	return reflect.Invalid
 }
 
+// fileType returns the type of a value in a file: another one if the type has a form of its
+// own there.
+func fileType(t reflect.Type) reflect.Type {
+	if other, ok := reflect.TypeAssert[interface{ fileForm() any }](reflect.Zero(t)); ok {
+		return reflect.TypeOf(other.fileForm())
+	}
+	return t
+}
+
 // typeNamed returns the type with that name, which is within or part of it; nil if it is neither.
 func typeNamed(name string, within reflect.Type) reflect.Type {
 	if within.String() == name {
 		return within
 	}
-	if other, ok := reflect.Zero(within).Interface().(interface{ fileForm() any }); ok {
-		within = reflect.TypeOf(other.fileForm())
-	}
+	within = fileType(within)
 	switch within.Kind() {
 	case reflect.Pointer, reflect.Slice:
 		return typeNamed(name, within.Elem())
@@ -150,8 +157,8 @@ func typeNamed(name string, within reflect.Type) reflect.Type {
 		if within.String() == name {
 			return within
 		}
-		for i := range within.NumField() {
-			if found := typeNamed(name, within.Field(i).Type); found != nil {
+		for field := range within.Fields() {
+			if found := typeNamed(name, field.Type); found != nil {
 				return found
 			}
 		}
