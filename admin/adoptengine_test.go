@@ -85,7 +85,7 @@ func TestAdoptedEngine(t *testing.T) {
 func TestAdoptedEngineInSeveralRuns(t *testing.T) {
 	t.Parallel()
 	w := empty().with(namespace("t-tiller"), runner("t-tiller", "tiller-deploy", "gcr.io/kubernetes-helm/tiller:v2.14.1"))
-	r := asked(adopting, underHelm3)
+	r := asked(adopting, underHelm3, unguarded)
 	first := func() *Prepared {
 		_, c := w.start(t)
 		prepared, err := Prepare(t.Context(), c, r)
@@ -108,7 +108,7 @@ func TestAdoptedEngineInSeveralRuns(t *testing.T) {
 	}
 
 	server, c := empty().start(t)
-	write(t, c, asked(engine(tenant.EngineImpersonation)))
+	write(t, c, asked(engine(tenant.EngineImpersonation), unguarded))
 	server.Put(namespace("t-tiller"))
 	server.Put(runner("t-tiller", "tiller-deploy", "gcr.io/kubernetes-helm/tiller:v2.14.1"))
 	prepared, err := Prepare(t.Context(), c, r)

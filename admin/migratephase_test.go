@@ -130,7 +130,7 @@ func helmKey(revision int) cluster.Key {
 // inPhase returns the objects of a cluster in which the tenant's migration has that phase.
 func inPhase(t *testing.T, phase tenant.Phase) []runtime.Object {
 	t.Helper()
-	server, c := withReleases(t)
+	server, c := withReleases(t, unguarded)
 	m, _ := migrating(t, c)
 	err := broken[phase](t, server, m)
 	if phaseOf(server) != phase {
@@ -291,7 +291,7 @@ func namespaceNamed(name string) *corev1.Namespace {
 // TestMigrateQuota: a quota that leaves no room is seen before Tiller is stopped, and fewer
 // revisions may fit.
 func TestMigrateQuota(t *testing.T) {
-	server, c := withReleases(t)
+	server, c := withReleases(t, unguarded)
 	m, _ := migrating(t, c)
 	server.Put(&corev1.ResourceQuota{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ResourceQuota"}, ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "few"},
 		Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/secrets": resource.MustParse("1")}}})

@@ -27,7 +27,7 @@ func TestFinishWithLaterRecords(t *testing.T) {
 		{"a deleted release", "db", 1, release.Status_DELETED, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			server, c := withReleases(t)
+			server, c := withReleases(t, unguarded)
 			m, _ := migrating(t, c)
 			if _, err := m.Begin(t.Context()); err != nil {
 				t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 func TestPrepareWhileAnotherAdminMakesIt(t *testing.T) {
 	t.Parallel()
 	var parts, record []runtime.Object
-	for _, object := range empty().after(t, asked()).objects {
+	for _, object := range empty().after(t, asked(unguarded)).objects {
 		if cluster.KeyOf(object) == recordKey("t-tiller") {
 			record = append(record, object)
 		} else {
@@ -37,7 +37,7 @@ func TestPrepareWhileAnotherAdminMakesIt(t *testing.T) {
 				}
 				return nil
 			}
-			outcomes, err := prepareOnce(t.Context(), c, []Request{asked()})
+			outcomes, err := prepareOnce(t.Context(), c, []Request{asked(unguarded)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -52,7 +52,7 @@ func TestPrepareWhileAnotherAdminMakesIt(t *testing.T) {
 			}
 			server.Put(empty().objects...)
 			reads.Store(0)
-			if _, err := Prepare(t.Context(), c, asked()); err != nil {
+			if _, err := Prepare(t.Context(), c, asked(unguarded)); err != nil {
 				t.Errorf("parts appear at read %d, and the record %d later: %v", first, later, err)
 			}
 		}

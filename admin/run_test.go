@@ -47,7 +47,7 @@ func destroying(t *testing.T, c *cluster.Client) (*Destroy, *[]string) {
 // TestDestroy: backup, releases, rights, objects, the home last.
 func TestDestroy(t *testing.T) {
 	server, c := empty().start(t)
-	write(t, c, asked())
+	write(t, c, asked(unguarded))
 	server.Put(record(t, "t-tiller", "web", "a", 1, release.Status_DEPLOYED))
 	d, output := destroying(t, c)
 	var has *HasReleasesError
@@ -110,7 +110,7 @@ func TestDestroyAndWrites(t *testing.T) {
 		t.Errorf("backed up %d times: %q", saved, *output)
 	}
 	d.Uninstall = func(context.Context, *Removal) error { return errors.New("no helm") }
-	write(t, c, asked())
+	write(t, c, asked(unguarded))
 	server.Put(record(t, "t-tiller", "web", "a", 1, release.Status_DEPLOYED))
 	if _, err := d.Run(t.Context()); errorText(err) != "no helm" || server.Get(recordKey("t-tiller")) == nil {
 		t.Errorf("got %v", err)
@@ -141,10 +141,11 @@ func migrating(t *testing.T, c *cluster.Client) (*Migrate, *[]string) {
 		}}, &output
 }
 
-// withReleases returns a cluster with the tenant t, whose Tiller has the release web.
-func withReleases(t *testing.T) (*clustertest.Server, *cluster.Client) {
+// withReleases returns a cluster with the tenant t, made as asked, whose Tiller has the release
+// web.
+func withReleases(t *testing.T, change ...func(*Request)) (*clustertest.Server, *cluster.Client) {
 	server, c := empty().start(t)
-	write(t, c, asked())
+	write(t, c, asked(change...))
 	server.Put(record(t, "t-tiller", "web", "a", 1, release.Status_SUPERSEDED), record(t, "t-tiller", "web", "a", 2, release.Status_DEPLOYED))
 	server.Writes()
 	return server, c

@@ -50,16 +50,28 @@ func unsplit(t *testing.T) world {
 	return empty().with(append(objects, namespace("c"), configMapNamed("a", "web"), configMapNamed("b", "db"), configMapNamed("c", "rest"))...)
 }
 
-// splitting returns a split of unsplit's Tiller.
+// splitting returns a split of unsplit's Tiller, to tenants without the guard.
 func splitting(t *testing.T, c *cluster.Client) *Split {
 	t.Helper()
 	files := backup.Backups{Tenant: "old", Now: func() time.Time { return time.Unix(0, 0) }, Say: func(string, ...any) {}, Read: c.EachRecord}
-	return &Split{Client: c, From: "old", Backups: files, File: filepath.Join(t.TempDir(), "b.yaml"), Timeout: time.Minute,
+	split := &Split{Client: c, From: "old", Backups: files, File: filepath.Join(t.TempDir(), "b.yaml"), Timeout: time.Minute,
 		Requests: []Request{
 			{Tenant: tenant.Tenant{Name: "ta", Namespaces: []string{"a"}}, Exact: true},
 			{Tenant: tenant.Tenant{Name: "tb", Namespaces: []string{"b"}}, Exact: true},
 		},
 		Event: func(Event) {}, Confirm: func(context.Context) error { return nil }}
+	for i := range split.Requests {
+		unguarded(&split.Requests[i])
+	}
+	return split
+}
+
+// guarded has the split make tenants with the guard.
+func guarded(s *Split) *Split {
+	for i := range s.Requests {
+		s.Requests[i].Tenant.Guard, s.Requests[i].Accepted = "", nil
+	}
+	return s
 }
 
 // records are the release records in the cluster, by key, with what they hold.
@@ -163,7 +175,7 @@ func TestSplitKilled(t *testing.T) {
 	t.Parallel()
 	s, c := unsplit(t).start(t)
 	before := recordsIn(s)
-	if _, err := splitting(t, c).Begin(t.Context()); err != nil {
+	if _, err := guarded(splitting(t, c)).Begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if replicasOf(s, "old") != "0" || replicasOf(s, "ta-tiller") != "1" {
@@ -186,7 +198,7 @@ func TestSplitKilled(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("begin, after %d", n), func(t *testing.T) {
 			s, c := unsplit(t).start(t)
-			run := splitting(t, c)
+			run := guarded(splitting(t, c))
 			if err := killedAt(s, n, func() error { _, err := run.Begin(t.Context()); return err }); err == nil {
 				t.Fatal("it was not killed")
 			}
@@ -204,7 +216,7 @@ func TestSplitKilled(t *testing.T) {
 			if s.Get(splitKey("old")) == nil {
 				return
 			}
-			if _, err := splitting(t, s.Connect()).Abort(t.Context()); err != nil {
+			if _, err := guarded(splitting(t, s.Connect())).Abort(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(before, recordsIn(s)); diff != "" || replicasOf(s, "old") != "1" {
@@ -228,7 +240,7 @@ func TestSplitKilled(t *testing.T) {
 	} {
 		for n := 0; ; n += stride() {
 			s := clustertest.Start(t, begun...)
-			run := splitting(t, s.Connect())
+			run := guarded(splitting(t, s.Connect()))
 			killed := killedAt(s, n, func() error { return way.run(run) })
 			if killed != nil {
 				run.File += "-2"
@@ -254,7 +266,7 @@ func TestSplitWithTenants(t *testing.T) {
 	write(t, c, Request{Tenant: tenant.Tenant{Name: "ta", Namespaces: []string{"a"}}, Exact: true})
 	s.Put(record(t, "ta-tiller", "own", "a", 1, release.Status_DEPLOYED))
 	before := recordsIn(s)
-	run := splitting(t, c)
+	run := guarded(splitting(t, c))
 	var stopped bool
 	run.Event = func(e Event) {
 		stopped = stopped || e.Change != nil && e.Change.Key == tillerKey("ta-tiller") && replicasOf(s, "ta-tiller") == "0"

@@ -179,12 +179,12 @@ func TestSplitOnward(t *testing.T) {
 func TestSplitNarrow(t *testing.T) {
 	t.Parallel()
 	s, c := unsplit(t).start(t)
-	if _, err := splitting(t, c).Begin(t.Context()); err != nil {
+	if _, err := guarded(splitting(t, c)).Begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.Put(configMapNamed("old", "somebody's"))
 	begun := s.Objects()
-	run := splitting(t, c)
+	run := guarded(splitting(t, c))
 	run.Narrow = "ops"
 	risk, ok := errors.AsType[*RiskError](func() error { _, err := run.Finish(t.Context()); return err }())
 	if _, state, err := readSplitState(t.Context(), c, "old"); !ok || risk.Risk != RiskSharedHome || err != nil || state.Phase != tenant.PhaseVerified {
@@ -192,7 +192,7 @@ func TestSplitNarrow(t *testing.T) {
 	}
 	for n := 0; ; n += stride() {
 		s := clustertest.Start(t, begun...)
-		run := splitting(t, s.Connect())
+		run := guarded(splitting(t, s.Connect()))
 		run.Narrow, run.Accepted = "ops", Accepted{RiskSharedHome}
 		killed := killedAt(s, n, func() error { _, err := run.Finish(t.Context()); return err })
 		if killed != nil {
@@ -220,7 +220,7 @@ func TestSplitNarrow(t *testing.T) {
 
 	// No controller makes pods here: a run that waits says so when the split is finished.
 	s = clustertest.Start(t, begun...)
-	run = splitting(t, s.Connect())
+	run = guarded(splitting(t, s.Connect()))
 	run.Narrow, run.Accepted, run.Wait, run.Timeout = "ops", Accepted{RiskSharedHome}, true, time.Millisecond
 	_, err := run.Finish(t.Context())
 	if _, ok := errors.AsType[*cluster.NotReadyError](err); !ok {
