@@ -13,7 +13,7 @@ func hostVariables() []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "restricted", Expression: quoted(annotationHosts) + ` in variables.notes`},
 		{Name: "hosts", Expression: `variables.restricted ? variables.notes[` + quoted(annotationHosts) + `].split(",") : []`},
-		{Name: "annotations", Expression: `has(object.metadata.annotations) ? object.metadata.annotations : {}`},
+		{Name: "annotations", Expression: ifHas(`object.metadata.annotations`, `{}`)},
 		{Name: "wereAnnotations", Expression: `oldObject != null && has(oldObject.metadata.annotations) ? oldObject.metadata.annotations : {}`},
 	}
 }
@@ -98,8 +98,7 @@ func redirects(annotations string) string {
 // annotations.
 func ingresses() policy {
 	const old = `oldObject != null && `
-	const rules = `(has(object.spec.rules) ? object.spec.rules : [])`
-	const tls = `(has(object.spec.tls) ? object.spec.tls : [])`
+	rules, tls := `(`+ifHas(`object.spec.rules`, `[]`)+`)`, `(`+ifHas(`object.spec.tls`, `[]`)+`)`
 	return policy{
 		kind: "ingresses", groups: []string{"networking.k8s.io", "extensions"}, resources: []string{"ingresses", "ingresses/status"}, operations: onWrite,
 		variables: append(hostVariables(),
@@ -135,7 +134,7 @@ func gateways() []policy {
 		` && (has(o.protocol) ? o.protocol : "") == (has(l.protocol) ? l.protocol : "")))`
 	// A Gateway's controller copies them to the Services that it creates.
 	infrastructure := func(object string) string {
-		return `has(` + object + `.spec.infrastructure) && has(` + object + `.spec.infrastructure.annotations) ? ` + object + `.spec.infrastructure.annotations : {}`
+		return `has(` + object + `.spec.infrastructure) && ` + ifHas(object+`.spec.infrastructure.annotations`, `{}`)
 	}
 	var all []policy
 	for _, w := range []struct{ kind, group string }{

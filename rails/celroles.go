@@ -8,7 +8,7 @@ const ownSubject = `(s.kind == "ServiceAccount" && (!has(s.namespace) || s.names
 
 // ownNamespaces returns the namespaces of the tenants that have the request's namespace.
 func ownNamespaces() admissionv1.Variable {
-	return admissionv1.Variable{Name: "own", Expression: quoted(annotationNamespaces) + ` in variables.notes ? variables.notes[` + quoted(annotationNamespaces) + `].split(",") : [request.namespace]`}
+	return admissionv1.Variable{Name: "own", Expression: noteList(annotationNamespaces, `[request.namespace]`)}
 }
 
 // roleBindings refuses subjects that do not belong to the tenant: such a binding would

@@ -140,7 +140,7 @@ func frozen() policy {
 			{APIGroups: []string{"authorization.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"localsubjectaccessreviews"}},
 		},
 		variables: []admissionv1.Variable{
-			{Name: "accounts", Expression: quoted(annotationFrozenAccounts) + ` in variables.notes ? variables.notes[` + quoted(annotationFrozenAccounts) + `].split(",") : []`},
+			{Name: "accounts", Expression: noteList(annotationFrozenAccounts, `[]`)},
 			{Name: "account", Expression: `request.userInfo.username.split(":")`},
 			{Name: "held", Expression: `variables.account.size() == 4 && (variables.account[2] in variables.accounts || variables.account[2] + ":" + variables.account[3] in variables.accounts)`},
 			{Name: "before", Expression: `oldObject != null && has(oldObject.metadata) && has(oldObject.metadata.labels) ? oldObject.metadata.labels : {}`},
@@ -151,7 +151,7 @@ func frozen() policy {
 		rules: []admissionv1.Validation{rule(
 			`!variables.held || variables.ends`,
 			"the tenant is frozen: nothing can be changed in it through helm",
-			`(`+quoted(annotationFrozen)+` in variables.notes ? variables.notes[`+quoted(annotationFrozen)+`] : "the tenant is frozen")`,
+			`(`+note(annotationFrozen, `"the tenant is frozen"`)+`)`,
 		)},
 	}
 }

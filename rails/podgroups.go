@@ -22,7 +22,7 @@ func podGroups(p Priorities) []policy {
 		all = append(all, policy{
 			kind: kind, groups: []string{"scheduling.k8s.io"}, resources: []string{kind}, operations: onWrite,
 			variables: append(allowedClasses(p),
-				admissionv1.Variable{Name: "class", Expression: `has(object.spec.priorityClassName) ? object.spec.priorityClassName : ""`},
+				admissionv1.Variable{Name: "class", Expression: ifHas(`object.spec.priorityClassName`, `""`)},
 				admissionv1.Variable{Name: "was", Expression: `oldObject != null && has(oldObject.spec.priorityClassName) ? oldObject.spec.priorityClassName : ""`},
 				admissionv1.Variable{Name: "kept", Expression: `oldObject != null && variables.class == variables.was && (has(object.spec.priority) ? object.spec.priority : 0) == (has(oldObject.spec.priority) ? oldObject.spec.priority : 0)`},
 			),
@@ -30,7 +30,7 @@ func podGroups(p Priorities) []policy {
 				// The priority is filled in before the policy is evaluated, but by an API
 				// server that does not know the field yet.
 				rule(fmt.Sprintf(`variables.kept || variables.class in variables.allowed || (has(object.spec.priority) ? object.spec.priority <= %d : variables.class == "" || variables.class in variables.classes)`, p.Default),
-					classMessage, classMessageExpression("variables.class", p)),
+					classMessage, classMessageExpression(p)),
 			},
 		})
 	}

@@ -81,12 +81,28 @@ func exceptions() []admissionv1.MatchCondition {
 // commonVariables returns the variables of all policies.
 func commonVariables() []admissionv1.Variable {
 	return []admissionv1.Variable{
-		{Name: "notes", Expression: `has(namespaceObject.metadata.annotations) ? namespaceObject.metadata.annotations : {}`},
-		{Name: "ask", Expression: `"; ask " + (` + quoted(annotationContact) + ` in variables.notes ? variables.notes[` + quoted(annotationContact) + `] : "an admin of this cluster")`},
+		{Name: "notes", Expression: ifHas(`namespaceObject.metadata.annotations`, `{}`)},
+		{Name: "ask", Expression: `"; ask " + (` + note(annotationContact, `"an admin of this cluster"`) + `)`},
 	}
 }
 
 func quoted(s string) string { return strconv.Quote(s) }
+
+// ifHas returns the CEL expression for an optional field, with a value in its place if it is
+// missing.
+func ifHas(field, otherwise string) string {
+	return `has(` + field + `) ? ` + field + ` : ` + otherwise
+}
+
+// note returns the CEL expression for an annotation of the namespace, with a value in its place
+// if it is missing; noteList for one with commas between its items.
+func note(annotation, otherwise string) string {
+	return quoted(annotation) + ` in variables.notes ? variables.notes[` + quoted(annotation) + `] : ` + otherwise
+}
+
+func noteList(annotation, otherwise string) string {
+	return quoted(annotation) + ` in variables.notes ? variables.notes[` + quoted(annotation) + `].split(",") : ` + otherwise
+}
 
 // celList returns a list of strings in CEL.
 func celList(values []string) string {
@@ -213,7 +229,7 @@ func services() policy {
 	return policy{
 		kind: "services", groups: []string{""}, resources: []string{"services", "services/status"}, operations: onWrite,
 		variables: append(hostVariables(),
-			admissionv1.Variable{Name: "external", Expression: `has(object.spec.externalIPs) ? object.spec.externalIPs : []`},
+			admissionv1.Variable{Name: "external", Expression: ifHas(`object.spec.externalIPs`, `[]`)},
 			admissionv1.Variable{Name: "added", Expression: `variables.external.filter(ip, !(` + kept + ` && ip in oldObject.spec.externalIPs))`},
 			// A new port takes over an address as a new address does.
 			admissionv1.Variable{Name: "ports", Expression: `!has(object.spec.ports) || variables.external.size() == 0 ? [] : object.spec.ports.filter(p, !(` + kept +

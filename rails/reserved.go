@@ -2,7 +2,6 @@ package rails
 
 import (
 	"strconv"
-	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,11 +34,6 @@ func mayClaim(name string) string {
 		` || authorizer.group(` + quoted(GroupClaim) + `).resource(` + quoted(ResourceClaim) + `).name(` + name + `).check(` + quoted(VerbClaim) + `).allowed()`
 }
 
-// IsReserved reports whether only administrators write a label or annotation of namespaces.
-func IsReserved(key string) bool {
-	return strings.HasPrefix(key, reservedPrefix) || strings.Contains(key, "."+reservedPrefix)
-}
-
 // IsReservation reports whether the message of a refused request is from the policy that
 // reserves labels and annotations of namespaces.
 func IsReservation(message string) bool {
@@ -56,7 +50,8 @@ const reservedPrefix = "helm-tenant/"
 // namespace.
 const mostKeys = 1000
 
-// reserved is IsReserved in CEL, of the variable k.
+// reserved is the CEL expression that reports whether only administrators write the label or
+// annotation k.
 const reserved = `(k.startsWith("` + reservedPrefix + `") || k.contains(".` + reservedPrefix + `"))`
 
 // Reserving returns the admission policies that reserve helm-tenant's labels and annotations
@@ -99,7 +94,7 @@ func reservedNamespaces() policy {
 			` || has(` + notes + `) && (size(` + notes + `) > ` + limit + ` || ` + notes + `.exists(k, ` + reserved + `)))`
 	})
 	content := func(object, field string) string {
-		return object + ` != null && has(` + object + `.metadata.` + field + `) ? ` + object + `.metadata.` + field + ` : {}`
+		return object + ` != null && ` + ifHas(object+`.metadata.`+field, `{}`)
 	}
 	changed := func(kind string) string {
 		before, after := `variables.`+kind+`Before`, `variables.`+kind+`After`
@@ -157,5 +152,5 @@ func reservedRecords() policy {
 
 // same returns the CEL expression that reports whether two maps are equal, or both missing.
 func same(a, b string) string {
-	return `(has(` + a + `) ? ` + a + ` : {}) == (has(` + b + `) ? ` + b + ` : {})`
+	return `(` + ifHas(a, `{}`) + `) == (` + ifHas(b, `{}`) + `)`
 }

@@ -37,7 +37,7 @@ func workloads(p Priorities) []policy {
 				admissionv1.Variable{Name: "wereVolumes", Expression: `oldObject == null ? [] : ` + volumesOf("oldObject", w.template, ephemeral)},
 			),
 			rules: []admissionv1.Validation{
-				rule(`variables.class == "" || variables.class in variables.classes || variables.class == variables.was`, classMessage, classMessageExpression("variables.class", p)),
+				rule(`variables.class == "" || variables.class in variables.classes || variables.class == variables.was`, classMessage, classMessageExpression(p)),
 				rule(`variables.volumes.all(v, v in variables.wereVolumes)`, volumeMessage, volumeMessageExpression),
 			},
 		}
@@ -63,17 +63,18 @@ const (
 
 // classMessageExpression names the refused class and the allowed ones: the classes of the
 // cluster may have changed since the policies were written.
-func classMessageExpression(class string, p Priorities) string {
+func classMessageExpression(p Priorities) string {
+	const refused = `"a pod here can't have the priority class " + variables.class + `
 	if p.Unknown {
-		return fmt.Sprintf(`"a pod here can't have the priority class " + %s + ", since the priorities of the cluster's classes could not be read when the policy was written; allowed: " + (variables.allowed.size() == 0 ? "no class" : variables.allowed.join(", "))`, class)
+		return refused + `", since the priorities of the cluster's classes could not be read when the policy was written; allowed: " + (variables.allowed.size() == 0 ? "no class" : variables.allowed.join(", "))`
 	}
-	return fmt.Sprintf(`"a pod here can't have the priority class " + %s + ", which is above the cluster's default priority of %d; allowed: " + (variables.allowed.size() == 0 ? "those up to it" : variables.allowed.join(", ") + ", and those up to it")`, class, p.Default)
+	return refused + fmt.Sprintf(`", which is above the cluster's default priority of %d; allowed: " + (variables.allowed.size() == 0 ? "those up to it" : variables.allowed.join(", ") + ", and those up to it")`, p.Default)
 }
 
 // allowedClasses returns the names of the classes that a pod may have.
 func allowedClasses(p Priorities) []admissionv1.Variable {
 	return []admissionv1.Variable{
-		{Name: "allowed", Expression: quoted(annotationClasses) + ` in variables.notes ? variables.notes[` + quoted(annotationClasses) + `].split(",") : []`},
+		{Name: "allowed", Expression: noteList(annotationClasses, `[]`)},
 		{Name: "classes", Expression: `variables.allowed + ` + celList(slices.Sorted(slices.Values(p.Harmless)))},
 	}
 }
@@ -112,11 +113,11 @@ func pods(p Priorities) policy {
 	return policy{
 		kind: "pods", groups: []string{""}, resources: []string{"pods"}, operations: onCreate,
 		variables: slices.Concat(allowedClasses(p), []admissionv1.Variable{
-			{Name: "class", Expression: `has(object.spec.priorityClassName) ? object.spec.priorityClassName : ""`},
+			{Name: "class", Expression: ifHas(`object.spec.priorityClassName`, `""`)},
 			{Name: "volumes", Expression: `!has(object.spec.volumes) ? [] : ` + ephemeral("object.spec")},
 		}, podStorageVariables()),
 		rules: append([]admissionv1.Validation{
-			rule(fmt.Sprintf(`!has(object.spec.priority) || object.spec.priority <= %d || variables.class in variables.allowed`, p.Default), classMessage, classMessageExpression("variables.class", p)),
+			rule(fmt.Sprintf(`!has(object.spec.priority) || object.spec.priority <= %d || variables.class in variables.allowed`, p.Default), classMessage, classMessageExpression(p)),
 			rule(`variables.volumes.size() == 0`, volumeMessage, volumeMessageExpression),
 		}, podStorageRules()...),
 	}
