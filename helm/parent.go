@@ -59,18 +59,11 @@ func swallowedFlags(major int) []string {
 	return flags
 }
 
-// ReadParent returns what a helm of that major version removed, from the command line of
-// the helm that started this plugin. bin and plugin are HELM_BIN and HELM_PLUGIN_NAME,
-// which it set: its own first word, and the plugin's name. The error reports that helm
-// would not make exactly the arguments that the plugin got from this command line, so
-// that it is not known what was removed.
-func ReadParent(major int, parent []string, bin, plugin string, got []string) (Swallowed, error) {
-	s, _, err := readParent(major, parent, bin, plugin, got)
-	return s, err
-}
-
-// readParent is ReadParent, and also returns the parent's arguments without the plugin's
-// name.
+// readParent returns what a helm of that major version removed, from the command line of
+// the helm that started this plugin, and that line's arguments without the plugin's name. bin
+// and plugin are HELM_BIN and HELM_PLUGIN_NAME, which it set: its own first word, and the
+// plugin's name. The error reports that helm would not make exactly the arguments that the
+// plugin got from this command line, so that it is not known what was removed.
 func readParent(major int, parent []string, bin, plugin string, got []string) (s Swallowed, words []string, err error) {
 	if len(parent) < 2 {
 		return Swallowed{}, nil, errors.New("the command line of helm can't be seen")

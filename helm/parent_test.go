@@ -52,7 +52,7 @@ func TestReadParent(t *testing.T) {
 	} {
 		t.Run(test.parent, func(t *testing.T) {
 			parent := strings.Fields(test.parent)
-			got, err := ReadParent(2, parent, parent[0], "tenant", strings.Fields(test.got))
+			got, _, err := readParent(2, parent, parent[0], "tenant", strings.Fields(test.got))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,7 +95,7 @@ func TestReadParentOfHelm3(t *testing.T) {
 		t.Run(test.parent, func(t *testing.T) {
 			parent := strings.Fields(test.parent)
 			for _, major := range []int{3, 4} {
-				got, err := ReadParent(major, parent, parent[0], "tenant", strings.Fields(test.got))
+				got, _, err := readParent(major, parent, parent[0], "tenant", strings.Fields(test.got))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -107,11 +107,11 @@ func TestReadParentOfHelm3(t *testing.T) {
 	}
 	// An empty word counts as such a flag.
 	parent := []string{"helm", "tenant", "install", "web", "--description", "", "chart", "--wait", "", "--kube-context", "c", "--namespace", "x"}
-	if got, err := ReadParent(3, parent, "helm", "tenant", []string{"install", "web", "--description", "--wait", "c"}); err != nil || got.KubeContext != "--namespace" || got.Namespace {
+	if got, _, err := readParent(3, parent, "helm", "tenant", []string{"install", "web", "--description", "--wait", "c"}); err != nil || got.KubeContext != "--namespace" || got.Namespace {
 		t.Errorf("an empty word: got %+v, %v", got, err)
 	}
 	// Two readings that fit.
-	if got, err := ReadParent(3, strings.Fields("helm -n tenant tenant -n tenant list"), "helm", "tenant", strings.Fields("list")); err != nil || !got.Namespace {
+	if got, _, err := readParent(3, strings.Fields("helm -n tenant tenant -n tenant list"), "helm", "tenant", strings.Fields("list")); err != nil || !got.Namespace {
 		t.Errorf("two readings that mean the same: got %+v, %v", got, err)
 	}
 }
@@ -137,7 +137,7 @@ func TestReadParentRefuses(t *testing.T) {
 		{"a value that is missing", []string{"helm", "tenant", "list", "--kube-context"}, "list", other},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := ReadParent(2, test.parent, "helm", "tenant", strings.Fields(test.got))
+			got, _, err := readParent(2, test.parent, "helm", "tenant", strings.Fields(test.got))
 			if diff := cmp.Diff(test.want, errorText(err)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -148,11 +148,11 @@ func TestReadParentRefuses(t *testing.T) {
 	}
 	// What Helm 3 and 4 refuse.
 	for _, parent := range []string{"helm tenant list --kube-context", "helm tenant list --kube-insecure-skip-tls-verify --all", "helm tenant list --kube-insecure-skip-tls-verify=perhaps"} {
-		if got, err := ReadParent(3, strings.Fields(parent), "helm", "tenant", []string{"list"}); errorText(err) != other {
+		if got, _, err := readParent(3, strings.Fields(parent), "helm", "tenant", []string{"list"}); errorText(err) != other {
 			t.Errorf("%s: it is read as %+v, %v", parent, got, err)
 		}
 	}
-	if _, err := ReadParent(2, []string{"helm", "", "list"}, "helm", "", []string{"list"}); err == nil {
+	if _, _, err := readParent(2, []string{"helm", "", "list"}, "helm", "", []string{"list"}); err == nil {
 		t.Error("a plugin without a name was found")
 	}
 }
@@ -160,7 +160,7 @@ func TestReadParentRefuses(t *testing.T) {
 func TestReadParentChangesNothing(t *testing.T) {
 	parent, got := strings.Fields("helm --kube-context c tenant list"), []string{"list"}
 	before := slices.Clone(parent)
-	if _, err := ReadParent(2, parent, "helm", "tenant", got); err != nil {
+	if _, _, err := readParent(2, parent, "helm", "tenant", got); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(before, parent) || got[0] != "list" {
@@ -243,14 +243,14 @@ func FuzzReadParent(f *testing.F) {
 		if !ok {
 			return
 		}
-		read, err := ReadParent(2, argv, "helm", "tenant", got)
+		read, _, err := readParent(2, argv, "helm", "tenant", got)
 		if err != nil {
 			t.Fatalf("%q: %v", argv, err)
 		}
 		if diff := cmp.Diff(want, read); diff != "" {
 			t.Errorf("%q, -want +got:\n%s", argv, diff)
 		}
-		if _, err := ReadParent(2, argv, "helm", "tenant", append(got, "more")); err == nil {
+		if _, _, err := readParent(2, argv, "helm", "tenant", append(got, "more")); err == nil {
 			t.Errorf("%q fits other arguments, too", argv)
 		}
 	})
@@ -388,7 +388,7 @@ func FuzzReadParentOfHelm3(f *testing.F) {
 			}
 		})
 		for _, major := range []int{3, 4} {
-			read, err := ReadParent(major, argv, "helm", "tenant", got)
+			read, _, err := readParent(major, argv, "helm", "tenant", got)
 			if err != nil {
 				// With the plugin's name in it twice, two readings may fit.
 				if first := slices.Index(argv, "tenant"); slices.Contains(argv[first+1:], "tenant") {
@@ -399,7 +399,7 @@ func FuzzReadParentOfHelm3(f *testing.F) {
 			if diff := cmp.Diff(want, read.means(t)); diff != "" {
 				t.Errorf("Helm %d, %q, -want +got:\n%s", major, argv, diff)
 			}
-			if _, err := ReadParent(major, argv, "helm", "tenant", append(got, "more")); err == nil {
+			if _, _, err := readParent(major, argv, "helm", "tenant", append(got, "more")); err == nil {
 				t.Errorf("%q fits other arguments, too", argv)
 			}
 		}
@@ -420,7 +420,7 @@ func TestReadParentOfACompletion(t *testing.T) {
 			{[]string{"tenant", "status", "", ""}, []string{"status", ""}, Swallowed{}},
 		} {
 			parent := append([]string{"helm", request}, test.typed...)
-			got, err := ReadParent(3, parent, "helm", "tenant", append([]string{request}, test.got...))
+			got, _, err := readParent(3, parent, "helm", "tenant", append([]string{request}, test.got...))
 			if err != nil {
 				t.Errorf("%q: %v", parent, err)
 			}

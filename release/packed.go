@@ -12,7 +12,6 @@ import (
 
 	"github.com/klauspost/compress/gzip" // packs in half the time of compress/gzip
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // DataKey is the key of a record's content.
@@ -62,15 +61,6 @@ func (b *Budget) take(packed int, size int64) error {
 	}
 	b.left -= excess
 	return nil
-}
-
-// Packed returns the packed release in a record, which is a Secret or a ConfigMap.
-func Packed(record *unstructured.Unstructured) ([]byte, error) {
-	text, _, err := unstructured.NestedString(record.Object, "data", DataKey)
-	if err == nil && record.GetKind() == "Secret" {
-		return base64.StdEncoding.DecodeString(text)
-	}
-	return []byte(text), err
 }
 
 // pack returns base64 of gzip. Helm writes records with gzip's best compression, and

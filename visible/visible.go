@@ -162,23 +162,14 @@ func (v Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Sprintf is fmt.Sprintf with each argument escaped as by Text: the format, which is
+// Fprintf is fmt.Fprintf with each argument escaped as by Text: the format, which is
 // ours, may contain line breaks, and arguments can't add any.
-func Sprintf(format string, args ...any) string {
-	return fmt.Sprintf(format, wrap(args)...)
-}
-
-// Fprintf writes what Sprintf returns.
 func Fprintf(w io.Writer, format string, args ...any) (int, error) {
-	return fmt.Fprintf(w, format, wrap(args)...)
-}
-
-func wrap(args []any) []any {
 	wrapped := make([]any, len(args))
 	for i, arg := range args {
 		wrapped[i] = argument{arg}
 	}
-	return wrapped
+	return fmt.Fprintf(w, format, wrapped...)
 }
 
 // argument formats as its value does, and escapes the result.

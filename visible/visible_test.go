@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"unicode"
 
@@ -50,10 +51,11 @@ func TestEscapes(t *testing.T) {
 	}
 }
 
-func TestSprintf(t *testing.T) {
-	got := Sprintf("%s\n%q\t%-6s|%v %d %5.1f%% %v\n", "a\nb", "c\n\u3164", "é", errors.New("d\u202ee"), 7, 2.5, []string{"f\n", "g"})
-	if want := "a\\nb\n\"c\\n\\u3164\"\té     |d\\u202ee 7   2.5% [f\\n g]\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+func TestFprintf(t *testing.T) {
+	var out strings.Builder
+	_, err := Fprintf(&out, "%s\n%q\t%-6s|%v %d %5.1f%% %v\n", "a\nb", "c\n\u3164", "é", errors.New("d\u202ee"), 7, 2.5, []string{"f\n", "g"})
+	if want := "a\\nb\n\"c\\n\\u3164\"\té     |d\\u202ee 7   2.5% [f\\n g]\n"; out.String() != want || err != nil {
+		t.Errorf("got %q, want %q, %v", out.String(), want, err)
 	}
 }
 
