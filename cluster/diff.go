@@ -14,11 +14,11 @@ import (
 // Field is one field in which a live object differs from the wanted one.
 type Field = difference.Field
 
-// Differences compares a wanted object with the live one. Of labels and annotations only
+// differences compares a wanted object with the live one. Of labels and annotations only
 // the wanted ones are compared, since others may add theirs; one with the value
 // rails.Absent must not exist. The other fields that helm-tenant writes are compared
 // entirely, so that an added subject, rule or container is a difference.
-func Differences(wanted, live *unstructured.Unstructured) []Field {
+func differences(wanted, live *unstructured.Unstructured) []Field {
 	var fields []Field
 	fields = append(fields, difference.Entries("metadata.labels", wanted.GetLabels(), live.GetLabels())...)
 	fields = append(fields, difference.Entries("metadata.annotations", wanted.GetAnnotations(), live.GetAnnotations())...)

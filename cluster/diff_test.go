@@ -164,12 +164,12 @@ func TestDifferences(t *testing.T) {
 				test.change(live)
 			}
 			before := live.DeepCopy()
-			if diff := cmp.Diff(test.want, asExpected(Differences(wanted, live))); diff != "" {
+			if diff := cmp.Diff(test.want, asExpected(differences(wanted, live))); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			// The merged object has no more differences, and keeps the fields of others.
 			merged := overlay(wanted, live)
-			if left := Differences(wanted, merged); left != nil {
+			if left := differences(wanted, merged); left != nil {
 				t.Errorf("after it is written there differs: %+v", left)
 			}
 			for _, field := range []string{"resourceVersion", "uid"} {

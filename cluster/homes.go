@@ -80,6 +80,6 @@ func (h *Homes) TenantOf(namespace string) string {
 	return name
 }
 
-// Leads reports whether an object that only admins write refers from the tenant to that
+// leads reports whether an object that only admins write refers from the tenant to that
 // home namespace.
-func (h *Homes) Leads(name, home string) bool { return h.claims[name][home] }
+func (h *Homes) leads(name, home string) bool { return h.claims[name][home] }

@@ -114,7 +114,7 @@ func NewPlan(name string, wanted []runtime.Object, live *Live, adopt Adoption) (
 			notOurs.Owner[key] = owner
 			continue
 		}
-		fields := Differences(want, existing)
+		fields := differences(want, existing)
 		if len(fields) == 0 {
 			continue
 		}

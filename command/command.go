@@ -19,8 +19,8 @@ type Command []string
 const (
 	// Unnamed: no command can contain an object's name.
 	Unnamed = "no command is shown: a name in it is not valid there, or holds control or format characters"
-	// Untyped: this system's shell can't pass a command's arguments unchanged.
-	Untyped = "no command is shown: PowerShell can't pass the name in it unchanged; -o json has its arguments"
+	// untyped: this system's shell can't pass a command's arguments unchanged.
+	untyped = "no command is shown: PowerShell can't pass the name in it unchanged; -o json has its arguments"
 )
 
 // Tenant returns a verb of helm tenant for a tenant. Flags are words like --flag=value: a
@@ -133,7 +133,7 @@ func (f Fix) Lines() (lines []string, note string) {
 	for _, c := range f.Commands {
 		line, ok := shell.Line(c)
 		if !ok {
-			return nil, strings.Join(append(slices.Clone(f.Notes), Untyped), "; ")
+			return nil, strings.Join(append(slices.Clone(f.Notes), untyped), "; ")
 		}
 		lines = append(lines, line)
 	}

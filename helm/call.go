@@ -41,7 +41,7 @@ type Parent struct {
 // name. The error is that of ParseLine, or reports that helm removed an empty argument
 // together with a flag that decides where the command goes.
 func ReadCall(args []string, env Environ, parent Parent) (Call, error) {
-	c := Call{Plugin: PluginOf(env), Env: env}
+	c := Call{Plugin: pluginOf(env), Env: env}
 	if c.Plugin != 0 {
 		argv, err := parent.CommandLine()
 		var typed []string
@@ -158,12 +158,12 @@ func (c Call) NamesTenant() bool {
 	}
 	asked := c.Asked(c.Line.Tenant, tenant.EngineTiller)
 	return asked.Flag != "" || asked.Environment != "" || asked.TypedTillerNamespace != "" || asked.TillerNamespace != "" ||
-		c.Line.Context != "" || c.Outer.KubeContext != "" || c.Identity() != "" || c.Hidden != nil
+		c.Line.Context != "" || c.Outer.KubeContext != "" || c.identity() != "" || c.Hidden != nil
 }
 
-// Identity returns the flag with which the caller sets the user or the API server, empty
+// identity returns the flag with which the caller sets the user or the API server, empty
 // if there is none.
-func (c Call) Identity() string {
+func (c Call) identity() string {
 	for _, name := range identityFlags {
 		if _, given := c.Line.Typed(name); given {
 			return "--" + name

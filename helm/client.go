@@ -52,11 +52,11 @@ func (e Environ) get(name string) string {
 	return value
 }
 
-// PluginOf returns the major version of the helm that started this process as its plugin,
+// pluginOf returns the major version of the helm that started this process as its plugin,
 // 0 if none did. It goes by the variables that each sets for plugins (v2:
 // k8s.io/helm/pkg/plugin; v3 and v4: pkg/cli EnvVars). A user may export those of another
 // version, and a plugin of one may call the other: then the folder of the plugin decides.
-func PluginOf(env Environ) int {
+func pluginOf(env Environ) int {
 	plugin := env.get(envvar.PluginDir)
 	if plugin == "" || env.get(envvar.Bin) == "" {
 		return 0

@@ -58,7 +58,7 @@ func TestPluginOf(t *testing.T) {
 		{"Helm 4", four, 4},
 		{"Helm 4 in a plugin of Helm 2", join(two, four), 4},
 	} {
-		if got := PluginOf(environ(test.env)); got != test.want {
+		if got := pluginOf(environ(test.env)); got != test.want {
 			t.Errorf("%s: got %d, want %d", test.name, got, test.want)
 		}
 	}

@@ -113,7 +113,7 @@ func (c Call) checkIdentity(place Place, r tenant.Resolved) error {
 		}
 		return nil
 	}
-	if flag := c.Identity(); flag != "" {
+	if flag := c.identity(); flag != "" {
 		return fmt.Errorf("%s sets who acts, or where, but the tenant decides that: its service account %q in namespace %q acts; leave it out, or run helm itself", flag, r.Account(), r.Home)
 	}
 	if _, given := c.Line.Typed("tiller-namespace"); given {
@@ -143,7 +143,7 @@ func (place Place) CheckImpersonation(r tenant.Resolved) error {
 func (c Call) decideNamespace(d *Decision, place Place) error {
 	major, class := d.Client.Major, ClassOf(d.Client.Major, c.Line.Command)
 	d.Namespace = place.Namespace
-	typed, given := c.Line.TypedNamespace(major)
+	typed, given := c.Line.typedNamespace(major)
 	if typed != "" {
 		d.Namespace = typed
 		return nil
@@ -223,12 +223,12 @@ func (d Decision) Invocation(environ []string, kubeconfig string) Invocation {
 	var args, env []string
 	if d.Tenant.Engine == tenant.EngineTiller {
 		args = []string{"--tiller-namespace=" + d.Tenant.Home}
-		env = append(Scrub(environ), envvar.TillerNamespace+"="+d.Tenant.Home)
+		env = append(scrub(environ), envvar.TillerNamespace+"="+d.Tenant.Home)
 	} else {
 		// No group, which would take rights over the whole cluster. Without one the API
 		// server adds the account's own groups.
 		args = []string{"--kube-as-user=" + d.Tenant.DeployerUser()}
-		env = scrubIdentity(Scrub(environ))
+		env = scrubIdentity(scrub(environ))
 	}
 	if d.Context != "" {
 		args = append(args, "--kube-context="+d.Context)

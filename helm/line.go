@@ -112,9 +112,9 @@ func (l Line) Check(class Class) error {
 	return nil
 }
 
-// TypedNamespace returns the namespace that the user typed, in any form that the major
+// typedNamespace returns the namespace that the user typed, in any form that the major
 // version of helm accepts. For install of Helm 2, -n is the release's name.
-func (l Line) TypedNamespace(major int) (value string, given bool) {
+func (l Line) typedNamespace(major int) (value string, given bool) {
 	if major == 2 {
 		return l.Typed("namespace")
 	}

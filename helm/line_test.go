@@ -110,11 +110,11 @@ func TestTypedNamespace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, got := line.TypedNamespace(2); got != test.two {
+		if _, got := line.typedNamespace(2); got != test.two {
 			t.Errorf("%s under Helm 2: got %t", test.typed, got)
 		}
 		for _, major := range []int{3, 4} {
-			if _, got := line.TypedNamespace(major); got != test.three {
+			if _, got := line.typedNamespace(major); got != test.three {
 				t.Errorf("%s under Helm %d: got %t", test.typed, major, got)
 			}
 		}

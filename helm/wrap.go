@@ -37,7 +37,7 @@ func WrapLocal(client Client, line Line, environ []string) Invocation {
 // WrapFileless returns the invocation of a helm plugin that works on files. It gets no
 // tenant, and so no cluster either: it must never act as the member.
 func WrapFileless(client Client, line Line, environ []string) Invocation {
-	inv := WrapLocal(client, line, Scrub(environ))
+	inv := WrapLocal(client, line, scrub(environ))
 	inv.Env = slices.DeleteFunc(inv.Env, func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
 		return name == envvar.Kubeconfig || name == envvar.Namespace || strings.HasPrefix(name, envvar.KubePrefix) || strings.HasPrefix(name, envvar.ServicePrefix)
@@ -58,9 +58,9 @@ func started(environ []string, pid int) []string {
 	return append(kept, fmt.Sprintf("%s=%d", envvar.Starter, pid))
 }
 
-// Scrub returns the environment without the variables that must not reach the wrapped
+// scrub returns the environment without the variables that must not reach the wrapped
 // helm.
-func Scrub(environ []string) []string {
+func scrub(environ []string) []string {
 	var kept []string
 next:
 	for _, entry := range environ {

@@ -18,7 +18,7 @@ func LiveSettings(spec appsv1.DeploymentSpec) tenant.Tiller {
 		return s
 	}
 	s.Storage = recognise.StorageOf(c)
-	if version := recognise.ImageVersion(c.Image); s.Image == "" && version != DefaultVersion {
+	if version := recognise.ImageVersion(c.Image); s.Image == "" && version != defaultVersion {
 		s.Version = version
 	}
 	if maps.Equal(s.Resources, defaultResources) {

@@ -25,8 +25,8 @@ const (
 	// DefaultImage is the Tiller image of Helm 2.17; the registries of older releases are
 	// gone.
 	DefaultImage = recognise.DefaultImage
-	// DefaultVersion is the default version of Tiller without a Helm 2 client.
-	DefaultVersion = "v2.17.0"
+	// defaultVersion is the default version of Tiller without a Helm 2 client.
+	defaultVersion = "v2.17.0"
 
 	tillerPort = 44134 // k8s.io/helm/pkg/tiller/environment
 	probePort  = 44135
@@ -48,7 +48,7 @@ func Image(t tenant.Tenant) string {
 	}
 	version := t.Tiller.Version
 	if version == "" {
-		version = DefaultVersion
+		version = defaultVersion
 	}
 	return image + ":" + version
 }

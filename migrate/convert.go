@@ -17,12 +17,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Convert returns a revision of Helm 2 in the form of Helm 3. The manifest stays byte for
+// convert returns a revision of Helm 2 in the form of Helm 3. The manifest stays byte for
 // byte. What Helm 3 has no place for is left out: hooks for events that it does not know
 // (crd-install, test-failure), timeouts of hooks' deletion, the chart's engine and Tiller
 // version, and the subcharts themselves, which Helm 3 does not store either. An error
 // means that values or the status can't be read.
-func Convert(old *release2.Release) (*release3.Release, error) {
+func convert(old *release2.Release) (*release3.Release, error) {
 	status, err := statusOf(old.GetInfo().GetStatus().GetCode())
 	if err != nil {
 		return nil, err

@@ -122,7 +122,7 @@ func converted() *release3.Release {
 var unexported = cmpopts.IgnoreUnexported(chart.Chart{})
 
 func TestConvert(t *testing.T) {
-	got, err := Convert(full())
+	got, err := convert(full())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ var leftOut = map[string]string{
 // counts for what Helm 3 gets, or is left out on purpose.
 func TestEveryField(t *testing.T) {
 	text := func(r *release2.Release) string {
-		got, err := Convert(r)
+		got, err := convert(r)
 		if err != nil {
 			return "error: " + err.Error()
 		}
@@ -232,7 +232,7 @@ func TestConvertStatuses(t *testing.T) {
 	for code := range int32(len(release2.Status_Code_name)) {
 		r := full()
 		r.Info.Status.Code = release2.Status_Code(code)
-		converted, err := Convert(r)
+		converted, err := convert(r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +291,7 @@ func TestConvertOddities(t *testing.T) {
 			r := full()
 			test.odd(r)
 			before := proto.Clone(protoadapt.MessageV2Of(r))
-			got, err := Convert(r)
+			got, err := convert(r)
 			if test.wrong != "" {
 				if err == nil || !strings.HasPrefix(err.Error(), test.wrong) {
 					t.Errorf("it says %v, not %q", err, test.wrong)

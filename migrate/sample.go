@@ -1,8 +1,8 @@
 package migrate
 
-// Sample returns the indexes of at most limit of n things, evenly spread, including the
+// sample returns the indexes of at most limit of n things, evenly spread, including the
 // first and the last. limit is at least 2.
-func Sample(n, limit int) map[int]bool {
+func sample(n, limit int) map[int]bool {
 	chosen := map[int]bool{}
 	for i := range min(n, limit) {
 		if n <= limit {
@@ -19,9 +19,9 @@ func Sample(n, limit int) map[int]bool {
 // releases of 760 kB that took nearly as long as writing them.
 const maxListed = 256 << 20
 
-// TooLargeToList returns the namespaces for which helm is not asked for a list, because
+// tooLargeToList returns the namespaces for which helm is not asked for a list, because
 // of the total size of the releases' records there.
-func TooLargeToList(releases []Release) map[string]bool {
+func tooLargeToList(releases []Release) map[string]bool {
 	sizes := map[string]int{}
 	for _, r := range releases {
 		for _, revision := range r.Revisions {

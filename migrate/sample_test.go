@@ -20,11 +20,11 @@ func TestSample(t *testing.T) {
 		{101, 3, []int{0, 50, 100}},
 		{5000, 2, []int{0, 4999}},
 	} {
-		if diff := cmp.Diff(test.want, slices.Sorted(maps.Keys(Sample(test.n, test.limit)))); diff != "" {
+		if diff := cmp.Diff(test.want, slices.Sorted(maps.Keys(sample(test.n, test.limit)))); diff != "" {
 			t.Errorf("%d of %d: -want +got:\n%s", test.limit, test.n, diff)
 		}
 	}
-	if got := len(Sample(1000, 50)); got != 50 {
+	if got := len(sample(1000, 50)); got != 50 {
 		t.Errorf("50 of 1000 are %d", got)
 	}
 }
@@ -39,7 +39,7 @@ func TestTooLargeToList(t *testing.T) {
 		return r
 	}
 	const half = maxListed / 2
-	got := TooLargeToList([]Release{sized("one", half, half), sized("revisions", half, half, 1), sized("releases", half), sized("releases", half+1), sized("none")})
+	got := tooLargeToList([]Release{sized("one", half, half), sized("revisions", half, half, 1), sized("releases", half), sized("releases", half+1), sized("none")})
 	if diff := cmp.Diff(map[string]bool{"revisions": true, "releases": true}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

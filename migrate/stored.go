@@ -49,7 +49,7 @@ func Read(object string, old *release2.Release, keeps func(Object) bool) Stored 
 			}
 		}
 	}
-	converted, err := Convert(old)
+	converted, err := convert(old)
 	if err == nil {
 		var plain []byte
 		if s.revision, plain, err = revisionOf(object, converted); err == nil {
@@ -97,9 +97,9 @@ func keptObjects(manifest string, keeps func(Object) bool) []Object {
 
 type digest [sha256.Size]byte
 
-// HasManifest reports whether text, a manifest printed by helm and trimmed, is that of
+// hasManifest reports whether text, a manifest printed by helm and trimmed, is that of
 // the revision.
-func (r Revision) HasManifest(text string) bool { return r.manifest == digestOf(text) }
+func (r Revision) hasManifest(text string) bool { return r.manifest == digestOf(text) }
 
 func digestOf(manifest string) digest { return sha256.Sum256([]byte(strings.TrimSpace(manifest))) }
 
@@ -116,7 +116,7 @@ func revisionOf(record string, r *release3.Release) (Revision, []byte, error) {
 // Secret converts the content of a revision's record into a Secret of Helm 3. It fails if
 // the record is not the one from which the revision was read.
 func (r Revision) Secret(old *release2.Release) (*corev1.Secret, error) {
-	converted, err := Convert(old)
+	converted, err := convert(old)
 	if err != nil {
 		return nil, err
 	}

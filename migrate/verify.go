@@ -129,20 +129,20 @@ type check struct {
 
 // planChecks decides how each of the releases is verified.
 func planChecks(releases []Release, lost func(namespace string) bool) []check {
-	large := TooLargeToList(releases)
+	large := tooLargeToList(releases)
 	limit := maxManifests
 	if len(large) > 0 {
 		limit /= 2 // a release of a large namespace takes two processes
 	}
-	sample := Sample(len(releases), limit)
+	sampled := sample(len(releases), limit)
 	checks := make([]check, len(releases))
 	for i, r := range releases {
 		switch {
 		case lost(r.Namespace):
 			checks[i] = check{by: byNothing}
 		case !large[r.Namespace]:
-			checks[i] = check{byList, sample[i]}
-		case sample[i]:
+			checks[i] = check{byList, sampled[i]}
+		case sampled[i]:
 			checks[i] = check{byHistory, true}
 		default:
 			checks[i] = check{by: byRecords}
@@ -182,26 +182,26 @@ func (v *Verifier) check(ctx context.Context, r Release, standing Standing, how 
 	case byNothing:
 		return fmt.Sprintf("Note: release %s is gone, with namespace %s", r.Name, r.Namespace), nil
 	case byRecords:
-		found = r.Judge(standing)
+		found = r.judge(standing)
 	case byHistory:
 		listing, err := v.newest(ctx, r)
 		if err != nil {
 			return "", err
 		}
-		found = r.JudgeListed(standing, listing, v.Program)
+		found = r.judgeListed(standing, listing, v.Program)
 	default:
 		var listing *Listing
 		if one, ok := listed[r.Name]; ok {
 			listing = &one
 		}
-		found = r.JudgeListed(standing, listing, v.Program)
+		found = r.judgeListed(standing, listing, v.Program)
 	}
 	if found.Same && how.manifest {
 		text, err := v.Ask(ctx, "get", "manifest", r.Name, "--namespace="+r.Namespace, "--revision="+strconv.Itoa(r.Newest().Version))
 		if err != nil {
 			return "", fmt.Errorf("%s: %s does not print its manifest: %w", r.where(), v.Program, err)
 		}
-		if !r.Newest().HasManifest(text) {
+		if !r.Newest().hasManifest(text) {
 			return "", fmt.Errorf("%s has another manifest under %s than it has under Helm 2", r.where(), v.Program)
 		}
 	}
@@ -213,7 +213,7 @@ func (v *Verifier) list(ctx context.Context, namespace string) (map[string]Listi
 	text, err := v.Ask(ctx, "list", "--namespace="+namespace, "--deployed", "--failed", "--pending", "--superseded", "--uninstalled", "--uninstalling", "--max=0", "--output=json")
 	var found map[string]Listing
 	if err == nil {
-		found, err = ParseList(text)
+		found, err = parseList(text)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s does not list the releases of namespace %s: %w", v.Program, namespace, err)
@@ -229,7 +229,7 @@ func (v *Verifier) newest(ctx context.Context, r Release) (*Listing, error) {
 	}
 	var listing Listing
 	if err == nil {
-		listing, err = ParseHistory(text)
+		listing, err = parseHistory(text)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s does not tell the newest revision of release %s in namespace %s: %w", v.Program, r.Name, r.Namespace, err)
@@ -240,9 +240,9 @@ func (v *Verifier) newest(ctx context.Context, r Release) (*Listing, error) {
 // Listing is helm's output for a release's newest revision.
 type Listing struct{ Revision, Status string }
 
-// ParseList parses the output of `helm list --output=json` (helm.sh/helm/v3/cmd/helm,
+// parseList parses the output of `helm list --output=json` (helm.sh/helm/v3/cmd/helm,
 // list.go), by the names of the releases.
-func ParseList(text string) (map[string]Listing, error) {
+func parseList(text string) (map[string]Listing, error) {
 	var all []struct{ Name, Revision, Status string }
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
 		return nil, err
@@ -254,9 +254,9 @@ func ParseList(text string) (map[string]Listing, error) {
 	return found, nil
 }
 
-// ParseHistory parses the output of `helm history --max=1 --output=json`
+// parseHistory parses the output of `helm history --max=1 --output=json`
 // (helm.sh/helm/v3/cmd/helm, history.go). It fails unless that is one revision.
-func ParseHistory(text string) (Listing, error) {
+func parseHistory(text string) (Listing, error) {
 	var revisions []struct {
 		Revision int
 		Status   string
@@ -285,8 +285,8 @@ func note(format string, args ...any) Verdict {
 	return Verdict{Note: "Note: " + fmt.Sprintf(format, args...)}
 }
 
-// Judge judges a release by its records alone, which were compared with Tiller's.
-func (r Release) Judge(standing Standing) Verdict {
+// judge judges a release by its records alone, which were compared with Tiller's.
+func (r Release) judge(standing Standing) Verdict {
 	switch {
 	case standing.None() && len(standing.Foreign) > 0:
 		return note("%s was installed again by Helm 3", r.where())
@@ -300,10 +300,10 @@ func (r Release) Judge(standing Standing) Verdict {
 	return Verdict{Same: true}
 }
 
-// JudgeListed judges a release by its records and by helm's listing of it, nil for none.
+// judgeListed judges a release by its records and by helm's listing of it, nil for none.
 // program is the helm that listed it.
-func (r Release) JudgeListed(standing Standing, listed *Listing, program string) Verdict {
-	byItsRecords := r.Judge(standing)
+func (r Release) judgeListed(standing Standing, listed *Listing, program string) Verdict {
+	byItsRecords := r.judge(standing)
 	removed := standing.None() && len(standing.Foreign) == 0
 	switch {
 	case listed == nil && removed:

@@ -53,7 +53,7 @@ func TestJudge(t *testing.T) {
 			for _, verdict := range []struct {
 				got  Verdict
 				want string
-			}{{r.Judge(test.standing), test.byRecords}, {r.JudgeListed(test.standing, test.listed, "helm3"), test.byList}} {
+			}{{r.judge(test.standing), test.byRecords}, {r.judgeListed(test.standing, test.listed, "helm3"), test.byList}} {
 				got := verdict.got.Note
 				if verdict.got.Same {
 					got = strings.TrimSuffix("same: "+got, ": ")
@@ -130,7 +130,7 @@ func TestParseHistory(t *testing.T) {
 		{`null`, Listing{}, "its history has 0 revisions"},
 		{`REVISION STATUS`, Listing{}, "invalid character"},
 	} {
-		got, err := ParseHistory(test.text)
+		got, err := parseHistory(test.text)
 		if got != test.want || (err == nil) != (test.problem == "") || err != nil && !strings.Contains(err.Error(), test.problem) {
 			t.Errorf("%s: got %v, %v", test.text, got, err)
 		}

@@ -146,7 +146,7 @@ func (j *judging) read() {
 				continue
 			}
 			row := j.blank(a, Deployer, namespace)
-			row.User, row.Result = j.t.DeployerUser(), j.allowed(a, namespace)
+			row.User, row.Result = j.t.deployerUser(), j.allowed(a, namespace)
 			refuser, held, known := "quota", false, j.t.Quotas != nil
 			if a.accepted != nil {
 				pod := j.pods[namespace]

@@ -27,8 +27,8 @@ var (
 		request:    binds("view", "ServiceAccount", "default")}
 )
 
-// DeployerUser returns the user name of the tenant's deployer.
-func (t *Target) DeployerUser() string { return tenant.AccountUser(t.Home, t.Account) }
+// deployerUser returns the user name of the tenant's deployer.
+func (t *Target) deployerUser() string { return tenant.AccountUser(t.Home, t.Account) }
 
 // identity returns the identity for a role in a namespace; nil if it is not known.
 func (t *Target) identity(role Role, namespace string) *Identity {
@@ -43,7 +43,7 @@ func (t *Target) identity(role Role, namespace string) *Identity {
 		}
 		return &Identity{Role: Reader, User: t.readerUser()}
 	}
-	return &Identity{Role: Deployer, User: t.DeployerUser()}
+	return &Identity{Role: Deployer, User: t.deployerUser()}
 }
 
 // Requests returns the requests to send first: controls, then everything else. One pod

@@ -33,7 +33,7 @@ func claimOf(t tenant.Tenant) *claim {
 		c.Guard, c.Hosts, c.PriorityClasses, c.Contact = t.Guard, t.Hosts, t.PriorityClasses, t.Contact
 		c.Namespaces = slices.Sorted(slices.Values(t.Namespaces))
 		if t.Network == tenant.NetworkIsolated {
-			c.EgressExcept = EgressExcept(t.Rails)
+			c.EgressExcept = egressExcept(t.Rails)
 		}
 	}
 	if len(t.Labels) > 0 {

@@ -15,16 +15,16 @@ const (
 	// PolicyPrefix begins the names of the guard's policies and bindings; the kind of
 	// objects that a policy judges follows.
 	PolicyPrefix = "helm-tenant-guard-"
-	// AnnotationVersion is on each of them. An older helm-tenant does not change a newer
+	// annotationVersion is on each of them. An older helm-tenant does not change a newer
 	// one's.
-	AnnotationVersion = "helm-tenant/guard-version"
+	annotationVersion = "helm-tenant/guard-version"
 	// version is incremented with every change of the policies.
 	version = 8
 )
 
 // Newer reports whether a newer helm-tenant wrote a policy or binding of the guard.
 func Newer(object metav1.Object) bool {
-	current, err := strconv.Atoi(object.GetAnnotations()[AnnotationVersion])
+	current, err := strconv.Atoi(object.GetAnnotations()[annotationVersion])
 	return err == nil && current > version
 }
 
@@ -142,7 +142,7 @@ func policies(p Priorities) []policy {
 func objectMeta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Name: name, Labels: map[string]string{tenant.LabelManagedBy: tenant.ManagedBy},
-		Annotations: map[string]string{AnnotationVersion: strconv.Itoa(version)},
+		Annotations: map[string]string{annotationVersion: strconv.Itoa(version)},
 	}
 }
 

@@ -21,9 +21,9 @@ const (
 	// ObjectName is the name of the ResourceQuota, the LimitRange and the NetworkPolicy
 	// in a tenant's namespace.
 	ObjectName = "helm-tenant"
-	// LabelReachable with the value "true" is set by an admin on a namespace whose pods
+	// labelReachable with the value "true" is set by an admin on a namespace whose pods
 	// may reach isolated tenants: that of the ingress controller, or of the monitoring.
-	LabelReachable = "helm-tenant/reachable"
+	labelReachable = "helm-tenant/reachable"
 	// LabelProtected with the value "true" is set by an admin on an object that only
 	// those can change who may update its namespace.
 	LabelProtected = "helm-tenant/protected"
@@ -110,7 +110,7 @@ func limits(l tenant.Limits) corev1.LimitRangeItem {
 }
 
 // Isolation returns the NetworkPolicy of an isolated tenant's namespace. It allows
-// ingress from the tenant's own namespaces, those that an admin labelled LabelReachable,
+// ingress from the tenant's own namespaces, those that an admin labelled labelReachable,
 // and allowFrom, and egress to everything except the clouds' metadata services and
 // networkExcept.
 func Isolation(t tenant.Tenant, namespace string) *networkingv1.NetworkPolicy {
@@ -119,12 +119,12 @@ func Isolation(t tenant.Tenant, namespace string) *networkingv1.NetworkPolicy {
 		{NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: slices.Sorted(slices.Values(t.Namespaces)),
 		}}}},
-		{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{LabelReachable: "true"}}},
+		{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{labelReachable: "true"}}},
 	}
 	for _, block := range slices.Sorted(slices.Values(t.AllowFrom)) {
 		from = append(from, networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: block}})
 	}
-	v4, v6 := splitFamilies(EgressExcept(t.Rails))
+	v4, v6 := splitFamilies(egressExcept(t.Rails))
 	return &networkingv1.NetworkPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},
 		ObjectMeta: metav1.ObjectMeta{Name: ObjectName, Namespace: namespace, Labels: rbac.Labels(t.Name)},
@@ -143,8 +143,8 @@ func Isolation(t tenant.Tenant, namespace string) *networkingv1.NetworkPolicy {
 	}
 }
 
-// EgressExcept returns the address blocks that an isolated tenant's pods can't reach.
-func EgressExcept(r tenant.Rails) []string {
+// egressExcept returns the address blocks that an isolated tenant's pods can't reach.
+func egressExcept(r tenant.Rails) []string {
 	blocks := map[string]bool{}
 	for _, block := range slices.Concat(tenant.MetadataBlocks(), r.NetworkExcept) {
 		blocks[block] = true

@@ -119,7 +119,7 @@ func TestPolicies(t *testing.T) {
 			}))) != 1 {
 				t.Errorf("%s judges %v", object.Name, r.Resources)
 			}
-			if len(object.Spec.MatchConditions) < 2 || object.Annotations[AnnotationVersion] == "" {
+			if len(object.Spec.MatchConditions) < 2 || object.Annotations[annotationVersion] == "" {
 				t.Errorf("%s has no exceptions or no version", object.Name)
 			}
 			for _, v := range object.Spec.Validations {
@@ -145,7 +145,7 @@ func TestPolicies(t *testing.T) {
 
 func TestNewer(t *testing.T) {
 	for value, want := range map[string]bool{"": false, "0": false, "7": false, "8": false, "9": true, "x": false} {
-		if got := Newer(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{AnnotationVersion: value}}}); got != want {
+		if got := Newer(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{annotationVersion: value}}}); got != want {
 			t.Errorf("%q: %t", value, got)
 		}
 	}

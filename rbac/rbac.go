@@ -89,9 +89,9 @@ func Home(t tenant.Tenant) []runtime.Object {
 			binding(t, RecordsName, deployer(t, tenant.TillerAccount)),
 		)
 	}
-	objects = append(objects, role(t, MemberName, MemberRules(t.Engine)...), peopleBinding(t, tenant.RelationMember))
+	objects = append(objects, role(t, MemberName, memberRules(t.Engine)...), peopleBinding(t, tenant.RelationMember))
 	if t.HasReaders() {
-		objects = append(objects, role(t, ReaderName, ReaderRules()...), peopleBinding(t, tenant.RelationReader))
+		objects = append(objects, role(t, ReaderName, readerRules()...), peopleBinding(t, tenant.RelationReader))
 	}
 	if t.HasOwners() {
 		objects = append(objects, role(t, OwnerName, OwnerRules(t)...), peopleBinding(t, tenant.RelationOwner))
@@ -109,10 +109,10 @@ func peopleBinding(t tenant.Tenant, as tenant.Relation) *rbacv1.RoleBinding {
 	return b
 }
 
-// MemberRules returns all rights of a member: for a Tiller the requests with which `helm`
+// memberRules returns all rights of a member: for a Tiller the requests with which `helm`
 // itself reaches one (k8s.io/helm/pkg/helm/portforwarder), otherwise to impersonate the
 // deployer's account; and to read the tenant's record.
-func MemberRules(engine tenant.Engine) []rbacv1.PolicyRule {
+func memberRules(engine tenant.Engine) []rbacv1.PolicyRule {
 	var rules []rbacv1.PolicyRule
 	if engine.Has(tenant.EngineTiller) {
 		rules = append(rules,
@@ -147,7 +147,7 @@ func DeployerBindings(t tenant.Tenant, namespace string) []*rbacv1.RoleBinding {
 func ClusterWideBindings(t tenant.Tenant) []*rbacv1.ClusterRoleBinding {
 	var bindings []*rbacv1.ClusterRoleBinding
 	for _, t.Role = range BoundRoles(t) {
-		bindings = append(bindings, ClusterWide(t))
+		bindings = append(bindings, clusterWide(t))
 	}
 	return bindings
 }
@@ -155,7 +155,7 @@ func ClusterWideBindings(t tenant.Tenant) []*rbacv1.ClusterRoleBinding {
 // InNamespace returns the binding of the tenant's role in one of its namespaces, for the
 // tenant's deployers and its account for Flux.
 func InNamespace(t tenant.Tenant, namespace string) *rbacv1.RoleBinding {
-	subjects := Deployers(t)
+	subjects := deployers(t)
 	if name := t.FluxAccountIn(namespace); name != "" {
 		subjects = append(subjects, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name})
 	}
@@ -167,19 +167,19 @@ func InNamespace(t tenant.Tenant, namespace string) *rbacv1.RoleBinding {
 	}
 }
 
-// ClusterWide returns the binding that lets the deployer of a tenant of all namespaces
+// clusterWide returns the binding that lets the deployer of a tenant of all namespaces
 // act everywhere.
-func ClusterWide(t tenant.Tenant) *rbacv1.ClusterRoleBinding {
+func clusterWide(t tenant.Tenant) *rbacv1.ClusterRoleBinding {
 	return &rbacv1.ClusterRoleBinding{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
 		ObjectMeta: metav1.ObjectMeta{Name: DeployerBinding(t.Name, t.Role), Labels: Labels(t.Name)},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: t.Role},
-		Subjects:   Deployers(t),
+		Subjects:   deployers(t),
 	}
 }
 
-// Deployers returns the tenant's deployers as subjects of a binding.
-func Deployers(t tenant.Tenant) []rbacv1.Subject {
+// deployers returns the tenant's deployers as subjects of a binding.
+func deployers(t tenant.Tenant) []rbacv1.Subject {
 	var subjects []rbacv1.Subject
 	for _, account := range t.Engine.DeployerAccounts() {
 		subjects = append(subjects, deployer(t, account))

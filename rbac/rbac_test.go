@@ -160,7 +160,7 @@ func TestDeployerBindings(t *testing.T) {
 	if diff := cmp.Diff(subjects, in.Subjects); diff != "" {
 		t.Errorf("in a namespace, -want +got:\n%s", diff)
 	}
-	wide := ClusterWide(team)
+	wide := clusterWide(team)
 	checkMeta(t, wide, "")
 	if diff := cmp.Diff(ref, wide.RoleRef); diff != "" {
 		t.Errorf("in the cluster, -want +got:\n%s", diff)

@@ -17,9 +17,9 @@ const (
 	ViewRole = "view"
 )
 
-// ReaderRules returns all rights of a reader in a home namespace: to impersonate the
+// readerRules returns all rights of a reader in a home namespace: to impersonate the
 // readers' account, and to read the tenant's record.
-func ReaderRules() []rbacv1.PolicyRule {
+func readerRules() []rbacv1.PolicyRule {
 	return []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, ResourceNames: []string{tenant.ReaderAccount}, Verbs: []string{"impersonate"}},
 		{APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{tenant.RecordName}, Verbs: []string{"get"}},

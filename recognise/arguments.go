@@ -224,9 +224,9 @@ func flagsIn(args []string) []given {
 	return flags
 }
 
-// Flag returns the last value of one of Tiller's flags; "true" if it has no value, empty
+// flag returns the last value of one of Tiller's flags; "true" if it has no value, empty
 // if it is not given.
-func Flag(c *corev1.Container, name string) string {
+func flag(c *corev1.Container, name string) string {
 	args, _ := arguments(c)
 	value := ""
 	for _, flag := range flagsIn(args) {
@@ -241,7 +241,7 @@ func Flag(c *corev1.Container, name string) string {
 // line. The default is ConfigMaps (k8s.io/helm/cmd/tiller). It may be a storage that no
 // tenant can have.
 func StorageOf(c *corev1.Container) tenant.Storage {
-	if value := Flag(c, "storage"); value != "" {
+	if value := flag(c, "storage"); value != "" {
 		return tenant.Storage(value)
 	}
 	return tenant.StorageConfigMap
@@ -275,7 +275,7 @@ func NamespaceOf(c *corev1.Container, podNamespace string) (namespace, elsewhere
 // VerifiesClients reports whether the Tiller in a container requires a certificate of its
 // clients. Any value of the variable turns that on, and the flag overrides it.
 func VerifiesClients(c *corev1.Container) bool {
-	switch Flag(c, "tls-verify") {
+	switch flag(c, "tls-verify") {
 	case "":
 		value, _ := valueOf("TILLER_TLS_VERIFY", c.Env)
 		return value != ""

@@ -19,7 +19,7 @@ type Listener struct {
 // where another image's entry point decides, according to the port that is called as in
 // Tiller's own Deployment.
 func ListenerOf(c *corev1.Container) Listener {
-	address := Flag(c, "listen")
+	address := flag(c, "listen")
 	if address == "" {
 		if _, known := arguments(c); !known {
 			for _, declared := range c.Ports {

@@ -144,7 +144,7 @@ func TestFlag(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := &corev1.Container{Command: test.command, Args: test.args}
-			if got := Flag(c, "storage"); got != test.want {
+			if got := flag(c, "storage"); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 			want := test.want

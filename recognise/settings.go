@@ -83,7 +83,7 @@ const (
 // the number, elsewhere says where it is.
 func historyLimit(c *corev1.Container) (count int, elsewhere string) {
 	args, _ := arguments(c)
-	text := Flag(c, "history-max")
+	text := flag(c, "history-max")
 	if text == "" {
 		for _, arg := range args { // a variable may stand for flags
 			if source := unresolved(arg, c); source != "" && strings.HasPrefix(arg, "$") {

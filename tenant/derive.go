@@ -97,7 +97,7 @@ func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, credential
 	add := func(context, namespace string) {
 		kctx := clientcmdapi.NewContext()
 		kctx.Cluster, kctx.AuthInfo, kctx.Namespace = clusterName, userName, namespace
-		kctx.Extensions[ExtensionName] = &runtime.Unknown{Raw: extension, ContentType: runtime.ContentTypeJSON}
+		kctx.Extensions[extensionName] = &runtime.Unknown{Raw: extension, ContentType: runtime.ContentTypeJSON}
 		config.Contexts[context] = kctx
 		contexts = append(contexts, context)
 	}

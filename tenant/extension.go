@@ -50,8 +50,8 @@ func (e *Extension) Find(name string) (Known, bool) {
 	return Known{}, false
 }
 
-// With returns a copy in which t is known and the current tenant.
-func (e *Extension) With(t Known) *Extension {
+// with returns a copy in which t is known and the current tenant.
+func (e *Extension) with(t Known) *Extension {
 	next := &Extension{APIVersion: APIVersion, Current: t.Name}
 	if e != nil {
 		next.Tenants = slices.Clone(e.Tenants)
@@ -68,13 +68,13 @@ func (e *Extension) With(t Known) *Extension {
 // readExtension returns the context's extension, nil if it has none. An extension of
 // another form is an error: ignoring it could lead to another tenant than the chosen one.
 func readExtension(kctx *clientcmdapi.Context) (*Extension, error) {
-	raw, found := kctx.Extensions[ExtensionName]
+	raw, found := kctx.Extensions[extensionName]
 	if !found || raw == nil {
 		return nil, nil
 	}
 	unknown, isRaw := raw.(*runtime.Unknown)
 	if !isRaw {
-		return nil, fmt.Errorf("extension %q has the unexpected type %T", ExtensionName, raw)
+		return nil, fmt.Errorf("extension %q has the unexpected type %T", extensionName, raw)
 	}
 	return parseExtension(unknown.Raw)
 }
@@ -84,7 +84,7 @@ func readExtension(kctx *clientcmdapi.Context) (*Extension, error) {
 type NewerExtensionError struct{ APIVersion string }
 
 func (e *NewerExtensionError) Error() string {
-	return fmt.Sprintf("extension %q has apiVersion %q, this helm-tenant reads %s", ExtensionName, e.APIVersion, APIVersion)
+	return fmt.Sprintf("extension %q has apiVersion %q, this helm-tenant reads %s", extensionName, e.APIVersion, APIVersion)
 }
 
 // parseExtension parses the JSON of an extension. Unknown fields are ignored: a newer
@@ -98,32 +98,32 @@ func parseExtension(text []byte) (*Extension, error) {
 		return nil, &NewerExtensionError{e.APIVersion}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("extension %q has the wrong shape: %w", ExtensionName, err)
+		return nil, fmt.Errorf("extension %q has the wrong shape: %w", extensionName, err)
 	}
 	if e.APIVersion != APIVersion {
-		return nil, fmt.Errorf("extension %q has apiVersion %q, this helm-tenant reads %s", ExtensionName, e.APIVersion, APIVersion)
+		return nil, fmt.Errorf("extension %q has apiVersion %q, this helm-tenant reads %s", extensionName, e.APIVersion, APIVersion)
 	}
 	for i, t := range e.Tenants {
 		if err := CheckName(t.Name); err != nil {
-			return nil, fmt.Errorf("extension %q: %w", ExtensionName, err)
+			return nil, fmt.Errorf("extension %q: %w", extensionName, err)
 		}
 		if slices.ContainsFunc(e.Tenants[:i], func(other Known) bool { return other.Name == t.Name }) {
-			return nil, fmt.Errorf("extension %q: duplicate tenant %q", ExtensionName, t.Name)
+			return nil, fmt.Errorf("extension %q: duplicate tenant %q", extensionName, t.Name)
 		}
 		if err := checkNamespace("homeNamespace of "+t.Name, t.HomeNamespace); err != nil {
-			return nil, fmt.Errorf("extension %q: %w", ExtensionName, err)
+			return nil, fmt.Errorf("extension %q: %w", extensionName, err)
 		}
 		if err := (Tenant{Engine: t.Engine}).checkEngine(); err != nil {
-			return nil, fmt.Errorf("extension %q: tenant %q: %w", ExtensionName, t.Name, err)
+			return nil, fmt.Errorf("extension %q: tenant %q: %w", extensionName, t.Name, err)
 		}
 		for _, ns := range t.Namespaces {
 			if err := checkNamespace("namespaces of "+t.Name, ns); err != nil {
-				return nil, fmt.Errorf("extension %q: %w", ExtensionName, err)
+				return nil, fmt.Errorf("extension %q: %w", extensionName, err)
 			}
 		}
 	}
 	if _, found := e.Find(e.Current); !found {
-		return nil, fmt.Errorf("extension %q: its current tenant %q is not among its tenants", ExtensionName, e.Current)
+		return nil, fmt.Errorf("extension %q: its current tenant %q is not among its tenants", extensionName, e.Current)
 	}
 	return &e, nil
 }

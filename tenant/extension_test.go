@@ -19,17 +19,17 @@ func TestExtensionWith(t *testing.T) {
 	if _, found := none.Find("team-a"); found {
 		t.Error("nothing knows a tenant")
 	}
-	one := none.With(teamA)
+	one := none.with(teamA)
 	if diff := cmp.Diff(&Extension{APIVersion: APIVersion, Current: "team-a", Tenants: []Known{teamA}}, one); diff != "" {
 		t.Errorf("the first, -want +got:\n%s", diff)
 	}
-	two := one.With(ops)
+	two := one.with(ops)
 	if diff := cmp.Diff(&Extension{APIVersion: APIVersion, Current: "ops", Tenants: []Known{teamA, ops}}, two); diff != "" {
 		t.Errorf("a second, -want +got:\n%s", diff)
 	}
 	moved := teamA
 	moved.HomeNamespace = "elsewhere"
-	second := two.With(moved)
+	second := two.with(moved)
 	if diff := cmp.Diff(&Extension{APIVersion: APIVersion, Current: "team-a", Tenants: []Known{moved, ops}}, second); diff != "" {
 		t.Errorf("the first anew, -want +got:\n%s", diff)
 	}
@@ -80,7 +80,7 @@ func TestParseExtension(t *testing.T) {
 
 // An accepted extension must be usable, and equal after writing and reading it.
 func FuzzParseExtension(f *testing.F) {
-	for _, e := range []*Extension{nil, (*Extension)(nil).With(teamA), (*Extension)(nil).With(teamA).With(ops)} {
+	for _, e := range []*Extension{nil, (*Extension)(nil).with(teamA), (*Extension)(nil).with(teamA).with(ops)} {
 		text, err := json.Marshal(e)
 		if err != nil {
 			f.Fatal(err)
@@ -125,7 +125,7 @@ func FuzzParseExtension(f *testing.F) {
 }
 
 func TestWithExtension(t *testing.T) {
-	e := (*Extension)(nil).With(teamA)
+	e := (*Extension)(nil).with(teamA)
 	const item = `extensions:
     - extension:
         apiVersion: helm-tenant/v1
@@ -358,7 +358,7 @@ func TestWithExtensionRefuses(t *testing.T) {
 			"its YAML aliases expand to too much; write the contexts out"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := withExtension([]byte(test.text), "main", (*Extension)(nil).With(teamA))
+			_, err := withExtension([]byte(test.text), "main", (*Extension)(nil).with(teamA))
 			if diff := cmp.Diff(test.want, errorText(err)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -388,7 +388,7 @@ func FuzzWithExtension(f *testing.F) {
 		if CheckName(name) != nil {
 			name = "null" // a name that YAML would take for something else
 		}
-		e := (*Extension)(nil).With(Known{Name: name, HomeNamespace: name, Engine: EngineTiller, Namespaces: []string{name}})
+		e := (*Extension)(nil).with(Known{Name: name, HomeNamespace: name, Engine: EngineTiller, Namespaces: []string{name}})
 		after, err := withExtension(before, context, e)
 		if err != nil {
 			if strings.Contains(err.Error(), "\n") {

@@ -153,11 +153,11 @@ func (d *Document) addText(text string) {
 	d.add(line, errors.New(message))
 }
 
-// Line returns the line of the value at path: keys and indexes, starting at the top.
-func (d *Document) Line(path ...any) int { return lineOf(d.top, path...) }
+// line returns the line of the value at path: keys and indexes, starting at the top.
+func (d *Document) line(path ...any) int { return lineOf(d.top, path...) }
 
 // Add adds a problem of the value at path.
-func (d *Document) Add(err error, path ...any) { d.add(d.Line(path...), err) }
+func (d *Document) Add(err error, path ...any) { d.add(d.line(path...), err) }
 
 // Problems returns all problems by line, each beginning with "FILE:LINE: ".
 func (d *Document) Problems() []error {
@@ -187,7 +187,7 @@ func ParseFile(name string, text []byte) ([]Located, []error) {
 			t.Rails = t.Rails.withFileDefaults(file.Defaults)
 		}
 		t.Rails = t.Rails.compact()
-		line := d.Line("tenants", i)
+		line := d.line("tenants", i)
 		located = append(located, Located{t, name, line})
 		if before, twice := first[t.Name]; twice && t.Name != "" {
 			d.add(line, fmt.Errorf("duplicate tenant %q, first on line %d", t.Name, before))
@@ -259,7 +259,7 @@ func nodeAt(node *yamlv3.Node, path ...any) *yamlv3.Node {
 func FormatFile(tenants []Tenant) (string, error) {
 	file := File{APIVersion: APIVersion}
 	for _, t := range tenants {
-		file.Tenants = append(file.Tenants, t.InFile().withoutDefaults())
+		file.Tenants = append(file.Tenants, t.inFile().withoutDefaults())
 	}
 	text, err := yaml.Marshal(file)
 	return string(text), err

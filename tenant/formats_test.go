@@ -216,7 +216,7 @@ func TestExtensionKeepsUnknownFields(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			second := teamA
 			second.Namespaces, second.Engine = []string{"c"}, EngineBoth
-			after, err := withExtension([]byte(text), "main", extensionIn([]byte(text), "main").With(ops).With(second))
+			after, err := withExtension([]byte(text), "main", extensionIn([]byte(text), "main").with(ops).with(second))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -224,7 +224,7 @@ func TestExtensionKeepsUnknownFields(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, after)
 			}
-			raw, err := json.Marshal(config.Contexts["main"].Extensions[ExtensionName])
+			raw, err := json.Marshal(config.Contexts["main"].Extensions[extensionName])
 			if err != nil {
 				t.Fatal(err)
 			}

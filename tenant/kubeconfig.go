@@ -266,8 +266,8 @@ func (k *Kubeconfig) Contexts() []string {
 	return slices.Sorted(maps.Keys(k.config.Contexts))
 }
 
-// File returns the file that defines the context, empty if there is none.
-func (k *Kubeconfig) File() string {
+// file returns the file that defines the context, empty if there is none.
+func (k *Kubeconfig) file() string {
 	if kctx := k.config.Contexts[k.Context]; kctx != nil {
 		return kctx.LocationOfOrigin
 	}

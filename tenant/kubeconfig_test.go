@@ -34,7 +34,7 @@ current-context: main
 		{"bare", facts{"bare", "gone", "bob", "", "default", file, `context "bare"`}},
 	} {
 		k := load(t, file, test.context)
-		got := facts{k.Context, k.Cluster, k.User, k.Server, k.Namespace, k.File(), k.Where()}
+		got := facts{k.Context, k.Cluster, k.User, k.Server, k.Namespace, k.file(), k.Where()}
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("context %q, -want +got:\n%s", test.context, diff)
 		}
@@ -152,8 +152,8 @@ func TestLoadKubeconfigInPod(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
 	t.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
 	k := load(t, "", "")
-	if k.Context != "" || k.File() != "" || k.Where() != "the cluster of this pod" {
-		t.Errorf("got context %q of file %q, %s", k.Context, k.File(), k.Where())
+	if k.Context != "" || k.file() != "" || k.Where() != "the cluster of this pod" {
+		t.Errorf("got context %q of file %q, %s", k.Context, k.file(), k.Where())
 	}
 	if _, err := k.Use(teamA); errorText(err) != "there is no kubeconfig to write to: name the tenant by HELM_TENANT or --tenant instead" {
 		t.Errorf("Use: got %v", err)

@@ -130,7 +130,7 @@ func (m Members) Open() Members {
 func (m Members) Subjects() []rbacv1.Subject {
 	var subjects []rbacv1.Subject
 	for _, s := range m {
-		subjects = append(subjects, s.RBAC())
+		subjects = append(subjects, s.object())
 	}
 	return subjects
 }

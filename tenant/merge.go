@@ -23,7 +23,7 @@ import (
 //
 // Errors: those of Derive; a name that another entry has.
 func (k *Kubeconfig) Merge(t Known, eachNamespace bool, name string, credentials Credentials) (contexts []string, file string, err error) {
-	if k.File() == "" {
+	if k.file() == "" {
 		return nil, "", errors.New("there is no kubeconfig to merge into: give --output-file FILE instead of --merge")
 	}
 	if err := k.CheckReadAgain(); err != nil {
@@ -40,15 +40,15 @@ func (k *Kubeconfig) Merge(t Known, eachNamespace bool, name string, credentials
 		}
 	}
 	// The user is written first: a context without its user can't be used.
-	if err := editKubeconfig(k.File(), insteadOfMerge, func(text []byte) ([]byte, error) { return withEntries(text, derived) }); err != nil {
+	if err := editKubeconfig(k.file(), insteadOfMerge, func(text []byte) ([]byte, error) { return withEntries(text, derived) }); err != nil {
 		return nil, "", err
 	}
 	for _, other := range k.files() {
-		if err := removeElsewhere(other, k.File(), derived); err != nil {
+		if err := removeElsewhere(other, k.file(), derived); err != nil {
 			return nil, "", err
 		}
 	}
-	return contexts, k.File(), nil
+	return contexts, k.file(), nil
 }
 
 const insteadOfMerge = "write a file of its own with --output-file FILE"

@@ -30,8 +30,8 @@ const (
 
 	// APIVersion is the version of helm-tenant's files and machine-readable output.
 	APIVersion = "helm-tenant/v1"
-	// ExtensionName is the name of the kubeconfig context's extension.
-	ExtensionName = "helm-tenant"
+	// extensionName is the name of the kubeconfig context's extension.
+	extensionName = "helm-tenant"
 )
 
 // maxName leaves room for the longest suffix of a home namespace in a DNS

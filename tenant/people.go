@@ -138,17 +138,17 @@ func (t Tenant) checkNamedOnce() []error {
 // returned.
 func (t Tenant) Current(now time.Time) (current Tenant, ended Terms) {
 	ended = t.Temporary.Over(now)
-	t.Temporary = slices.DeleteFunc(slices.Clone(t.Temporary), func(term Term) bool { return term.Over(now) })
+	t.Temporary = slices.DeleteFunc(slices.Clone(t.Temporary), func(term Term) bool { return term.over(now) })
 	for _, as := range Relations {
 		t.SetPeople(as, t.People(as).With(t.Temporary.As(as).Subjects()))
 	}
 	return t, ended
 }
 
-// InFile reverses Current: in a tenants file the subjects of grants for a time
+// inFile reverses Current: in a tenants file the subjects of grants for a time
 // are named only there. If the owners choose the members, members and readers are left
 // out.
-func (t Tenant) InFile() Tenant {
+func (t Tenant) inFile() Tenant {
 	for _, as := range Relations {
 		t.SetPeople(as, t.People(as).Without(t.Temporary.As(as).Subjects()))
 	}

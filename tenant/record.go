@@ -9,12 +9,12 @@ import (
 	"gopkg.in/yaml.v2"
 )
 
-// RecordVersion is the newest version of the record's format that this helm-tenant reads.
+// recordVersion is the newest version of the record's format that this helm-tenant reads.
 // A record without one has version 1. A new field does not raise it: a helm-tenant that
 // does not know a field can still change members (ReadRecord). It is raised when a field
 // changes its meaning, or members are kept in another place. A record with a higher
 // version is not read at all.
-const RecordVersion = 1
+const recordVersion = 1
 
 // A storedRecord is the format of a record: a tenant and the version of the format.
 type storedRecord struct {
@@ -88,7 +88,7 @@ func IsNewer(text string) bool {
 	}
 	var stored storedRecord
 	_, _ = unmarshalKnown(text, &stored) // the readable part is enough
-	return len(text) <= MaxRecord && stored.Version > RecordVersion
+	return len(text) <= MaxRecord && stored.Version > recordVersion
 }
 
 // ReadRecord parses a record for callers that do not write it again: they learn the home,
@@ -101,8 +101,8 @@ func ReadRecord(text string) (Tenant, error) {
 	}
 	var stored storedRecord
 	unknown, err := unmarshalKnown(text, &stored)
-	if stored.Version > RecordVersion {
-		err = fmt.Errorf("it has the recordVersion %d, and this helm-tenant reads %d: use a newer one", stored.Version, RecordVersion)
+	if stored.Version > recordVersion {
+		err = fmt.Errorf("it has the recordVersion %d, and this helm-tenant reads %d: use a newer one", stored.Version, recordVersion)
 	}
 	if err != nil {
 		return Tenant{}, fmt.Errorf("%s: %w", RecordKey, err)

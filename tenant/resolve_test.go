@@ -11,7 +11,7 @@ import (
 )
 
 func TestResolve(t *testing.T) {
-	extension := (*Extension)(nil).With(ops).With(Known{Name: "moved", HomeNamespace: "far-away", Engine: EngineImpersonation, Namespaces: []string{"m"}}).With(teamA)
+	extension := (*Extension)(nil).with(ops).with(Known{Name: "moved", HomeNamespace: "far-away", Engine: EngineImpersonation, Namespaces: []string{"m"}}).with(teamA)
 	usedTeamA := Resolved{Name: "team-a", Home: "team-a-tiller", Engine: EngineTiller, Namespaces: []string{"a", "b"}, Rule: RuleExtension}
 	by := func(r Resolved, rule Rule) Resolved { r.Rule = rule; return r }
 	for _, test := range []struct {

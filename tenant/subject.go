@@ -23,23 +23,23 @@ type Subject struct {
 // without credentials.
 const (
 	GroupAuthenticated = "system:authenticated"
-	// GroupOAuth has everybody who logged in to OpenShift.
-	GroupOAuth           = "system:authenticated:oauth"
-	GroupUnauthenticated = "system:unauthenticated"
+	// groupOAuth has everybody who logged in to OpenShift.
+	groupOAuth           = "system:authenticated:oauth"
+	groupUnauthenticated = "system:unauthenticated"
 	// GroupAccounts has all service accounts; with ":NAMESPACE", those of one namespace.
 	GroupAccounts = "system:serviceaccounts"
-	UserAnonymous = "system:anonymous"
+	userAnonymous = "system:anonymous"
 	// GroupNodes has all nodes. A node's user name is NodePrefix and the node's name,
 	// from the certificate of its kubelet.
 	GroupNodes = "system:nodes"
 	// GroupMasters has the subjects that no authorizer can deny anything.
 	GroupMasters = "system:masters"
 	NodePrefix   = "system:node:"
-	// GroupBootstrappers has the users of bootstrap tokens, whose names are BootstrapPrefix and
+	// GroupBootstrappers has the users of bootstrap tokens, whose names are bootstrapPrefix and
 	// the token's ID. A token can name more groups, which all begin with GroupBootstrappers and
 	// a colon (k8s.io/cluster-bootstrap/token/api).
 	GroupBootstrappers = "system:bootstrappers"
-	BootstrapPrefix    = "system:bootstrap:"
+	bootstrapPrefix    = "system:bootstrap:"
 	// GroupClusterAdmins is bound to cluster-admin by kubeadm.
 	GroupClusterAdmins = "kubeadm:cluster-admins"
 )
@@ -157,13 +157,13 @@ func (s Subject) Groups() []string {
 	switch {
 	case s.Kind == rbacv1.ServiceAccountKind:
 		return []string{GroupAccounts + ":" + s.Namespace, GroupAccounts, GroupAuthenticated}
-	case s == Subject{Kind: rbacv1.UserKind, Name: UserAnonymous}:
-		return []string{GroupUnauthenticated}
+	case s == Subject{Kind: rbacv1.UserKind, Name: userAnonymous}:
+		return []string{groupUnauthenticated}
 	case s.Kind == rbacv1.UserKind && strings.HasPrefix(s.Name, NodePrefix):
 		return []string{GroupNodes, GroupAuthenticated}
-	case s.Kind == rbacv1.UserKind && strings.HasPrefix(s.Name, BootstrapPrefix), s.Kind == rbacv1.GroupKind && strings.HasPrefix(s.Name, GroupBootstrappers+":"):
+	case s.Kind == rbacv1.UserKind && strings.HasPrefix(s.Name, bootstrapPrefix), s.Kind == rbacv1.GroupKind && strings.HasPrefix(s.Name, GroupBootstrappers+":"):
 		return []string{GroupBootstrappers, GroupAuthenticated}
-	case s.Kind == rbacv1.GroupKind && (s.Name == GroupAuthenticated || s.Name == GroupUnauthenticated):
+	case s.Kind == rbacv1.GroupKind && (s.Name == GroupAuthenticated || s.Name == groupUnauthenticated):
 		return nil
 	case s.AccountsOf() != "":
 		return []string{GroupAccounts, GroupAuthenticated}
@@ -176,9 +176,9 @@ func (s Subject) Groups() []string {
 func (s Subject) IsEverybody() bool {
 	switch s.Kind {
 	case rbacv1.UserKind:
-		return s.Name == UserAnonymous
+		return s.Name == userAnonymous
 	case rbacv1.GroupKind:
-		return slices.Contains([]string{GroupAuthenticated, GroupOAuth, GroupUnauthenticated, GroupAccounts}, s.Name)
+		return slices.Contains([]string{GroupAuthenticated, groupOAuth, groupUnauthenticated, GroupAccounts}, s.Name)
 	}
 	return false
 }
@@ -188,7 +188,7 @@ func (s Subject) IsEverybody() bool {
 // it, is that node.
 func (s Subject) IsOpen() bool {
 	if s.Kind == rbacv1.UserKind {
-		return s.IsEverybody() || strings.HasPrefix(s.Name, NodePrefix) || strings.HasPrefix(s.Name, BootstrapPrefix)
+		return s.IsEverybody() || strings.HasPrefix(s.Name, NodePrefix) || strings.HasPrefix(s.Name, bootstrapPrefix)
 	}
 	return s.IsEverybody() || s.AccountsOf() != "" || s.Kind == rbacv1.GroupKind &&
 		(s.Name == GroupNodes || s.Name == GroupBootstrappers || strings.HasPrefix(s.Name, GroupBootstrappers+":"))
@@ -210,8 +210,8 @@ func (s Subject) AccountsOf() string {
 	return namespace
 }
 
-// RBAC returns the subject as a binding names it.
-func (s Subject) RBAC() rbacv1.Subject {
+// object returns the subject as a binding names it.
+func (s Subject) object() rbacv1.Subject {
 	out := rbacv1.Subject{Kind: s.Kind, APIGroup: rbacv1.GroupName, Namespace: s.Namespace, Name: s.Name}
 	if s.Kind == rbacv1.ServiceAccountKind {
 		out.APIGroup = ""

@@ -93,7 +93,7 @@ type Tenant struct {
 	// are no readers.
 	ReadersKept bool `yaml:"-" json:"-"`
 	// Temporary are the grants for a time. In a file their subjects are named nowhere
-	// else (Current, InFile); a record leaves them out, as it does members.
+	// else (Current, inFile); a record leaves them out, as it does members.
 	Temporary Terms `yaml:"temporary,omitempty" json:"temporary"`
 	// Role is the ClusterRole that is bound to the deployer in each namespace.
 	Role   string `yaml:"role,omitempty" json:"role,omitempty"`

@@ -66,7 +66,7 @@ func words[S ~string](values []S) []string {
 func (t Term) fileForm() any { return termForm{} }
 
 func (t Term) form() termForm {
-	f := termForm{As: t.As, Until: FormatTime(t.Until), Reason: t.Reason}
+	f := termForm{As: t.As, Until: formatTime(t.Until), Reason: t.Reason}
 	if t.As == RelationMember {
 		f.As = ""
 	}
@@ -126,15 +126,15 @@ func (t *Term) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// FormatTime formats a time for terms: RFC 3339 in UTC, in whole seconds.
-func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+// formatTime formats a time for terms: RFC 3339 in UTC, in whole seconds.
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// Over reports whether the term has ended.
-func (t Term) Over(now time.Time) bool { return !now.Before(t.Until) }
+// over reports whether the term has ended.
+func (t Term) over(now time.Time) bool { return !now.Before(t.Until) }
 
 // String returns a text like `until 2026-01-31T18:00:00Z, "INC-12"`.
 func (t Term) String() string {
-	text := "until " + FormatTime(t.Until)
+	text := "until " + formatTime(t.Until)
 	if t.Reason != "" {
 		text += fmt.Sprintf(", %q", t.Reason)
 	}
@@ -155,7 +155,7 @@ func (t Term) validate() error {
 		return fmt.Errorf("%s: a name of %d bytes; at most %d fit", t.Subject.Flag(), len(t.Subject.Text()), maxTermSubject)
 	}
 	if year := t.Until.Year(); year < 2000 || year > 9999 {
-		return fmt.Errorf("until: %s is not a time in this millennium", FormatTime(t.Until))
+		return fmt.Errorf("until: %s is not a time in this millennium", formatTime(t.Until))
 	}
 	return CheckReason(t.Reason)
 }
@@ -217,7 +217,7 @@ func (l Terms) Subjects() Members {
 
 // Over returns the terms that have ended.
 func (l Terms) Over(now time.Time) Terms {
-	return slices.DeleteFunc(slices.Clone(l), func(t Term) bool { return !t.Over(now) })
+	return slices.DeleteFunc(slices.Clone(l), func(t Term) bool { return !t.over(now) })
 }
 
 // Without returns the terms except those of the subjects' grants of a relation.

@@ -85,7 +85,7 @@ func TestCurrent(t *testing.T) {
 	if diff := cmp.Diff([]string{"user carol", "user dan"}, over.Subjects().Names()); diff != "" {
 		t.Error(diff)
 	}
-	if second := current.InFile(); len(second.Temporary) != 1 || second.Temporary[0].Subject != User("bob") || len(second.Members) != 1 {
+	if second := current.inFile(); len(second.Temporary) != 1 || second.Temporary[0].Subject != User("bob") || len(second.Members) != 1 {
 		t.Errorf("the file has members %v, and for a time %v", second.Members.Names(), second.Temporary)
 	}
 	if len(file.Temporary) != 3 || len(file.Members) != 1 {

@@ -58,7 +58,7 @@ func load(t *testing.T, file, context string) *Kubeconfig {
 
 func TestUse(t *testing.T) {
 	file := write(t, "config", kubeconfigOf("main", "other"), 0o640)
-	want := (*Extension)(nil).With(teamA)
+	want := (*Extension)(nil).with(teamA)
 	if _, err := load(t, file, "other").Use(teamA); err != nil {
 		t.Fatal(err)
 	}

@@ -34,11 +34,11 @@ func withExtension(text []byte, context string, e *Extension) ([]byte, error) {
 		extensions = &yamlv3.Node{Kind: yamlv3.SequenceNode}
 		setMapValue(kctx, "extensions", extensions, doc.keyStyle())
 	}
-	if item := namedItem(extensions, ExtensionName); item != nil {
+	if item := namedItem(extensions, extensionName); item != nil {
 		keepUnknown(block, mapValue(item, "extension"))
 		setMapValue(item, "extension", block, doc.keyStyle())
 	} else {
-		extensions.Content = append(extensions.Content, doc.item("extension", block, ExtensionName))
+		extensions.Content = append(extensions.Content, doc.item("extension", block, extensionName))
 	}
 	after, err := doc.encode()
 	if err == nil {
@@ -55,7 +55,7 @@ func withExtension(text []byte, context string, e *Extension) ([]byte, error) {
 func sameButExtension(before, after []byte, context string) error {
 	return sameBut(before, after, "the context's extension", func(config *clientcmdapi.Config) {
 		if kctx := config.Contexts[context]; kctx != nil {
-			delete(kctx.Extensions, ExtensionName)
+			delete(kctx.Extensions, extensionName)
 			if len(kctx.Extensions) == 0 {
 				kctx.Extensions = nil
 			}

@@ -24,7 +24,7 @@ func TestWithExtensionOfWrittenByHand(t *testing.T) {
 		{"... at the end", "contexts:\n- context: {user: u}\n  name: main\n- context: {user: u}\n  name: other\n...\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			after, err := withExtension([]byte(test.text), "main", (*Extension)(nil).With(teamA))
+			after, err := withExtension([]byte(test.text), "main", (*Extension)(nil).with(teamA))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -33,13 +33,13 @@ func TestWithExtensionOfWrittenByHand(t *testing.T) {
 				t.Fatalf("%v:\n%s", err, after)
 			}
 			got, err := readExtension(config.Contexts["main"])
-			if diff := cmp.Diff((*Extension)(nil).With(teamA), got); diff != "" || err != nil {
+			if diff := cmp.Diff((*Extension)(nil).with(teamA), got); diff != "" || err != nil {
 				t.Errorf("%v, -want +got:\n%s", err, diff)
 			}
 			if other, err := readExtension(config.Contexts["other"]); other != nil || err != nil {
 				t.Errorf("the other context got %v, %v", other, err)
 			}
-			second, err := withExtension(after, "main", (*Extension)(nil).With(ops))
+			second, err := withExtension(after, "main", (*Extension)(nil).with(ops))
 			if err != nil {
 				t.Fatalf("a second time: %v", err)
 			}

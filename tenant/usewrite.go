@@ -22,7 +22,7 @@ import (
 func (k *Kubeconfig) Use(t Known) (*Extension, error) {
 	var written *Extension
 	err := k.saveExtension(func(current *Extension) *Extension {
-		written = current.With(t)
+		written = current.with(t)
 		return written
 	})
 	return written, err
@@ -43,13 +43,13 @@ func extensionIn(text []byte, context string) *Extension {
 }
 
 func (k *Kubeconfig) saveExtension(next func(*Extension) *Extension) error {
-	if k.File() == "" {
+	if k.file() == "" {
 		return errors.New("there is no kubeconfig to write to: name the tenant by HELM_TENANT or --tenant instead")
 	}
 	if err := k.CheckReadAgain(); err != nil {
 		return err
 	}
-	return editKubeconfig(k.File(), "name the tenant by HELM_TENANT or --tenant", func(before []byte) ([]byte, error) {
+	return editKubeconfig(k.file(), "name the tenant by HELM_TENANT or --tenant", func(before []byte) ([]byte, error) {
 		return withExtension(before, k.Context, next(extensionIn(before, k.Context)))
 	})
 }

@@ -60,10 +60,10 @@ func (c Caller) HelmClient(ctx context.Context, exact bool) (helm.Client, error)
 	return client, client.Check()
 }
 
-// ErrLoop reports that the helm that was found starts helm-tenant again.
-var ErrLoop = errors.New("the helm that was found starts helm-tenant again")
+// errLoop reports that the helm that was found starts helm-tenant again.
+var errLoop = errors.New("the helm that was found starts helm-tenant again")
 
-// Loop returns ErrLoop if our own process id, or our parent's, is the one that last
+// Loop returns errLoop if our own process id, or our parent's, is the one that last
 // started a helm.
 func (c Caller) Loop() error {
 	starter := c.Env.Get(envvar.Starter)
@@ -71,7 +71,7 @@ func (c Caller) Loop() error {
 		return nil
 	}
 	if starter == envvar.StarterAsks || starter == fmt.Sprint(c.Env.PID) || starter == fmt.Sprint(c.Env.ParentPID) {
-		return ErrLoop
+		return errLoop
 	}
 	return nil
 }

@@ -16,10 +16,10 @@ const (
 	Whole   = "helm-tenant-full"
 )
 
-// VersionError reports that the wrapper and the whole program are of two releases.
-type VersionError struct{ Wrapper, Whole string }
+// versionError reports that the wrapper and the whole program are of two releases.
+type versionError struct{ Wrapper, Whole string }
 
-func (e *VersionError) Error() string {
+func (e *versionError) Error() string {
 	return fmt.Sprintf("%s is version %s, and %s beside it is %s: install helm-tenant again", Program, e.Wrapper, Whole, e.Whole)
 }
 
@@ -49,11 +49,11 @@ func (e Environment) handedOver() Environment {
 	return e
 }
 
-// CheckWrapper returns a *VersionError if the wrapper that started this program is of
+// CheckWrapper returns a *versionError if the wrapper that started this program is of
 // another release.
 func (e Environment) CheckWrapper() error {
 	if e.Wrapper == "" || e.Wrapper == Version() {
 		return nil
 	}
-	return &VersionError{e.Wrapper, Version()}
+	return &versionError{e.Wrapper, Version()}
 }

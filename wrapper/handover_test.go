@@ -65,7 +65,7 @@ func TestHandedOver(t *testing.T) {
 	if handed.Wrapper != "0.0.1" || handed.Executable != filepath.Join(bin, Program) || !slices.Equal(handed.Environ, []string{"A=1", "B=2"}) {
 		t.Errorf("handed over it is %+v", handed)
 	}
-	if _, ok := errors.AsType[*VersionError](handed.CheckWrapper()); !ok {
+	if _, ok := errors.AsType[*versionError](handed.CheckWrapper()); !ok {
 		t.Errorf("a wrapper of another release: %v", handed.CheckWrapper())
 	}
 	t.Setenv("HELM_TENANT_WRAPPER", "0.0.1")
