@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/cluster"
 	"helm-tenant/command"
@@ -71,7 +69,8 @@ type deployer struct {
 }
 
 type tiller struct {
-	// Pods and Ready are counts from the API server; Version is the image's.
+	// Pods and Ready are counts from the API server, where seen; Version is the image's.
+	seen    bool
 	Pods    int    `json:"pods"`
 	Ready   int    `json:"ready"`
 	Version string `json:"version,omitempty"`
@@ -206,8 +205,9 @@ func (s *session) askAll(ctx context.Context, client *cluster.Client, k *tenant.
 		w.OwnerTemporary = termOf(ctx, client, resolved.Home, tenant.RelationOwner, w.UserName)
 	}
 	record, err := client.Record(ctx, resolved.Home)
-	if err == nil && record.Frozen != nil {
-		w.Frozen = record.Frozen
+	var changed string
+	if err == nil {
+		w.Frozen, changed = record.Frozen, engineChange(resolved.Engine, record.Engine)
 	}
 	if known, found := k.Extension.Find(resolved.Name); found {
 		if known.HomeNamespace != resolved.Home {
@@ -226,10 +226,17 @@ func (s *session) askAll(ctx context.Context, client *cluster.Client, k *tenant.
 		w.Migration = state.String() // without the record, the next checks show more
 	}
 	if resolved.Engine == tenant.EngineTiller {
-		w.Tiller = s.askTiller(ctx, client, k, resolved)
+		if changed != "" {
+			w.Tiller = &tiller{Problem: changed, IgnoredSettings: s.Place(k).Helm2.Ignores}
+		} else {
+			w.Tiller = s.askTiller(ctx, client, k, resolved)
+		}
 		return silentTiller(*w, k)
 	}
 	w.Deployer = askDeployer(ctx, client, resolved, w.Namespace)
+	if changed != "" && !w.Deployer.Answers {
+		w.Deployer.err, w.Deployer.Problem = nil, changed
+	}
 	if err := s.Place(k).CheckImpersonation(resolved); err != nil {
 		w.Deployer = &deployer{User: resolved.DeployerUser()}
 		w.Deployer.refusedFor(err)
@@ -287,38 +294,6 @@ func probeCommand(r tenant.Resolved) string {
 		return "list"
 	}
 	return "install"
-}
-
-// staleness describes how a kubeconfig's memory of a tenant differs from its record;
-// empty if they agree, or the record can't be read.
-func staleness(known tenant.Known, record tenant.Tenant, err error) string {
-	if apierrors.IsNotFound(err) {
-		return fmt.Sprintf("the kubeconfig remembers namespace %q as the tenant's home, and there is no record there any more", known.HomeNamespace)
-	}
-	if err != nil {
-		return ""
-	}
-	record = record.WithDefaults()
-	var differ []string
-	differs := func(setting, was, state string) {
-		if was != state {
-			differ = append(differ, fmt.Sprintf("%s %s, which the record gives as %s", setting, was, state))
-		}
-	}
-	namespaces := func(names []string, all bool) string {
-		if all {
-			return "all namespaces"
-		}
-		return strings.Join(names, ",")
-	}
-	differs("tenant", known.Name, record.Name)
-	differs("home", known.HomeNamespace, record.Home())
-	differs("engine", string(known.Engine), string(record.Engine))
-	differs("namespaces", namespaces(known.Namespaces, known.AllNamespaces), namespaces(record.Namespaces, record.AllNamespaces))
-	if differ == nil {
-		return ""
-	}
-	return "the kubeconfig is stale: it remembers " + strings.Join(differ, "; ")
 }
 
 // decideFor returns the decision for a command of helm that is called as the verb is. It

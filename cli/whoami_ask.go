@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -111,16 +112,8 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 		t.silentFor(err)
 		return t
 	}
-	t.Pods = len(pods)
-	for _, pod := range pods {
-		if install.PodReady(pod) {
-			t.Ready++
-		}
-		if c := recognise.Container(pod.Spec); c != nil {
-			t.Version = recognise.ImageVersion(c.Image)
-		}
-	}
-	if t.Pods == 0 {
+	t.count(pods)
+	if len(pods) == 0 {
 		t.Problem = "it has no pod"
 		if _, err := client.Record(ctx, resolved.Home); apierrors.IsNotFound(err) {
 			t.Problem = fmt.Sprintf("there is no such tenant: namespace %q has no record of one", resolved.Home)
@@ -152,6 +145,25 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 		}
 	}
 	return t
+}
+
+// count sets what the pods of a Tiller show. Pods that are being deleted do not count; during a
+// rollout the version is that of a pod that is ready, which is the one that answers.
+func (t *tiller) count(pods []corev1.Pod) {
+	t.seen = true
+	for _, pod := range pods {
+		if pod.DeletionTimestamp != nil {
+			continue
+		}
+		t.Pods++
+		ready := install.PodReady(pod)
+		if c := recognise.Container(pod.Spec); c != nil && (t.Version == "" || ready) {
+			t.Version = recognise.ImageVersion(c.Image)
+		}
+		if ready {
+			t.Ready++
+		}
+	}
 }
 
 // askRecords asks Tiller for a release that does not exist. Tiller needs its service

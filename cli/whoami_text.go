@@ -78,15 +78,23 @@ func (d *deployer) String() string {
 }
 
 func (t *tiller) String() string {
-	text := fmt.Sprintf("%d of %d ready", t.Ready, t.Pods)
+	var parts []string
 	if t.Version != "" {
-		text = t.Version + ", " + text
+		parts = append(parts, t.Version)
+	}
+	switch {
+	case t.seen && t.Pods == 0:
+		parts = append(parts, "no pod")
+	case t.seen:
+		parts = append(parts, fmt.Sprintf("%d of %d ready", t.Ready, t.Pods))
 	}
 	switch {
 	case t.Answers:
-		return text + ", answers as " + t.Answer
+		parts = append(parts, "answers as "+t.Answer)
 	case t.Unasked:
-		return text + ", not asked"
+		parts = append(parts, "not asked")
+	default:
+		parts = append(parts, "does not answer")
 	}
-	return text + ", does not answer"
+	return strings.Join(parts, ", ")
 }
