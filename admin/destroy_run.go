@@ -79,6 +79,9 @@ func (d *Destroy) Run(ctx context.Context) (*Removal, error) {
 	for _, note := range removal.Prepared.Notes {
 		d.Event.note("%s", note)
 	}
+	if d.File != "" && len(d.recordsToSave(removal)) == 0 {
+		d.Event.note("there is no release record: the backup file is not written")
+	}
 	if d.DryRun {
 		return removal, nil
 	}
@@ -88,7 +91,7 @@ func (d *Destroy) Run(ctx context.Context) (*Removal, error) {
 	if err := CheckAllowed(ctx, d.Client, removal.Prepared); err != nil {
 		return nil, err
 	}
-	saved, err := d.Backups.Save(ctx, d.File, "", d.recordsAtRisk(removal))
+	saved, err := d.Backups.Save(ctx, d.File, "", d.recordsToSave(removal))
 	if err != nil {
 		return nil, err
 	}
@@ -118,9 +121,10 @@ func (r *Removal) addBackup(b backup.Backup) {
 	}
 }
 
-// recordsAtRisk returns the release records that are deleted with other objects.
-func (d *Destroy) recordsAtRisk(removal *Removal) []cluster.Stored {
-	if d.DeleteReleases || d.DeleteNamespaces {
+// recordsToSave returns the release records that are deleted with other objects; for a file that
+// somebody named all that the tenant has, since the file is what brings its releases back.
+func (d *Destroy) recordsToSave(removal *Removal) []cluster.Stored {
+	if d.DeleteReleases || d.DeleteNamespaces || d.File != "" {
 		return slices.Concat(removal.Records, removal.helmRecords)
 	}
 	return removal.Records
@@ -158,7 +162,7 @@ func (d *Destroy) remove(ctx context.Context, removal *Removal, saved backup.Bac
 		if err != nil {
 			return nil, err
 		}
-		if saved, err = d.Backups.SaveAgain(ctx, saved, "-later", d.recordsAtRisk(current)); err != nil {
+		if saved, err = d.Backups.SaveAgain(ctx, saved, "-later", d.recordsToSave(current)); err != nil {
 			return nil, err
 		}
 		removal.addBackup(saved)

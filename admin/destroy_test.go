@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,5 +49,31 @@ func TestDestroyNamesBackups(t *testing.T) {
 	removal, err := d.Run(t.Context())
 	if err != nil || !slices.Equal(removal.Backups, []string{d.File}) {
 		t.Errorf("backups are %q (%v), want %q", removal.Backups, err, d.File)
+	}
+}
+
+// TestDestroySavesToNamedFile: a backup that somebody named holds the records of Helm 3 and 4, too,
+// although they stay; without a name nothing is written for them.
+func TestDestroySavesToNamedFile(t *testing.T) {
+	for _, named := range []bool{true, false} {
+		server, c := empty().start(t)
+		write(t, c, asked(engine(tenant.EngineImpersonation)))
+		server.Put(helmRecord("a", "web"))
+		d, _ := destroying(t, c)
+		file := d.File
+		d.KeepReleases = true
+		if !named {
+			d.File = ""
+		}
+		removal, err := d.Run(t.Context())
+		if err != nil || len(removal.Backups) > 0 != named {
+			t.Errorf("named %v: backups are %q (%v)", named, removal.Backups, err)
+		}
+		if text, err := os.ReadFile(file); named && !strings.Contains(string(text), "name: sh.helm.release.v1.web.v1") {
+			t.Errorf("the backup has no record of web (%v):\n%s", err, text)
+		}
+		if got := helmRecordsIn(server, "a"); !slices.Equal(got, []string{"sh.helm.release.v1.web.v1"}) {
+			t.Errorf("named %v: Helm's records are %q", named, got)
+		}
 	}
 }

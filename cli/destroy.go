@@ -48,9 +48,10 @@ func newDestroy(s *session) *cobra.Command {
 		Long: `Remove a tenant: its deployer, its rights and its home namespace.
 
 It refuses while the tenant has releases, unless a flag says what happens to them.
-Before it removes the release records, it writes all of them to a backup file. The
-tenant's namespaces and everything in them stay; --delete-namespaces deletes those
-namespaces that helm-tenant created.
+Before it removes release records, it writes them to a backup file. The tenant's
+namespaces and everything in them stay, records of Helm 3 and 4 too, which only a file
+named with --backup then holds; --delete-namespaces deletes those namespaces that
+helm-tenant created.
 
 --delete-releases ends with exit code 3 if helm left objects of a release: helm 4.3
 leaves those that a Tiller made, unless migrate --finish or --stamp set the ownership.`,
