@@ -133,11 +133,11 @@ func (q Question) Refusal(o Object, verb string, err error) Finding {
 	case known:
 		return q.by(o, verb, origin, message)
 	case limits.MatchString(message):
-		return refused(o, LimitRange, "a LimitRange of the namespace does not allow it", "set the chart's resources within it, or ask an admin to widen the tenant's limits", message)
+		return refused(o, LimitRange, "a LimitRange of the namespace does not allow it: "+reason(message), "set the chart's resources within it, or ask an admin to widen the tenant's limits", message)
 	case s.Code == http.StatusForbidden && apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return refused(o, Admission, "the namespace is being deleted", "choose another namespace, or wait", message)
 	case s.Code == http.StatusForbidden:
-		return refused(o, Admission, "an admission plugin of the API server refuses it", "change what it names by the chart's values, or ask an admin", message)
+		return refused(o, Admission, "an admission plugin of the API server refuses it: "+reason(message), "change what it names by the chart's values, or ask an admin", message)
 	case s.Code == http.StatusNotFound && o.GetKind() == "RoleBinding":
 		return refused(o, Invalid, "it binds a role that is neither there nor in the chart", "create the role by the chart's values, or bind one that is there", message)
 	case s.Code == http.StatusNotFound:
@@ -182,7 +182,7 @@ func (q Question) by(o Object, verb string, origin refusal.Refusal, message stri
 	case refusal.Frozen:
 		return refused(o, Guard, visible.Excerpt(afterPolicy(message)), "wait until an admin ends the freeze", afterPolicy(message))
 	case refusal.Guard, refusal.Records:
-		return refused(o, Guard, "a guard rail of the tenant refuses it", "leave it out by the chart's values, or ask an admin", afterPolicy(message))
+		return refused(o, Guard, "a guard rail of the tenant refuses it: "+reason(message), "leave it out by the chart's values, or ask an admin", afterPolicy(message))
 	case refusal.ServiceAccount:
 		return refused(o, ServiceAccount, "its pods name a service account that is neither there nor in the chart", "create the account by the chart's values, or name one that is there", message)
 	case refusal.PriorityClass:
@@ -190,7 +190,7 @@ func (q Question) by(o Object, verb string, origin refusal.Refusal, message stri
 	case refusal.ExternalIPs:
 		return refused(o, Admission, "the cluster allows no external IPs", "use type LoadBalancer, or an Ingress", message)
 	}
-	return refused(o, Admission, origin.By+" refuses it", "change what it asks for by the chart's values, or ask an admin", afterPolicy(message))
+	return refused(o, Admission, origin.By+" refuses it: "+reason(message), "change what it asks for by the chart's values, or ask an admin", afterPolicy(message))
 }
 
 // lacks returns the finding about a right that the deployer lacks.
@@ -221,33 +221,6 @@ func (q Question) toNamespace(namespace string) string {
 		return do
 	}
 	return do + ", to one of: " + strings.Join(q.Namespaces, ", ")
-}
-
-// excess returns the rules that the API server names in an escalation error, shortened.
-func excess(message string) string {
-	_, rules, found := strings.Cut(message, "not currently held:")
-	if !found {
-		return message
-	}
-	return visible.Excerpt(strings.ReplaceAll(strings.TrimSpace(rules), "\n", " "))
-}
-
-// afterLevel returns the violations in a message of PodSecurity.
-func afterLevel(message string) string {
-	_, violations, found := strings.Cut(message, "violates PodSecurity ")
-	if !found {
-		return message
-	}
-	return "PodSecurity " + strings.ReplaceAll(violations, `:latest"`, `"`)
-}
-
-// afterPolicy returns the message of an admission policy without its prefix.
-func afterPolicy(message string) string {
-	_, words, found := strings.Cut(message, " denied request: ")
-	if !found {
-		return message
-	}
-	return words
 }
 
 // violates matches the API server's warning about pods that PodSecurity would refuse.
