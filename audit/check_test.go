@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,5 +76,43 @@ func TestReleasesInConfigMapsAreMendedByMigrating(t *testing.T) {
 	}
 	if got := found(strays, idConfigMaps); len(got) != 1 || got[0].Fix.String() != "helm tenant init strays --storage=configmap" {
 		t.Errorf("of releases in ConfigMaps against the record is told %+v", got)
+	}
+}
+
+// TestPodSecurityOfForeignHome: init gives no level to a home that holds objects of others, so the
+// fix says more where helm-tenant did not create the home; kube-system can have none.
+func TestPodSecurityOfForeignHome(t *testing.T) {
+	for _, test := range []struct {
+		home    string
+		created bool
+		want    string
+	}{
+		{"a-tiller", true, "helm tenant init a"},
+		{"old", false, "where the namespace holds objects of others, init leaves its level to you: kubectl label namespace old pod-security.kubernetes.io/enforce=restricted"},
+		{"kube-system", false, ""},
+	} {
+		a := team("a", tenant.EngineTiller)
+		a.HomeNamespace = test.home
+		s := sceneOf(a)
+		for i := range s.Namespaces {
+			if s.Namespaces[i].Name != test.home {
+				continue
+			}
+			s.Namespaces[i].Labels = map[string]string{tenant.LabelTenant: "a"}
+			if test.created {
+				s.Namespaces[i].Labels[tenant.LabelManagedBy] = tenant.ManagedBy
+			}
+		}
+		got := found(s, idPodSecurity)
+		if (len(got) == 1) != (test.want != "") {
+			t.Errorf("of the home %s is told %+v", test.home, got)
+			continue
+		}
+		if test.want == "" {
+			continue
+		}
+		if text := got[0].Fix.String(); !slices.Contains(append(got[0].Fix.Notes, text), test.want) {
+			t.Errorf("the fix for the home %s is %q with %q, want %q", test.home, text, got[0].Fix.Notes, test.want)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/command"
 	"helm-tenant/install"
@@ -29,10 +30,14 @@ func (a *auditor) checkHome(d *deployer) {
 		}
 		a.add(idSharedHome, "", f)
 	}
-	if ns := a.namespaces[home]; ns != nil && len(neighbours) == 0 && !t.AllNamespaces && ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
+	// kube-system runs privileged pods, and init gives a home with objects of others no level.
+	if ns := a.namespaces[home]; ns != nil && len(neighbours) == 0 && !t.AllNamespaces && home != metav1.NamespaceSystem && ns.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
 		f := d.about("namespace "+home, "the home namespace does not enforce the restricted PodSecurity level")
 		f.Chains = [][]string{{"namespace " + home, "label pod-security.kubernetes.io/enforce"}}
 		f.Fix = init
+		if ns.Labels[tenant.LabelManagedBy] != tenant.ManagedBy {
+			f.Fix = init.With("where the namespace holds objects of others, init leaves its level to you: kubectl label namespace " + home + " pod-security.kubernetes.io/enforce=restricted")
+		}
 		a.add(idPodSecurity, "", f)
 	}
 	for _, token := range a.tokensOf(Account(home, d.target.Account)) {
