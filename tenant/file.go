@@ -93,6 +93,16 @@ func ParseDocument(name string, text []byte, into any) *Document {
 		return d
 	}
 	d.top = doc.Content[0]
+	var head struct {
+		APIVersion string `yaml:"apiVersion"`
+	}
+	_ = d.top.Decode(&head) // its problems are found below
+	otherVersion := fmt.Errorf("apiVersion is %q; this helm-tenant reads %s", head.APIVersion, APIVersion)
+	if head.APIVersion != "" && head.APIVersion != APIVersion {
+		d.Add(otherVersion, "apiVersion")
+		d.undecided = true // its fields are of that version
+		return d
+	}
 	if err := yaml.UnmarshalStrict(text, into); err != nil {
 		var several *yaml.TypeError
 		if !errors.As(err, &several) {
@@ -104,12 +114,8 @@ func ParseDocument(name string, text []byte, into any) *Document {
 		}
 		d.leaveOutMisfits(several.Errors, into)
 	}
-	var head struct {
-		APIVersion string `yaml:"apiVersion"`
-	}
-	_ = d.top.Decode(&head) // problems were found above
-	if head.APIVersion != APIVersion && !d.Follows("apiVersion") {
-		d.Add(fmt.Errorf("apiVersion is %q; this helm-tenant reads %s", head.APIVersion, APIVersion), "apiVersion")
+	if head.APIVersion == "" && !d.Follows("apiVersion") {
+		d.Add(otherVersion, "apiVersion")
 	}
 	return d
 }

@@ -56,6 +56,7 @@ func TestParseFileNamesEveryProblem(t *testing.T) {
 		{"no version", "tenants:\n- {name: a, namespaces: [a]}\n", []string{`f:1: apiVersion is ""; this helm-tenant reads helm-tenant/v1`}},
 		{"another version", "tenants:\n- {name: a, namespaces: [a]}\napiVersion: helm-tenant/v2\n", []string{`f:3: apiVersion is "helm-tenant/v2"; this helm-tenant reads helm-tenant/v1`}},
 		{"no tenants", head + "", []string{"f:2: there are no tenants in it"}},
+		{"another kind of file", "apiVersion: v1\nitems: []\nkind: List\n", []string{`f:1: apiVersion is "v1"; this helm-tenant reads helm-tenant/v1`}},
 		{"unknown fields, in their lines", head + "- name: a\n  namespaces: [a]\n  roles: edit\n- name: b\n  namespace: b\n", []string{
 			`f:5: unknown field "roles", did you mean role?`, `f:7: unknown field "namespace", did you mean namespaces or namespaceSelector?`}},
 		{"a tenant twice", head + "- {name: a, namespaces: [a]}\n- {name: b, namespaces: [b]}\n- {name: a, namespaces: [c]}\n", []string{`f:5: duplicate tenant "a", first on line 3`}},
