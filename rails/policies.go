@@ -19,7 +19,7 @@ const (
 	// one's.
 	annotationVersion = "helm-tenant/guard-version"
 	// version is incremented with every change of the policies.
-	version = 8
+	version = 9
 )
 
 // Newer reports whether a newer helm-tenant wrote a policy or binding of the guard.
@@ -68,11 +68,13 @@ var (
 )
 
 // exceptions exclude the subjects that no policy restricts: Kubernetes' own controllers
-// and nodes, and whoever may update the namespace, since they could turn the guard off.
+// and nodes, and whoever may update the namespace, since they could turn the guard off. The
+// deployer of a tenant whose home is kube-system is none of Kubernetes' controllers.
 func exceptions() []admissionv1.MatchCondition {
+	const own = tenant.AccountPrefix + "kube-system:"
 	return []admissionv1.MatchCondition{
 		{Name: "not-kubernetes-itself", Expression: `!(request.userInfo.username in ["system:kube-controller-manager", "system:kube-scheduler", "system:apiserver"])` +
-			` && !request.userInfo.username.startsWith("` + tenant.AccountPrefix + `kube-system:")` +
+			` && (!request.userInfo.username.startsWith("` + own + `") || request.userInfo.username in ` + celList([]string{own + tenant.TillerAccount, own + tenant.HelmAccount}) + `)` +
 			` && !(has(request.userInfo.groups) && "system:nodes" in request.userInfo.groups)`},
 		{Name: "not-an-admin-of-the-namespace", Expression: `!authorizer.group("").resource("namespaces").namespace(request.namespace).name(request.namespace).check("update").allowed()`},
 	}

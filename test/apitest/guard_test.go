@@ -202,7 +202,7 @@ func (w *world) classes(ctx context.Context) error {
 
 // guardedTeam returns a tenant with all guard rails, and users that may write in its namespace:
 // its deployer, a person with direct rights, one with the role edit, an account of another
-// namespace, and one of its own with a token.
+// namespace, one of its own with a token, and an account of a tenant's in kube-system.
 func guardedTeam(t *testing.T) (w *world, team team, actors map[string]dynamic.Interface) {
 	t.Helper()
 	w, team = start(t), newTeam()
@@ -215,15 +215,17 @@ func guardedTeam(t *testing.T) (w *world, team team, actors map[string]dynamic.I
 	elsewhere := rbacv1.Subject{Kind: "ServiceAccount", Namespace: "default", Name: "default"}
 	editor := rbacv1.Subject{Kind: "User", APIGroup: "rbac.authorization.k8s.io", Name: "editor-" + team.name}
 	own := rbacv1.Subject{Kind: "ServiceAccount", Namespace: team.a, Name: "own"}
-	w.bind(t, team.a, "templates", "Role", "templates", person, elsewhere, editor, own, rbacv1.Subject{Kind: "ServiceAccount", Namespace: team.home, Name: "tiller"})
-	w.bind(t, team.a, "direct", "ClusterRole", "admin", person, elsewhere, own)
+	system := rbacv1.Subject{Kind: "ServiceAccount", Namespace: "kube-system", Name: "helm"}
+	w.bind(t, team.a, "templates", "Role", "templates", person, elsewhere, editor, own, system, rbacv1.Subject{Kind: "ServiceAccount", Namespace: team.home, Name: "tiller"})
+	w.bind(t, team.a, "direct", "ClusterRole", "admin", person, elsewhere, own, system)
 	w.bind(t, team.a, "edits", "ClusterRole", "edit", editor)
 	actors = map[string]dynamic.Interface{
-		"deployer":          w.as(t, "system:serviceaccount:"+team.home+":tiller", "system:serviceaccounts", "system:serviceaccounts:"+team.home),
-		"person":            w.as(t, "person-"+team.name),
-		"editor":            w.as(t, "editor-"+team.name),
-		"own account":       w.withToken(t, team.a, "own"),
-		"another's account": w.as(t, "system:serviceaccount:default:default", "system:serviceaccounts", "system:serviceaccounts:default"),
+		"deployer":                             w.as(t, "system:serviceaccount:"+team.home+":tiller", "system:serviceaccounts", "system:serviceaccounts:"+team.home),
+		"person":                               w.as(t, "person-"+team.name),
+		"editor":                               w.as(t, "editor-"+team.name),
+		"own account":                          w.withToken(t, team.a, "own"),
+		"a deployer whose home is kube-system": w.as(t, "system:serviceaccount:kube-system:helm", "system:serviceaccounts", "system:serviceaccounts:kube-system"),
+		"another's account":                    w.as(t, "system:serviceaccount:default:default", "system:serviceaccounts", "system:serviceaccounts:default"),
 	}
 	eventually(t, "the guard", func() error {
 		_, err := actors["person"].Resource(guarded["Service"]).Namespace(team.a).Create(ctx, parsed(t, team, fmt.Sprintf(serves, "externalIPs: [10.0.0.1]")), metav1.CreateOptions{DryRun: []string{"All"}})

@@ -34,14 +34,18 @@ func judge(t *testing.T, kind, hosts, old, object string) (allowed bool) {
 // judgeIn is judge in a namespace with these annotations.
 func judgeIn(t *testing.T, kind string, notes map[string]string, priorities rails.Priorities, old, object string) (allowed bool) {
 	t.Helper()
-	var policy *admissionv1.ValidatingAdmissionPolicy
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: notes}}
+	return judgePolicy(t, guardPolicy(kind, priorities), namespace, &admissionapi.AdmissionRequest{Namespace: "a"}, old, object)
+}
+
+// guardPolicy returns the guard's policy for a kind of objects.
+func guardPolicy(kind string, priorities rails.Priorities) (policy *admissionv1.ValidatingAdmissionPolicy) {
 	for _, o := range rails.Policies(priorities, tenant.GuardEnforce) {
 		if p, isPolicy := o.(*admissionv1.ValidatingAdmissionPolicy); isPolicy && p.Name == rails.PolicyPrefix+kind {
 			policy = p
 		}
 	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: notes}}
-	return judgePolicy(t, policy, namespace, &admissionapi.AdmissionRequest{Namespace: "a"}, old, object)
+	return policy
 }
 
 // judgePolicy evaluates the validations of a policy for a request. old or object is empty
