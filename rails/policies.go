@@ -135,7 +135,7 @@ func Policies(p Priorities, modes ...tenant.Guard) []runtime.Object {
 }
 
 func policies(p Priorities) []policy {
-	all := []policy{roleBindings(), roles(), services(), claims(), ingresses(), networkPolicies(), protected()}
+	all := []policy{roleBindings(), roles(), services(), claims(), ingresses(), networkPolicies(), protected(), controllerRevisions(), podAddresses()}
 	all = append(all, gateways()...)
 	all = append(all, routes()...)
 	return append(all, workloads(p)...)
@@ -245,7 +245,7 @@ func services() policy {
 			rule(`variables.ports.size() == 0 || variables.added.size() > 0`, "a Service in a tenant's namespace can't get more ports on its external IPs",
 				`"a Service here can't get more ports on its external IPs, as " + variables.ports.join(", ")`),
 			// A load balancer sets addresses for all Services of the cluster.
-			rule(`variables.balanced.all(i, i in variables.wasBalanced) || authorizer.group("").resource("services").subresource("status").check("update").allowed()`,
+			rule(`variables.balanced.all(i, i in variables.wasBalanced) || `+byController("", "services", "status", "update"),
 				"only a load balancer's controller sets the addresses in a Service's status", `"only a load balancer's controller sets the addresses in a Service's status"`),
 		}, hostAnnotationRules(false)...),
 	}

@@ -184,8 +184,8 @@ func attempts() []struct{ what, refusedBy, object string } {
 
 // guardPolicies are the kinds of the guard's policies.
 var guardPolicies = []string{
-	"compositepodgroups", "configmaps", "cronjobs", "daemonsets", "deployments", "gateways", "grpcroutes", "httproutes", "ingresses", "jobs", "listenersets", "namespaces", "networkpolicies",
-	"persistentvolumeclaims", "podgroups", "pods", "podtemplates", "protected", "replicasets", "replicationcontrollers", "rolebindings", "roles", "services", "statefulsets", "tlsroutes", "workloads", "xlistenersets",
+	"compositepodgroups", "configmaps", "controllerrevisions", "cronjobs", "daemonsets", "deployments", "gateways", "grpcroutes", "httproutes", "ingresses", "jobs", "listenersets", "namespaces", "networkpolicies",
+	"persistentvolumeclaims", "podgroups", "pods", "podstatuses", "podtemplates", "protected", "replicasets", "replicationcontrollers", "rolebindings", "roles", "services", "statefulsets", "tlsroutes", "workloads", "xlistenersets",
 }
 
 // classes creates the PriorityClasses of these tests before any tenant: the policies name the
