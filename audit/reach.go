@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
 
@@ -86,6 +89,24 @@ func (r *Reach) Ways(home string, subject Subject) []Way {
 		}
 	}
 	return mergeWays(ways)
+}
+
+// Kept returns the bindings in a tenant's namespaces that give a subject rights there and are
+// not the tenant's, as chains: no revoke takes them away. Accounts of the tenant's own
+// namespaces are what its charts make.
+func (r *Reach) Kept(t tenant.Tenant, subject Subject) []string {
+	if t.AllNamespaces || subject.Kind == rbacv1.ServiceAccountKind && slices.Contains(t.Namespaces, subject.Namespace) {
+		return nil
+	}
+	var kept []string
+	for _, namespace := range t.Namespaces {
+		for _, b := range r.auditor.rights.bindings[namespace] {
+			if role := r.auditor.rights.roleOf(b); role != nil && len(role.rules) > 0 && slices.Contains(b.Subjects, subject) {
+				kept = append(kept, visible.Chain([]string{subject.String(), b.String(), b.Role()}))
+			}
+		}
+	}
+	return kept
 }
 
 // chained returns a way that is more than one binding.

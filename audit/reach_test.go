@@ -390,3 +390,32 @@ func TestRolesThatLead(t *testing.T) {
 		}
 	}
 }
+
+// TestKept: a binding of the subject's own in the tenant's namespaces is named, and none that
+// gives nothing, that is somebody else's, or of an account that the tenant's charts can make.
+func TestKept(t *testing.T) {
+	one := team("a", tenant.EngineImpersonation)
+	s := sceneOf(one, team("b", tenant.EngineImpersonation))
+	s.give("a-1", "direct", User("eve"), rule("", "pods", "create"))
+	s.give("a-1", "nothing", User("eve"))
+	s.give("a-1", "others", Group("eve"), rule("", "pods", "create"))
+	s.give("b-1", "elsewhere", User("eve"), rule("", "pods", "create"))
+	s.give("a-1", "own", Account("a-1", "bot"), rule("", "pods", "create"))
+	s.give("a-1", "outside", Account("ci", "bot"), rule("", "pods", "create"))
+	s.Bindings = append(s.Bindings, Binding{Namespace: "a-1", Name: "absent", RoleKind: "Role", RoleName: "absent", Subjects: []Subject{User("eve")}})
+	reach := NewReach(s)
+	for subject, want := range map[Subject][]string{
+		User("eve"):           {"user eve -> RoleBinding direct in namespace a-1 -> Role direct"},
+		Account("a-1", "bot"): nil,
+		Account("ci", "bot"):  {"service account ci:bot -> RoleBinding outside in namespace a-1 -> Role outside"},
+		User("alice"):         nil,
+	} {
+		if diff := cmp.Diff(want, reach.Kept(one, subject)); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", subject, diff)
+		}
+	}
+	one.AllNamespaces = true
+	if kept := reach.Kept(one, User("eve")); kept != nil {
+		t.Errorf("of a tenant of all namespaces: %q", kept)
+	}
+}

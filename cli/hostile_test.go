@@ -79,7 +79,7 @@ var hostileOutputs = map[string]func(s *session, word string) error{
 	},
 	"revoke": func(s *session, word string) error {
 		members := tenant.Members{{Kind: "User", Name: word}, {Kind: "Group", Name: word}}
-		still := []subjectWays{{Subject: "user " + word, Ways: []string{"user " + word + " -> RoleBinding " + word}}}
+		still := []subjectWays{{Subject: "user " + word, Ways: []string{"user " + word + " -> RoleBinding " + word}, Rights: []string{"user " + word + " -> RoleBinding " + word}}}
 		if err := s.printMembership(admin.Membership{Tenant: tenant.Tenant{Name: "a", Members: members}, Changed: map[tenant.Relation]tenant.Members{tenant.RelationMember: members}, Unchanged: members}, &memberOptions{output: "text", as: tenant.RelationMember}, revoked, still, nil, nil); err != nil {
 			return err
 		}

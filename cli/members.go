@@ -104,10 +104,15 @@ type subjectWays struct {
 	Ways    []string `json:"ways"`
 	// Paths are the IDs of the ways in an audit.
 	Paths []string `json:"paths"`
+	// Rights are the bindings that give the subject rights in the tenant's namespaces.
+	Rights []string `json:"rights"`
 }
 
+// reaches reports whether a subject has a way to a deployer.
+func (w subjectWays) reaches() bool { return len(w.Ways) > 0 }
+
 // stillIn finds the ways, known to an audit, by which the subjects can still reach the
-// tenant's deployers.
+// tenant's deployers, and their rights in the tenant's namespaces.
 func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, removed tenant.Members) ([]subjectWays, error) {
 	// An owner may not list them, so the permission is asked for first.
 	if allowed, err := client.May(ctx, cluster.Permission{Verb: "list", Group: rbacv1.GroupName, Resource: "clusterrolebindings"}); err != nil {
@@ -124,10 +129,10 @@ func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, remov
 	for _, subject := range removed {
 		// Our own binding counts as well: it may have a group that contains the subject.
 		ways := append(reach.Ways(t.Home(), subject), reach.AccountWays(t, subject)...)
-		if len(ways) == 0 {
+		found := subjectWays{Subject: subject.String(), Ways: []string{}, Paths: []string{}, Rights: append([]string{}, reach.Kept(t, subject)...)}
+		if len(ways) == 0 && len(found.Rights) == 0 {
 			continue
 		}
-		found := subjectWays{Subject: subject.String()}
 		for _, way := range ways {
 			found.Ways, found.Paths = append(found.Ways, way.String()), append(found.Paths, way.IDs...)
 		}
@@ -238,16 +243,24 @@ func (s *session) printMembership(result admin.Membership, o *memberOptions, cha
 		s.printPeople(result, change, o.as, o.dryRun)
 	}
 	for _, subject := range remaining {
-		s.say("Warning: %s can still reach it:", subject.Subject)
-		for _, way := range subject.Ways {
-			s.say("  %s", way)
-		}
+		s.sayRemaining("can still reach it", subject.Subject, subject.Ways)
+		s.sayRemaining("keeps rights in the tenant's namespaces, by bindings that are not the tenant's", subject.Subject, subject.Rights)
 	}
 	asked := len(o.members) > 0 || len(result.Everybody()) > 0
-	if groups := t.Members.OfKind(rbacv1.GroupKind); asked && len(remaining) == 0 && change == revoked && len(groups) > 0 {
+	if groups := t.Members.OfKind(rbacv1.GroupKind); asked && !slices.ContainsFunc(remaining, subjectWays.reaches) && change == revoked && len(groups) > 0 {
 		s.say("Note: everybody in these groups can use it: %s (in %s of namespace %s)", visible.List(groups.Names()), rbac.MemberName, t.Home())
 	}
 	return nil
+}
+
+// sayRemaining warns of what a revoke left to a subject.
+func (s *session) sayRemaining(what, subject string, ways []string) {
+	if len(ways) > 0 {
+		s.say("Warning: %s %s:", subject, what)
+	}
+	for _, way := range ways {
+		s.say("  %s", way)
+	}
 }
 
 // printPeople prints a line for everybody who was named, or whose time has ended. as is

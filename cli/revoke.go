@@ -34,7 +34,7 @@ They are removed from the members, readers and owners, or only from those that -
 The removal is in force when the command ends, or, with --all and for a caller who may not
 create SubjectAccessReviews, a moment later. A port-forward to a Tiller that they have open lasts
 until Tiller is restarted. The output names every other binding through which they can
-still use the tenant's deployer.
+still use the tenant's deployer, and the bindings that give them rights in its namespaces.
 
 --disconnect also restarts Tiller: it waits for pending releases up to --timeout, and then
 deletes Tiller's pods. That ends all port-forwards to them, including those of members, who
@@ -214,7 +214,7 @@ func (s *session) sayStays(result admin.Membership) {
 // longer use the tenant, and connections that are ended must not be opened again.
 func (s *session) awaitRevoked(ctx context.Context, client *cluster.Client, result admin.Membership, remaining []subjectWays) {
 	err := admin.AwaitRevoked(ctx, client, result, func(subject tenant.Subject) bool {
-		return slices.ContainsFunc(remaining, func(w subjectWays) bool { return w.Subject == subject.String() })
+		return slices.ContainsFunc(remaining, func(w subjectWays) bool { return w.reaches() && w.Subject == subject.String() })
 	})
 	if err != nil {
 		s.say("Warning: whether the revoke is in force is not known: %v", err)

@@ -411,7 +411,7 @@ func TestRevokeNamesTheOtherWays(t *testing.T) {
 	w.bind(t, team.home, "account", "ClusterRole", "admin", rbacv1.Subject{Kind: "ServiceAccount", Namespace: "ci-" + suffix, Name: "bot"})
 	w.role(t, team.home, "wildcard", rule("*", "*", "get"))
 	w.bind(t, team.home, "wildcard", "Role", "wildcard", user(bob))
-	// None: other rights, other namespaces, other people, no such role.
+	// No way to the deployer: other rights, other namespaces, other people, no such role.
 	w.role(t, team.home, "harmless", rule("", "configmaps", "get"), rule("", "pods", "get", "list"), rule("", "pods/log", "get"))
 	w.bind(t, team.home, "harmless", "Role", "harmless", user(alice), user(carol))
 	w.bind(t, other.home, "other-home", "ClusterRole", "admin", user(alice), user(carol))
@@ -422,15 +422,18 @@ func TestRevokeNamesTheOtherWays(t *testing.T) {
 	r := admin.must(t, "revoke", team.name, "--user", alice+","+bob+","+carol, "--service-account", sa, "-o", "json")
 	var membership struct {
 		StillIn []struct {
-			Subject string
-			Ways    []string
+			Subject      string
+			Ways, Rights []string
 		}
 	}
 	if err := json.Unmarshal([]byte(r.stdout), &membership); err != nil {
 		t.Fatalf("%v: %v", err, r)
 	}
-	found, through := map[string][]string{}, map[string]string{}
+	found, through, rights := map[string][]string{}, map[string]string{}, map[string][]string{}
 	for _, s := range membership.StillIn {
+		if len(s.Rights) > 0 {
+			rights[s.Subject] = s.Rights
+		}
 		for _, way := range s.Ways {
 			binding, _, _ := strings.Cut(way, ":  ")
 			parts := strings.Split(binding, " -> ")
@@ -455,6 +458,10 @@ func TestRevokeNamesTheOtherWays(t *testing.T) {
 			"service account " + sa + " -> RoleBinding account",
 		},
 	}, found)
+	direct := func(name string) []string {
+		return []string{"user " + name + " -> RoleBinding workloads in namespace " + team.a + " -> ClusterRole admin"}
+	}
+	same(t, "rights in the tenant's namespaces", map[string][]string{"user " + alice: direct(alice), "user " + carol: direct(carol)}, rights)
 	// The other Tiller, which she reaches, may do what every service account may.
 	if through["user "+carol] == "" {
 		t.Errorf("the way of %s by another Tiller is missing", carol)
@@ -464,7 +471,7 @@ func TestRevokeNamesTheOtherWays(t *testing.T) {
 	}
 	// The text says the same.
 	text := admin.must(t, "revoke", team.name, "--user", alice)
-	for _, word := range []string{"was no member", alice + " can still reach it", "debuggers", "forwarders-" + suffix, "everyone", "exec into pods", "port-forward"} {
+	for _, word := range []string{"was no member", alice + " can still reach it", alice + " keeps rights in the tenant's namespaces", "debuggers", "forwarders-" + suffix, "everyone", "exec into pods", "port-forward"} {
 		if !strings.Contains(text.stdout+text.stderr, word) {
 			t.Errorf("%q is not said: %v", word, text)
 		}
