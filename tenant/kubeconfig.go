@@ -65,6 +65,9 @@ func LoadKubeconfig(env envvar.Environment, explicitFile, context string) (*Kube
 		return nil, err
 	}
 	config, files := k.config, strings.Join(k.files(), ", ")
+	if files == "" {
+		files = envvar.Kubeconfig + ", which names no file"
+	}
 	if len(config.Contexts) == 0 || isPodConfig(config) {
 		if pod, found := thisPod(env.Get, accountFolder); found && context == "" {
 			k.pod, k.config, k.Server, k.Namespace = &pod, pod.config(), pod.server, pod.namespace
@@ -137,12 +140,13 @@ func kubeconfigPaths(env envvar.Environment) []string {
 	return []string{filepath.Join(env.Get(envvar.UserHome), clientcmd.RecommendedHomeDir, clientcmd.RecommendedFileName)}
 }
 
-// files returns the files of the kubeconfig, whether they exist or not.
+// files returns the files of the kubeconfig, whether they exist or not. There are none if KUBECONFIG
+// is a list of empty names, which client-go does not take for an unset one.
 func (k *Kubeconfig) files() []string {
 	if k.rules.ExplicitPath != "" {
 		return []string{k.rules.ExplicitPath}
 	}
-	return k.rules.GetLoadingPrecedence()
+	return slices.DeleteFunc(k.rules.GetLoadingPrecedence(), func(name string) bool { return name == "" })
 }
 
 // ErrNoKubeconfig reports that there is no kubeconfig with a context.

@@ -122,6 +122,7 @@ func TestLoadKubeconfigNamesTheFile(t *testing.T) {
 	for _, test := range []struct{ name, explicit, list, want string }{
 		{"a named file that is not there", removed, good, "kubeconfig " + removed + " does not exist"},
 		{"none of several is there", "", removed + separator + removed + "2", "no kubeconfig with a context was found in " + removed + ", " + removed + "2; set KUBECONFIG or give --kubeconfig"},
+		{"empty names only", "", separator + separator, "no kubeconfig with a context was found in KUBECONFIG, which names no file; set KUBECONFIG or give --kubeconfig"},
 		{"one of several is not there", "", removed + separator + good, ""},
 		{"one of several can't be understood", "", good + separator + bad, "kubeconfig " + bad + " can't be understood: line 1: did not find expected node content"},
 		{"a folder", folder, "", "kubeconfig " + folder + " can't be read: is a directory"},
