@@ -249,6 +249,7 @@ else
 	rm -f "$root/bin/helm-tenant-full"
 fi
 say "$how: $("$target" --version)"
-case $root in
+case ${HELM_PLUGINS+newer}$root in # Helm 3 and 4 set HELM_PLUGINS for a hook, and Helm 2 does not
+newer*) ;;
 *' '*) say "warning: Helm 2 can't run a plugin whose path holds a space: $root" ;;
 esac

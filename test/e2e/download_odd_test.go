@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -148,6 +149,28 @@ func TestDownloadOddly(t *testing.T) {
 			}
 			i.has(t, want)
 		})
+	}
+}
+
+// TestDownloadWarnsOfSpaces: Helm 2 can't run a plugin whose path has a space, which says nothing
+// to somebody who installs it with Helm 3 or 4.
+func TestDownloadWarnsOfSpaces(t *testing.T) {
+	t.Parallel()
+	for _, newer := range []bool{false, true} {
+		i := newInstalling(t)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			i.serve(w, r, func(w http.ResponseWriter) { w.Write(i.content) })
+		}))
+		defer server.Close()
+		cmd := i.command(server.URL)
+		cmd.Env = slices.DeleteFunc(cmd.Env, func(entry string) bool { return strings.HasPrefix(entry, "HELM_PLUGINS=") })
+		if newer {
+			cmd.Env = append(cmd.Env, "HELM_PLUGINS="+filepath.Dir(i.dir))
+		}
+		out, err := cmd.CombinedOutput()
+		if err != nil || strings.Contains(string(out), "Helm 2 can't run a plugin") == newer {
+			t.Errorf("with Helm 3 or 4 %v: %v\n%s", newer, err, out)
+		}
 	}
 }
 
