@@ -18,7 +18,7 @@ func printedRole(t *testing.T, u *user, args ...string) rbacv1.ClusterRole {
 	t.Helper()
 	var role rbacv1.ClusterRole
 	r := u.must(t, append([]string{"init", "--print-role", "-o", "json"}, args...)...)
-	if err := json.Unmarshal([]byte(r.stdout), &role); err != nil || len(role.Rules) == 0 {
+	if err := json.Unmarshal([]byte(r.Stdout), &role); err != nil || len(role.Rules) == 0 {
 		t.Fatalf("%v: %v", err, r)
 	}
 	return role
@@ -45,7 +45,7 @@ func TestAdministrator(t *testing.T) {
 			u.must(t, "grant", team.name, "--user", bob)
 			// Meanwhile another test has a Tiller that is cluster-admin and open to whoever reaches
 			// a node: a way for everybody, which begins with no right of this user.
-			if r := u.must(t, "revoke", team.name, "--user", bob); strings.Contains(r.stderr, "is not known") || strings.Contains(r.stderr, "user "+bob+" ->") {
+			if r := u.must(t, "revoke", team.name, "--user", bob); strings.Contains(r.Stderr, "is not known") || strings.Contains(r.Stderr, "user "+bob+" ->") {
 				t.Errorf("not all is known: %v", r)
 			}
 			file := filepath.Join(t.TempDir(), "tenants.yaml")
@@ -54,7 +54,7 @@ func TestAdministrator(t *testing.T) {
 				t.Fatal(err)
 			}
 			u.must(t, "apply", "-f", file, "--create-namespaces")
-			if r := u.must(t, "apply", "-f", file); !strings.Contains(r.stdout, "1 tenant unchanged") {
+			if r := u.must(t, "apply", "-f", file); !strings.Contains(r.Stdout, "1 tenant unchanged") {
 				t.Errorf("a second run changes something: %v", r)
 			}
 			u.must(t, "describe", team.name)
@@ -85,7 +85,7 @@ func TestAdministratorOfNamespaces(t *testing.T) {
 	w.lastGrant(t, u, team.name)
 	args := []string{"init", team.name, "--engine=tiller", "--home-namespace", team.home, "--namespaces", team.a + "," + team.b, "--wait=false"}
 	r := u.run(t, args...)
-	if r.code != 1 || strings.Count(r.stderr, "list ") < 8 || !strings.Contains(r.stderr, "--no-cluster-reads") {
+	if r.Code != 1 || strings.Count(r.Stderr, "list ") < 8 || !strings.Contains(r.Stderr, "--no-cluster-reads") {
 		t.Errorf("not all that is missing is named: %v", r)
 	}
 	u.wroteNothing(t)
@@ -96,7 +96,7 @@ func TestAdministratorOfNamespaces(t *testing.T) {
 		claim = append(claim, "claim namespaces.helm-tenant/"+ns+" in the cluster")
 	}
 	slices.Sort(claim)
-	same(t, "what is lacking", claim, r.lacks())
+	same(t, "what is lacking", claim, lacks(r))
 	u.wroteNothing(t)
 	claiming := *u
 	claiming.name += "-claims"
@@ -106,10 +106,10 @@ func TestAdministratorOfNamespaces(t *testing.T) {
 		return u.may(t, true, access("claim", "helm-tenant", "namespaces", "", "", team.b))
 	})
 	r = u.must(t, append(args, "--no-cluster-reads")...)
-	if !strings.Contains(r.stderr, "not checked: ") || !strings.Contains(r.stderr, `whether ClusterRole "admin" exists`) {
+	if !strings.Contains(r.Stderr, "not checked: ") || !strings.Contains(r.Stderr, `whether ClusterRole "admin" exists`) {
 		t.Errorf("it is not said what is unchecked: %v", r)
 	}
-	if r := u.must(t, append(args, "--no-cluster-reads")...); !strings.Contains(r.stdout, "nothing was written") {
+	if r := u.must(t, append(args, "--no-cluster-reads")...); !strings.Contains(r.Stdout, "nothing was written") {
 		t.Errorf("a second run writes: %v", r)
 	}
 	u.must(t, "grant", team.name, "--user", "ann", "--home-namespace", team.home)

@@ -17,9 +17,7 @@ import (
 // account returns a client that acts as a service account.
 func (w *world) account(t *testing.T, namespace, name string) *kubernetes.Clientset {
 	t.Helper()
-	config, err := w.RESTConfig("root", "system:masters")
-	must(t, err)
-	config.WarningHandlerWithContext = quiet{}
+	config := w.RootConfig(t)
 	config.Impersonate = rest.ImpersonationConfig{
 		UserName: "system:serviceaccount:" + namespace + ":" + name,
 		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},

@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"helm-tenant/test/harness"
 )
 
 // TestForeignObjects puts an object of somebody else's where one of the tenant's
@@ -192,10 +194,10 @@ func TestAdoptKeepsTillersSettings(t *testing.T) {
 		must(t, err)
 		return team
 	}
-	says := func(t *testing.T, r result, words ...string) {
+	says := func(t *testing.T, r harness.Result, words ...string) {
 		t.Helper()
 		for _, word := range words {
-			if !strings.Contains(r.stderr+r.stdout, word) {
+			if !strings.Contains(r.Stderr+r.Stdout, word) {
 				t.Errorf("%q is not said: %v", word, r)
 			}
 		}
@@ -214,7 +216,7 @@ func TestAdoptKeepsTillersSettings(t *testing.T) {
 		says(t, admin.must(t, append(slices.Clone(command), "--dry-run")...), lost...)
 		r := admin.must(t, command...)
 		says(t, r, append(lost, "Tiller's replicas: 2 becomes 3")...)
-		if n := strings.Count(r.stderr, "becomes"); n != 1 {
+		if n := strings.Count(r.Stderr, "becomes"); n != 1 {
 			t.Errorf("more is said to change than was asked for: %v", r)
 		}
 		want := "registry.example.com/tiller:v2.16.12 3 map[pool:system] [{registry}] 512Mi 512Mi 7"
@@ -236,7 +238,7 @@ func TestAdoptKeepsTillersSettings(t *testing.T) {
 		says(t, admin.must(t, append(slices.Clone(command), "--dry-run")...), changes...)
 		r := admin.must(t, command...)
 		says(t, r, changes...)
-		if strings.Contains(r.stderr, "history-max") {
+		if strings.Contains(r.Stderr, "history-max") {
 			t.Errorf("what stays is said to change: %v", r)
 		}
 		same(t, "Tiller's settings", "ghcr.io/helm/tiller:v2.17.0 1 map[] [] 64Mi 256Mi 7", settings(t, team))
@@ -281,7 +283,7 @@ func TestAdoptTakesForeignRights(t *testing.T) {
 			if !c.make {
 				r := admin.must(t, command...)
 				for _, word := range []string{"Note: service account " + c.account, team.home, "--adopt", "ClusterRoleBinding hand-" + team.name + " -> ClusterRole cluster-admin", "ClusterRoleBinding hand-" + team.name + "-too"} {
-					if !strings.Contains(r.stderr, word) {
+					if !strings.Contains(r.Stderr, word) {
 						t.Errorf("%q is not said: %v", word, r)
 					}
 				}
@@ -291,7 +293,7 @@ func TestAdoptTakesForeignRights(t *testing.T) {
 				"taken from service account " + c.account + ": ClusterRoleBinding hand-" + team.name + " -> ClusterRole cluster-admin",
 				"taken from service account " + c.account + ", and left to its 1 other subject: ClusterRoleBinding hand-" + team.name + "-too",
 			} {
-				if !strings.Contains(r.stderr, word) {
+				if !strings.Contains(r.Stderr, word) {
 					t.Errorf("%q is not said: %v", word, r)
 				}
 			}
@@ -304,7 +306,7 @@ func TestAdoptTakesForeignRights(t *testing.T) {
 			second := w.admin(t)
 			r = second.must(t, append(command, "--adopt")...)
 			second.wroteNothing(t)
-			if strings.Contains(r.stderr, "Note:") {
+			if strings.Contains(r.Stderr, "Note:") {
 				t.Errorf("there is nothing left to tell: %v", r)
 			}
 		})

@@ -31,11 +31,11 @@ func TestOverlapsAreToldWithAllElse(t *testing.T) {
 	}{{nil, []string{mistake, home, both}}, {[]string{"--share"}, []string{mistake, home}}} {
 		r := admin.run(t, append([]string{"apply", "-f", one, "-f", two}, c.flags...)...)
 		for _, word := range append(c.errors, "--share") {
-			if !strings.Contains(r.stderr, word) {
+			if !strings.Contains(r.Stderr, word) {
 				t.Errorf("%q is not said: %v", word, r)
 			}
 		}
-		if n := strings.Count(r.stderr, "Error: "); r.code != 1 || n != len(c.errors) {
+		if n := strings.Count(r.Stderr, "Error: "); r.Code != 1 || n != len(c.errors) {
 			t.Errorf("%d errors, not %d: %v", n, len(c.errors), r)
 		}
 	}

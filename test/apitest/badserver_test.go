@@ -85,14 +85,14 @@ func TestNobodyListens(t *testing.T) {
 		{"whoami"},
 	} {
 		r := u.fails(t, 1, []string{`context "test"`, address, "refused"}, command...)
-		if r.took > time.Minute {
-			t.Errorf("it took %v: %v", r.took, r)
+		if r.Took > time.Minute {
+			t.Errorf("it took %v: %v", r.Took, r)
 		}
 	}
 	// whoami knows the tenant without a server, but not whether its Tiller is ready.
 	u.env = []string{"HELM_TENANT=" + team.name}
 	r := u.run(t, "whoami")
-	if r.code != 1 || !strings.Contains(r.stdout, team.home) || !strings.Contains(r.stderr, "refused") {
+	if r.Code != 1 || !strings.Contains(r.Stdout, team.home) || !strings.Contains(r.Stderr, "refused") {
 		t.Errorf("whoami without a server: %v", r)
 	}
 }
@@ -148,8 +148,8 @@ func TestNetworkFaults(t *testing.T) {
 			continue // this time it needed fewer
 		}
 		what := fmt.Sprintf("%s at request %d, %s", fault, n+1, hit)
-		if r.code != 0 {
-			t.Run(what, func(t *testing.T) { r.complains(t, 1, team.name, `context "test"`) })
+		if r.Code != 0 {
+			t.Run(what, func(t *testing.T) { complains(t, r, 1, team.name, `context "test"`) })
 			admin.must(t, initArgs(team)...)
 		}
 		same(t, what+": the tenant", want, w.dump(t, team))
@@ -202,9 +202,9 @@ func TestMembersAndABadServer(t *testing.T) {
 			revoke := u.launch(t, "revoke", team.name, "--user", "leaves")
 			for _, p := range []*running{grant, revoke} {
 				r := <-p.ended
-				r.complains(t, 1, append(words, team.name, `context "test"`)...)
-				if r.took > 3*time.Minute {
-					t.Errorf("it took %v", r.took)
+				complains(t, r, 1, append(words, team.name, `context "test"`)...)
+				if r.Took > 3*time.Minute {
+					t.Errorf("it took %v", r.Took)
 				}
 			}
 			same(t, "members", []string{"User leaves", "User stays"}, w.members(t, team))
@@ -223,13 +223,13 @@ func TestOverloadedServer(t *testing.T) {
 	var first atomic.Bool
 	u := w.admin(t).through(t, on(func(r *http.Request) bool { return isWriteRequest(r) && first.CompareAndSwap(false, true) }, faults["429"]))
 	r := u.must(t, initArgs(team)...)
-	if r.took < time.Second {
-		t.Errorf("it came back after %v, and was asked to wait a second", r.took)
+	if r.Took < time.Second {
+		t.Errorf("it came back after %v, and was asked to wait a second", r.Took)
 	}
 	always := w.admin(t).through(t, faults["429"])
 	r = always.fails(t, 1, []string{"429", "overloaded", `context "test"`, "later"}, initArgs(team)...)
-	if r.took > 3*time.Minute {
-		t.Errorf("it took %v: %v", r.took, r)
+	if r.Took > 3*time.Minute {
+		t.Errorf("it took %v: %v", r.Took, r)
 	}
 }
 
@@ -252,8 +252,8 @@ func TestSlowServer(t *testing.T) {
 			return true
 		}))
 		r := u.fails(t, 1, []string{`context "test"`, "request-timeout"}, c.command...)
-		if r.took > time.Minute {
-			t.Errorf("%s: it took %v: %v", what, r.took, r)
+		if r.Took > time.Minute {
+			t.Errorf("%s: it took %v: %v", what, r.Took, r)
 		}
 	}
 	// Slow, but not too slow.
@@ -265,7 +265,7 @@ func TestSlowServer(t *testing.T) {
 }
 
 // interrupt sends the signal and checks that the command ends at once.
-func (p *running) interrupt(t *testing.T, signal os.Signal) result {
+func (p *running) interrupt(t *testing.T, signal os.Signal) harness.Result {
 	t.Helper()
 	sent := time.Now()
 	must(t, p.cmd.Process.Signal(signal))
@@ -279,7 +279,7 @@ func (p *running) interrupt(t *testing.T, signal os.Signal) result {
 		must(t, p.cmd.Process.Kill())
 		t.Fatalf("it does not end: %v", <-p.ended)
 	}
-	return result{}
+	return harness.Result{}
 }
 
 func TestInterruptedWhileItWaits(t *testing.T) {
@@ -293,7 +293,7 @@ func TestInterruptedWhileItWaits(t *testing.T) {
 		w.tillerPod(t, team)
 		p.says(t, "waits for scheduler")
 		r := p.interrupt(t, signal)
-		r.complains(t, 1, team.home, "not ready", "interrupted", "tenant is written", "same command again")
+		complains(t, r, 1, team.home, "not ready", "interrupted", "tenant is written", "same command again")
 	}
 }
 
@@ -302,8 +302,8 @@ func TestNotReadyInTime(t *testing.T) {
 	w, team := start(t), newTeam()
 	r := w.admin(t).fails(t, 1, []string{team.home, "not ready in time: ", "tenant is written"},
 		"init", team.name, "--namespaces", team.a, "--create-namespaces", "--timeout", "1500ms")
-	if r.took > time.Minute {
-		t.Errorf("it took %v: %v", r.took, r)
+	if r.Took > time.Minute {
+		t.Errorf("it took %v: %v", r.Took, r)
 	}
 }
 
@@ -316,7 +316,7 @@ func TestTheWaitEndsWhenTillerIsReady(t *testing.T) {
 	w.makeReady(t, team)
 	select {
 	case r := <-p.ended:
-		if r.code != 0 || !strings.Contains(r.stdout, "tenant "+team.name+" is ready") {
+		if r.Code != 0 || !strings.Contains(r.Stdout, "tenant "+team.name+" is ready") {
 			t.Errorf("it is ready: %v", r)
 		}
 	case <-time.After(harness.Patience):
@@ -341,9 +341,9 @@ func TestTheServerGoesWhileItWaits(t *testing.T) {
 	p.says(t, "Tiller: ")
 	removed.Store(true)
 	r := <-p.ended
-	r.complains(t, 1, team.home, "not ready in time")
-	if r.took > 2*time.Minute {
-		t.Errorf("it took %v: %v", r.took, r)
+	complains(t, r, 1, team.home, "not ready in time")
+	if r.Took > 2*time.Minute {
+		t.Errorf("it took %v: %v", r.Took, r)
 	}
 	// A server that is back is seen.
 	removed.Store(false)
@@ -357,7 +357,7 @@ func TestTheServerGoesWhileItWaits(t *testing.T) {
 		return nil
 	})
 	w.makeReady(t, team)
-	if r := <-second.ended; r.code != 0 {
+	if r := <-second.ended; r.Code != 0 {
 		t.Errorf("after its watches were cut it does not see that Tiller is ready: %v", r)
 	}
 }
@@ -389,7 +389,7 @@ func TestInterruptedWhileTheServerHangs(t *testing.T) {
 			t.Fatalf("it ended: %v", r)
 		}
 		r := p.interrupt(t, os.Interrupt)
-		r.complains(t, 1, `context "test"`, "interrupted")
+		complains(t, r, 1, `context "test"`, "interrupted")
 	}
 }
 
@@ -425,15 +425,15 @@ func TestLostAnswer(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	})
 	r := u.must(t, initArgs(team)...)
-	if !strings.Contains(r.stdout, "tenant "+team.name+" is written") {
+	if !strings.Contains(r.Stdout, "tenant "+team.name+" is written") {
 		t.Errorf("it does not say that the tenant is written: %v", r)
 	}
 	same(t, "the tenant", w.dump(t, reference), w.dump(t, team))
 	// Grants and revokes, too.
-	if r := u.must(t, "grant", team.name, "--user", "bob"); !strings.Contains(r.stdout, "user bob can now use") {
+	if r := u.must(t, "grant", team.name, "--user", "bob"); !strings.Contains(r.Stdout, "user bob can now use") {
 		t.Errorf("a grant that was made: %v", r)
 	}
-	if r := u.must(t, "revoke", team.name, "--user", "alice"); !strings.Contains(r.stdout, "user alice can no longer use") {
+	if r := u.must(t, "revoke", team.name, "--user", "alice"); !strings.Contains(r.Stdout, "user alice can no longer use") {
 		t.Errorf("a revoke that was made: %v", r)
 	}
 	same(t, "members", []string{"User bob"}, w.members(t, team))

@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"helm-tenant/test/harness"
 )
 
 // fakeHelm returns a program that says that it is a helm of that version, and for any
@@ -69,12 +71,12 @@ func closedPort(t *testing.T) string {
 }
 
 // wrapped is what the fake helm printed: its arguments and its tenant.
-func wrapped(t *testing.T, r result) (args []string, home, tenant string) {
+func wrapped(t *testing.T, r harness.Result) (args []string, home, tenant string) {
 	t.Helper()
-	if r.code != 7 || r.stderr != "" {
+	if r.Code != 7 || r.Stderr != "" {
 		t.Fatalf("helm was not started, or its exit code is lost: %v", r)
 	}
-	for line := range strings.Lines(r.stdout) {
+	for line := range strings.Lines(r.Stdout) {
 		line = strings.TrimSuffix(line, "\n")
 		if arg, found := strings.CutPrefix(line, "arg "); found {
 			args = append(args, arg)
@@ -98,7 +100,7 @@ func TestAfterUseNobodyIsAsked(t *testing.T) {
 	w.makeTenant(t, second, "--user", alice.name, "--home-namespace", second.c, "--adopt")
 	alice.requests(t)
 	r := alice.must(t, "use", team.name)
-	if want := fmt.Sprintf("context %q now uses tenant %s\n", "test", team.name); r.stdout != want || r.stderr != "" {
+	if want := fmt.Sprintf("context %q now uses tenant %s\n", "test", team.name); r.Stdout != want || r.Stderr != "" {
 		t.Errorf("use says: %v", r)
 	}
 	same(t, "what use asks for", []string{
@@ -244,14 +246,14 @@ func TestWhoami(t *testing.T) {
 	whoami := func(wantCode int) map[string]any {
 		t.Helper()
 		r := alice.run(t, "whoami", "-o", "json")
-		if r.code != wantCode {
-			t.Errorf("exit code %d: %v", r.code, r)
+		if r.Code != wantCode {
+			t.Errorf("exit code %d: %v", r.Code, r)
 		}
-		if wantCode != 0 && !strings.Contains(r.stderr, team.home) {
+		if wantCode != 0 && !strings.Contains(r.Stderr, team.home) {
 			t.Errorf("the error does not name the namespace: %v", r)
 		}
 		var who map[string]any
-		if err := json.Unmarshal([]byte(r.stdout), &who); err != nil {
+		if err := json.Unmarshal([]byte(r.Stdout), &who); err != nil {
 			t.Fatalf("%v: %v", err, r)
 		}
 		return who

@@ -78,11 +78,11 @@ func TestCompletedNames(t *testing.T) {
 			if len(want) > 0 && strings.HasSuffix(want[0], ":") {
 				directive = ":6" // and no space after it
 			}
-			if got := strings.Fields(r.stdout); !slices.Equal(got, append(want, directive)) {
+			if got := strings.Fields(r.Stdout); !slices.Equal(got, append(want, directive)) {
 				t.Errorf("got %q, want %q and %s", got, want, directive)
 			}
-			if r.stderr != "" {
-				t.Errorf("on the screen between the words: %q", r.stderr)
+			if r.Stderr != "" {
+				t.Errorf("on the screen between the words: %q", r.Stderr)
 			}
 		})
 	}

@@ -49,7 +49,7 @@ func TestDestroySavesWhatIsWrittenMeanwhile(t *testing.T) {
 		}
 		slices.Sort(saved)
 		same(t, "records in "+name, want, saved)
-		if !strings.Contains(r.stdout, "backed up in "+name) {
+		if !strings.Contains(r.Stdout, "backed up in "+name) {
 			t.Errorf("%s is not told of: %v", name, r)
 		}
 	}
@@ -100,7 +100,7 @@ func TestDestroyLeavesSharedNamespaces(t *testing.T) {
 					fmt.Sprintf("namespace %q stays, because tenant %q has it, too", team.a, other.name),
 					fmt.Sprintf("namespace %q stays, because a RoleBinding there is labelled as tenant %q", team.b, "ghost"),
 				} {
-					if !strings.Contains(r.stderr, stays) {
+					if !strings.Contains(r.Stderr, stays) {
 						t.Errorf("it does not say that %s: %v", stays, r)
 					}
 				}
@@ -143,7 +143,7 @@ func TestDestroyTakesHelmsRecordsOnly(t *testing.T) {
 	}
 	admin := w.withHelm3(t)
 	r := admin.fails(t, 1, []string{"it has a release", "web"}, "destroy", team.name, "--yes", "--wait=false")
-	if strings.Contains(r.stderr, "fake") {
+	if strings.Contains(r.Stderr, "fake") {
 		t.Errorf("a Secret that is none is taken for a release: %v", r)
 	}
 	admin.must(t, "destroy", team.name, "--delete-releases", "--yes", "--wait=false", "--backup", backupFile(t))
@@ -188,7 +188,7 @@ func TestDestroyKeepsSharedHome(t *testing.T) {
 			if stays != (c.kind != "") {
 				t.Errorf("the home stays: %v (%v): %v", stays, err, r)
 			}
-			if c.kind != "" && !strings.Contains(r.stderr, c.kind+" theirs") {
+			if c.kind != "" && !strings.Contains(r.Stderr, c.kind+" theirs") {
 				t.Errorf("it does not say why the home stays: %v", r)
 			}
 		})

@@ -163,11 +163,11 @@ func (w *world) countRequests(t *testing.T, engine string, size int) {
 			args = append(args, "--backup", filepath.Join(folder, "backup.yaml"))
 		}
 		r := admin.run(t, args...)
-		if r.code != 0 && (args[0] != "audit" || r.code != 4) {
+		if r.Code != 0 && (args[0] != "audit" || r.Code != 4) {
 			t.Fatalf("it failed: %v", r)
 		}
 		if c.command == "export TEAM" {
-			must(t, os.WriteFile(file, []byte(r.stdout), 0o644))
+			must(t, os.WriteFile(file, []byte(r.Stdout), 0o644))
 		}
 		created := slices.CompactFunc(way.take(), func(a, b string) bool { // asked again until a right, the guard and the policy of records are in force
 			return a == b && (strings.HasSuffix(a, "/subjectaccessreviews") || args[0] == "init" && strings.HasPrefix(a, "POST ") && (strings.HasSuffix(a, "/services") || strings.HasSuffix(a, "/secrets")))
@@ -223,12 +223,12 @@ func TestSlowAPIServer(t *testing.T) {
 	})
 	timeout := []string{"--request-timeout", "30s"}
 	created := u.must(t, "init", team.name, "--engine", "impersonation", "--namespaces", team.a+","+team.b, "--create-namespaces", "--user", "alice", "--request-timeout", "12s")
-	if created.took < 12*time.Second {
-		t.Errorf("it took %v, which shows nothing: %v", created.took, created)
+	if created.Took < 12*time.Second {
+		t.Errorf("it took %v, which shows nothing: %v", created.Took, created)
 	}
 	for _, args := range [][]string{{"tenants"}, {"describe", team.name}, {"audit", team.name}, {"grant", team.name, "--user", "dave"}} {
 		r := u.run(t, append(args, timeout...)...)
-		if r.code != 0 && r.code != 4 {
+		if r.Code != 0 && r.Code != 4 {
 			t.Errorf("it failed: %v", r)
 		}
 	}
@@ -257,7 +257,7 @@ func TestSlowPage(t *testing.T) {
 	})
 	for _, args := range [][]string{{"tenants"}, {"describe", team.name}} {
 		r := u.run(t, append(args, "--request-timeout", "20s")...)
-		if r.code != 0 && r.code != 4 {
+		if r.Code != 0 && r.Code != 4 {
 			t.Errorf("a slow page ends it: %v", r)
 		}
 	}
@@ -291,8 +291,8 @@ func TestThrottledAPIServer(t *testing.T) {
 	for _, args := range distant(team) {
 		plain := direct.run(t, args...)
 		r := throttled.run(t, args...)
-		if r.code != plain.code {
-			t.Errorf("it ends with %d where nothing is refused, and else: %v", plain.code, r)
+		if r.Code != plain.Code {
+			t.Errorf("it ends with %d where nothing is refused, and else: %v", plain.Code, r)
 		}
 		if a, b := withoutOthers(free.take(), team), withoutOthers(way.take(), team); len(b) > len(a)+len(a)/8+3 || len(b) == 0 {
 			t.Errorf("%v: %d requests, and %d where some are refused first, -without +with:\n%s", args, len(a), len(b), cmp.Diff(a, b))

@@ -34,7 +34,7 @@ func TestDestroyInSpiteOfFinalizers(t *testing.T) {
 		return false
 	})
 	early := "Note: RoleBinding " + name + " in namespace " + team.a + " is deleted in spite of its finalizers, which are removed: example.com/early"
-	if r := admin.must(t, "destroy", team.name, "--dry-run"); !strings.Contains(r.stderr, early) {
+	if r := admin.must(t, "destroy", team.name, "--dry-run"); !strings.Contains(r.Stderr, early) {
 		t.Errorf("a dry run does not name the finalizer: %v", r)
 	}
 	r := admin.must(t, "destroy", team.name, "--yes", "--wait=false")
@@ -45,7 +45,7 @@ func TestDestroyInSpiteOfFinalizers(t *testing.T) {
 		"deleted  RoleBinding " + name + " in namespace " + team.a + ", in spite of its finalizers: example.com/early\n",
 		"deleted  RoleBinding " + name + " in namespace " + team.b + ", in spite of its finalizers: example.com/late\n",
 	} {
-		if !strings.Contains(r.stderr, line) {
+		if !strings.Contains(r.Stderr, line) {
 			t.Errorf("it does not say %q: %v", line, r)
 		}
 	}

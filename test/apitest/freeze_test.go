@@ -20,8 +20,7 @@ import (
 // acting returns a client of the administrator's that acts as somebody else.
 func (w *world) acting(t *testing.T, user string) kubernetes.Interface {
 	t.Helper()
-	config, err := w.RESTConfig("root", "system:masters")
-	must(t, err)
+	config := w.RootConfig(t)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user}
 	client, err := kubernetes.NewForConfig(config)
 	must(t, err)
@@ -51,11 +50,11 @@ func TestFreeze(t *testing.T) {
 	_, err := w.root.RbacV1().RoleBindings(team.a).Create(t.Context(), binding, metav1.CreateOptions{})
 	must(t, err)
 
-	before := admin.must(t, "export", team.name).stdout
-	if r := admin.must(t, "freeze", team.name, "--reason", "INC-12: shop", "--dry-run", "-o", "name"); !strings.Contains(r.stdout, "configmap/helm-tenant") {
+	before := admin.must(t, "export", team.name).Stdout
+	if r := admin.must(t, "freeze", team.name, "--reason", "INC-12: shop", "--dry-run", "-o", "name"); !strings.Contains(r.Stdout, "configmap/helm-tenant") {
 		t.Errorf("a dry run: %v", r)
 	}
-	if now := admin.must(t, "export", team.name).stdout; now != before {
+	if now := admin.must(t, "export", team.name).Stdout; now != before {
 		t.Errorf("a dry run changed it to:\n%s", now)
 	}
 	r := admin.must(t, "freeze", team.name, "--reason", "INC-12: shop", "-o", "json")
@@ -64,7 +63,7 @@ func TestFreeze(t *testing.T) {
 		Frozen  struct{ Reason, Since, Means string }
 		Writers []struct{ Subject, Binding, Role string }
 	}
-	must(t, json.Unmarshal([]byte(r.stdout), &frozen))
+	must(t, json.Unmarshal([]byte(r.Stdout), &frozen))
 	if frozen.Kind != "TenantFreeze" || frozen.Frozen.Reason != "INC-12: shop" || frozen.Frozen.Means != "policy" || frozen.Frozen.Since == "" {
 		t.Errorf("it says %+v", frozen)
 	}
@@ -79,18 +78,18 @@ func TestFreeze(t *testing.T) {
 	for _, helm := range helms {
 		one := with(helm)
 		for _, args := range [][]string{{"install", "new", hello()}, {"upgrade", helm, hello(), "--set", "a=b"}, {"rollback", helm, "1"}} {
-			if r := one.run(t, args...); r.code == 0 || !strings.Contains(r.stderr, "tenant "+team.name+" is frozen: INC-12: shop") {
+			if r := one.run(t, args...); r.Code == 0 || !strings.Contains(r.Stderr, "tenant "+team.name+" is frozen: INC-12: shop") {
 				t.Errorf("%s %q: %v", helm, args, r)
 			}
 		}
 		// helm keeps to itself why an uninstall fails: the API server warns.
-		if r := one.run(t, "uninstall", helm); r.code == 0 || strings.Count(r.stderr, "tenant "+team.name+" is frozen: INC-12: shop") != 1 {
+		if r := one.run(t, "uninstall", helm); r.Code == 0 || strings.Count(r.Stderr, "tenant "+team.name+" is frozen: INC-12: shop") != 1 {
 			t.Errorf("%s uninstall: %v", helm, r)
 		}
-		if r := one.must(t, "list"); strings.Count(r.stdout, "deployed") != len(helms) {
+		if r := one.must(t, "list"); strings.Count(r.Stdout, "deployed") != len(helms) {
 			t.Errorf("%s list: %v", helm, r)
 		}
-		if r := one.must(t, "get", "manifest", helm); !strings.Contains(r.stdout, "ConfigMap") {
+		if r := one.must(t, "get", "manifest", helm); !strings.Contains(r.Stdout, "ConfigMap") {
 			t.Errorf("%s get: %v", helm, r)
 		}
 	}
@@ -115,35 +114,35 @@ func TestFreeze(t *testing.T) {
 		{[]string{"describe", team.name}, "INC-12: shop, by policy"},
 		{[]string{"export", team.name}, "reason: 'INC-12: shop'"},
 	} {
-		if r := admin.must(t, c.args...); !strings.Contains(r.stdout, c.want) {
+		if r := admin.must(t, c.args...); !strings.Contains(r.Stdout, c.want) {
 			t.Errorf("%q: %v", c.args, r)
 		}
 	}
-	if r := with("helm3").must(t, "whoami"); !strings.Contains(r.stdout, "FROZEN") || !strings.Contains(r.stdout, "INC-12: shop") {
+	if r := with("helm3").must(t, "whoami"); !strings.Contains(r.Stdout, "FROZEN") || !strings.Contains(r.Stdout, "INC-12: shop") {
 		t.Errorf("whoami: %v", r)
 	}
-	if r := admin.must(t, "describe", team.name); strings.Contains(r.stdout, "Differs") {
+	if r := admin.must(t, "describe", team.name); strings.Contains(r.Stdout, "Differs") {
 		t.Errorf("a freeze is drift: %v", r)
 	}
-	if r := admin.run(t, "audit", team.name, "-o", "json"); strings.Contains(r.stdout, "HT042") {
+	if r := admin.run(t, "audit", team.name, "-o", "json"); strings.Contains(r.Stdout, "HT042") {
 		t.Errorf("a freeze is drift in the audit: %v", r)
 	}
-	if r := admin.run(t, "destroy", team.name, "--yes", "--keep-releases"); r.code != 1 || !strings.Contains(r.stderr, "is frozen") || !strings.Contains(r.stderr, "helm tenant thaw "+team.name) {
+	if r := admin.run(t, "destroy", team.name, "--yes", "--keep-releases"); r.Code != 1 || !strings.Contains(r.Stderr, "is frozen") || !strings.Contains(r.Stderr, "helm tenant thaw "+team.name) {
 		t.Errorf("destroy: %v", r)
 	}
 	// A file from before the freeze does not undo it, nor does init.
 	file := filepath.Join(t.TempDir(), "tenants.yaml")
 	must(t, os.WriteFile(file, []byte(before), 0o600))
-	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stdout, "1 tenant unchanged") {
+	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.Stdout, "1 tenant unchanged") {
 		t.Errorf("apply: %v", r)
 	}
 	admin.must(t, "init", team.name, "--quota", "pods=50")
-	if r := with("helm3").run(t, "install", "new", hello()); r.code == 0 {
+	if r := with("helm3").run(t, "install", "new", hello()); r.Code == 0 {
 		t.Errorf("after init: %v", r)
 	}
 
 	admin.must(t, "thaw", team.name)
-	if r := admin.must(t, "thaw", team.name); !strings.Contains(r.stdout, "is not frozen") {
+	if r := admin.must(t, "thaw", team.name); !strings.Contains(r.Stdout, "is not frozen") {
 		t.Errorf("thawed again: %v", r)
 	}
 	for _, helm := range helms {
@@ -164,7 +163,7 @@ func TestFreezeByManyAdmins(t *testing.T) {
 		group.Go(func() { one.must(t, args...) })
 	}
 	group.Wait()
-	if r := w.admin(t).must(t, "describe", team.name); strings.Contains(r.stdout, "Differs") {
+	if r := w.admin(t).must(t, "describe", team.name); strings.Contains(r.Stdout, "Differs") {
 		t.Errorf("it is half-way: %v", r)
 	}
 }

@@ -52,27 +52,27 @@ func TestGitOpsExports(t *testing.T) {
 			t.Fatalf("%v\n%s\n%s", err, out, text)
 		}
 	}
-	apply(t, admin.must(t, "export", "--format=argocd", "--argocd-namespace="+team.a, team.name).stdout)
+	apply(t, admin.must(t, "export", "--format=argocd", "--argocd-namespace="+team.a, team.name).Stdout)
 
 	plain := admin.must(t, "export", "--format=flux", team.name)
-	if !strings.Contains(plain.stderr, "records no account for Flux") || !strings.Contains(plain.stderr, "init "+team.name+" --flux-account=flux") {
+	if !strings.Contains(plain.Stderr, "records no account for Flux") || !strings.Contains(plain.Stderr, "init "+team.name+" --flux-account=flux") {
 		t.Errorf("that it is not recorded is not said: %v", plain)
 	}
-	if r := admin.must(t, "init", team.name, "--flux-account=flux"); !strings.Contains(r.stderr, "service account flux in each namespace of the tenant has the role admin") {
+	if r := admin.must(t, "init", team.name, "--flux-account=flux"); !strings.Contains(r.Stderr, "service account flux in each namespace of the tenant has the role admin") {
 		t.Errorf("what the account gives is not said: %v", r)
 	}
 	exported := admin.must(t, "export", "--format=flux", "--flux-source=OCIRepository/apps", team.name)
-	if exported.stderr != "" || exported.stdout != strings.ReplaceAll(plain.stdout, "kind: GitRepository\n    name: "+team.name, "kind: OCIRepository\n    name: apps") {
+	if exported.Stderr != "" || exported.Stdout != strings.ReplaceAll(plain.Stdout, "kind: GitRepository\n    name: "+team.name, "kind: OCIRepository\n    name: apps") {
 		t.Errorf("after init the export is another: %v", exported)
 	}
-	apply(t, exported.stdout)
+	apply(t, exported.Stdout)
 	for _, ns := range []string{team.a, team.b} {
 		out, err := w.with(t, admin.kubeconfig, "kubectl", "get", "kustomizations.kustomize.toolkit.fluxcd.io", team.name, "--namespace", ns, "-o", "jsonpath={.spec.serviceAccountName} {.spec.targetNamespace} {.spec.sourceRef.kind}/{.spec.sourceRef.name}")
 		if err != nil || out != "flux "+ns+" OCIRepository/apps" {
 			t.Errorf("the Kustomization is %q, %v", out, err)
 		}
 	}
-	if r := admin.must(t, "init", team.name, "--dry-run", "-o", "name"); r.stdout != "" {
+	if r := admin.must(t, "init", team.name, "--dry-run", "-o", "name"); r.Stdout != "" {
 		t.Errorf("what was applied is drift: %v", r)
 	}
 
@@ -81,16 +81,16 @@ func TestGitOpsExports(t *testing.T) {
 	_, err := w.root.RbacV1().RoleBindings(team.a).Create(t.Context(), &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "edits"},
 		Subjects: []rbacv1.Subject{{Kind: "User", APIGroup: rbacGroup, Name: zoe.name}}, RoleRef: rbacv1.RoleRef{APIGroup: rbacGroup, Kind: "ClusterRole", Name: "edit"}}, metav1.CreateOptions{})
 	must(t, err)
-	if r := admin.run(t, "audit", team.name, "-o", "json"); !strings.Contains(r.stdout, "HT080") || !strings.Contains(r.stdout, "so can user "+zoe.name) {
+	if r := admin.run(t, "audit", team.name, "-o", "json"); !strings.Contains(r.Stdout, "HT080") || !strings.Contains(r.Stdout, "so can user "+zoe.name) {
 		t.Errorf("the audit: %v", r)
 	}
 	admin.must(t, "grant", team.name, "--home-namespace", team.home, "--user", zoe.name)
-	if r := admin.must(t, "revoke", team.name, "--home-namespace", team.home, "--user", zoe.name); !strings.Contains(r.stderr, "use service account "+team.a+":flux, which has the tenant's role") || !strings.Contains(r.stderr, "keeps its role") {
+	if r := admin.must(t, "revoke", team.name, "--home-namespace", team.home, "--user", zoe.name); !strings.Contains(r.Stderr, "use service account "+team.a+":flux, which has the tenant's role") || !strings.Contains(r.Stderr, "keeps its role") {
 		t.Errorf("the revoke: %v", r)
 	}
 
 	// A freeze applies to the account, and names the reason.
-	if r := admin.must(t, "freeze", team.name, "--reason", "INC-1"); !strings.Contains(r.stderr, "holds service account flux") {
+	if r := admin.must(t, "freeze", team.name, "--reason", "INC-1"); !strings.Contains(r.Stderr, "holds service account flux") {
 		t.Errorf("the freeze: %v", r)
 	}
 	flux := "system:serviceaccount:" + team.a + ":flux"

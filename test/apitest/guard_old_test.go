@@ -25,10 +25,9 @@ func (w *world) withToken(t *testing.T, namespace, account string) dynamic.Inter
 	must(t, err)
 	token, err := accounts.CreateToken(t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	must(t, err)
-	config, err := w.RESTConfig("nobody")
-	must(t, err)
+	config := w.Config(t, "nobody")
 	config = rest.AnonymousClientConfig(config)
-	config.BearerToken, config.QPS, config.WarningHandlerWithContext = token.Status.Token, -1, quiet{}
+	config.BearerToken = token.Status.Token
 	return dynamic.NewForConfigOrDie(config)
 }
 

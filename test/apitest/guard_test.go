@@ -21,9 +21,7 @@ import (
 // as returns a dynamic client that acts as somebody.
 func (w *world) as(t *testing.T, user string, groups ...string) dynamic.Interface {
 	t.Helper()
-	config, err := w.RESTConfig("root", "system:masters")
-	must(t, err)
-	config.WarningHandlerWithContext = quiet{}
+	config := w.RootConfig(t)
 	if user != "" {
 		config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")}
 	}

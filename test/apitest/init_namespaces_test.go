@@ -76,7 +76,7 @@ func TestNamespacesOfAnotherTenant(t *testing.T) {
 	w.bound(t, other.a, other, "admin")
 	// Shared once, it needs no word again.
 	third := w.admin(t)
-	if r := third.run(t, "init", team.name, "--namespaces", team.a+","+other.a, "--share", "--wait=false"); r.code != 0 {
+	if r := third.run(t, "init", team.name, "--namespaces", team.a+","+other.a, "--share", "--wait=false"); r.Code != 0 {
 		t.Errorf("a second run: %v", r)
 	}
 	third.wroteNothing(t)
@@ -148,7 +148,7 @@ func TestNamespacesAreAddedAndTakenAway(t *testing.T) {
 	}
 	w.stored(t, team, records.Release{Name: "web", Namespace: team.a, Revision: 1, Status: "DEPLOYED"}, records.Release{Name: "db", Namespace: team.b, Revision: 1, Status: "DEPLOYED"})
 	r := admin.must(t, "init", team.name, "--namespaces", team.b, "--prune", "--wait=false")
-	if want := fmt.Sprintf("namespace %q is taken from the tenant; what runs in it stays, and the tenant can no longer manage its releases there: web\n", team.a); !strings.Contains(r.stderr, want) {
+	if want := fmt.Sprintf("namespace %q is taken from the tenant; what runs in it stays, and the tenant can no longer manage its releases there: web\n", team.a); !strings.Contains(r.Stderr, want) {
 		t.Errorf("it does not say which releases are left: %v", r)
 	}
 	same(t, "writes that prune", lines(`
@@ -160,7 +160,7 @@ func TestNamespacesAreAddedAndTakenAway(t *testing.T) {
 		update namespaces `+team.c+`
 	`), writes(admin.requests(t)))
 	for _, name := range []string{team.a, team.c} {
-		if !strings.Contains(r.stderr, name) {
+		if !strings.Contains(r.Stderr, name) {
 			t.Errorf("it does not say that %s is taken away: %v", name, r)
 		}
 		w.bound(t, name, team)

@@ -146,7 +146,7 @@ func TestSecondRunWritesNothing(t *testing.T) {
 		second := w.admin(t)
 		r := second.must(t, command...)
 		second.wroteNothing(t)
-		if !strings.Contains(r.stdout+r.stderr, "as asked: nothing") && !strings.Contains(r.stderr, "nothing to write") {
+		if !strings.Contains(r.Stdout+r.Stderr, "as asked: nothing") && !strings.Contains(r.Stderr, "nothing to write") {
 			t.Errorf("it does not say that nothing was written: %v", r)
 		}
 		same(t, "objects", before, w.versions(t, team))
@@ -196,14 +196,14 @@ func TestDryRunEqualsWrites(t *testing.T) {
 		real.must(t, append(strings.Fields(step.command), "--wait=false")...)
 
 		printed, names := map[string]string{}, []string{}
-		for _, o := range documents(t, asYAML.stdout) {
+		for _, o := range documents(t, asYAML.Stdout) {
 			names = append(names, strings.ToLower(o.GetKind())+"/"+o.GetName())
 			printed[keyOf(o)] = content(o)
 		}
 		same(t, step.name+": what was printed, what was written", printed, bodies)
 
 		var list unstructured.UnstructuredList
-		if err := json.Unmarshal([]byte(asJSON.stdout), &list); err != nil {
+		if err := json.Unmarshal([]byte(asJSON.Stdout), &list); err != nil {
 			t.Fatalf("-o json: %v", err)
 		}
 		inJSON := map[string]string{}
@@ -212,14 +212,14 @@ func TestDryRunEqualsWrites(t *testing.T) {
 		}
 		same(t, step.name+": YAML and JSON", printed, inJSON)
 		slices.Sort(names)
-		same(t, step.name+": -o name", names, lines(byName.stdout))
+		same(t, step.name+": -o name", names, lines(byName.Stdout))
 
 		for _, line := range writes(real.requests(t)) {
 			if !strings.HasPrefix(line, "delete ") {
 				continue
 			}
 			name := line[strings.LastIndex(line, "/")+1:]
-			if !strings.Contains(asYAML.stderr, "would be deleted") || !strings.Contains(asYAML.stderr, name) {
+			if !strings.Contains(asYAML.Stderr, "would be deleted") || !strings.Contains(asYAML.Stderr, name) {
 				t.Errorf("%s: %q is not told by the dry run: %v", step.name, line, asYAML)
 			}
 		}
@@ -263,7 +263,7 @@ func TestKubectlAppliesADryRun(t *testing.T) {
 
 	printed := admin.must(t, initArgs(team, "--dry-run", "-o", "yaml")...)
 	apply := exec.Command(w.Bin("kubectl"), "--kubeconfig", admin.kubeconfig, "apply", "-f", "-")
-	apply.Stdin = strings.NewReader(printed.stdout)
+	apply.Stdin = strings.NewReader(printed.Stdout)
 	apply.Env = []string{"HOME=" + filepath.Join(dir, "home")}
 	if out, err := apply.CombinedOutput(); err != nil {
 		t.Fatalf("kubectl apply: %v\n%s", err, out)
@@ -271,7 +271,7 @@ func TestKubectlAppliesADryRun(t *testing.T) {
 	same(t, "the tenant", w.dump(t, reference), w.dump(t, team))
 
 	after := w.admin(t)
-	if r := after.must(t, initArgs(team)...); !strings.Contains(r.stdout, "nothing was written") {
+	if r := after.must(t, initArgs(team)...); !strings.Contains(r.Stdout, "nothing was written") {
 		t.Errorf("kubectl made another tenant: %v", r)
 	}
 	after.wroteNothing(t)
@@ -292,7 +292,7 @@ func TestTwoAdminsAtOnce(t *testing.T) {
 		running = append(running, admin.launch(t, "init", team.name, "--namespaces", ns, "--create-namespaces", "--user", fmt.Sprintf("user%d", i), "--wait=false"))
 	}
 	for _, p := range running {
-		if r := <-p.ended; r.code != 0 {
+		if r := <-p.ended; r.Code != 0 {
 			t.Errorf("one of several at once failed: %v", r)
 		}
 	}

@@ -44,7 +44,7 @@ func TestKubeconfig(t *testing.T) {
 
 	file := filepath.Join(t.TempDir(), "team.kubeconfig")
 	r := member.must(t, "kubeconfig", team.name, "--output-file", file, "--each-namespace")
-	if r.stdout != "" || !strings.Contains(r.stderr, team.name+"/"+team.b) {
+	if r.Stdout != "" || !strings.Contains(r.Stderr, team.name+"/"+team.b) {
 		t.Errorf("it says %v", r)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
@@ -72,19 +72,19 @@ func TestKubeconfig(t *testing.T) {
 	}
 	same := *member
 	same.kubeconfig = file
-	if r := same.run(t, "releases", "-o", "name"); r.stdout != team.b+"/four\n"+team.a+"/three\n" {
+	if r := same.run(t, "releases", "-o", "name"); r.Stdout != team.b+"/four\n"+team.a+"/three\n" {
 		t.Errorf("helm-tenant with that kubeconfig: %v", r)
 	}
 
 	// A grant to the tenant's account would help nobody.
-	if r := same.run(t, "use", other.name); r.code != 1 || !strings.Contains(r.stderr, "\"system:serviceaccount:"+team.home+":helm\" (\"as\"); with a context whose user acts as itself: helm tenant --context CONTEXT use "+other.name) ||
-		strings.Contains(r.stderr, "ask an admin") {
+	if r := same.run(t, "use", other.name); r.Code != 1 || !strings.Contains(r.Stderr, "\"system:serviceaccount:"+team.home+":helm\" (\"as\"); with a context whose user acts as itself: helm tenant --context CONTEXT use "+other.name) ||
+		strings.Contains(r.Stderr, "ask an admin") {
 		t.Errorf("another tenant with that kubeconfig: %v", r)
 	}
 	elsewhere := *member
 	elsewhere.env = append(slices.Clone(member.env), "HELM_NAMESPACE="+other.a)
-	if r := elsewhere.run(t, "--tenant", team.name, "whoami"); r.code != 1 || !strings.Contains(r.stdout, other.a+", which is not the tenant's (those are: "+team.a+", "+team.b+")") ||
-		!strings.Contains(r.stderr, "which -n or HELM_NAMESPACE names, is not one of the tenant's") {
+	if r := elsewhere.run(t, "--tenant", team.name, "whoami"); r.Code != 1 || !strings.Contains(r.Stdout, other.a+", which is not the tenant's (those are: "+team.a+", "+team.b+")") ||
+		!strings.Contains(r.Stderr, "which -n or HELM_NAMESPACE names, is not one of the tenant's") {
 		t.Errorf("whoami in another tenant's namespace: %v", r)
 	}
 
@@ -92,7 +92,7 @@ func TestKubeconfig(t *testing.T) {
 	member.must(t, "kubeconfig", team.name, "--output-file", file, "--each-namespace")
 	before, err := os.ReadFile(member.kubeconfig)
 	must(t, err)
-	if r := member.run(t, "kubeconfig", team.name, "--output-file", member.kubeconfig); r.code != 1 || !strings.Contains(r.stderr, "which is not this tenant's") {
+	if r := member.run(t, "kubeconfig", team.name, "--output-file", member.kubeconfig); r.Code != 1 || !strings.Contains(r.Stderr, "which is not this tenant's") {
 		t.Errorf("over the user's own: %v", r)
 	}
 	if after, err := os.ReadFile(member.kubeconfig); err != nil || string(after) != string(before) {
@@ -102,19 +102,19 @@ func TestKubeconfig(t *testing.T) {
 	// A token of an account in the tenant's namespace, which is a member.
 	began := time.Now()
 	r = member.must(t, "kubeconfig", team.name, "--for-service-account", team.a+":ci", "--duration", "20m")
-	config, err := clientcmd.Load([]byte(r.stdout))
+	config, err := clientcmd.Load([]byte(r.Stdout))
 	must(t, err)
 	for name, user := range config.AuthInfos {
 		if user.Token == "" || len(user.ClientCertificateData) > 0 || user.Impersonate == "" {
 			t.Errorf("user %s is %+v", name, user)
 		}
 	}
-	_, stamp, _ := strings.Cut(strings.TrimSpace(r.stderr), "ends at ")
+	_, stamp, _ := strings.Cut(strings.TrimSpace(r.Stderr), "ends at ")
 	if ends, err := time.Parse(time.RFC3339, strings.TrimSuffix(stamp, ".")); err != nil || ends.Before(began.Add(15*time.Minute)) || ends.After(began.Add(40*time.Minute)) {
-		t.Errorf("it says %q: %v", r.stderr, err)
+		t.Errorf("it says %q: %v", r.Stderr, err)
 	}
 	ci := filepath.Join(t.TempDir(), "ci.kubeconfig")
-	must(t, os.WriteFile(ci, []byte(r.stdout), 0o600))
+	must(t, os.WriteFile(ci, []byte(r.Stdout), 0o600))
 	if out, err := w.with(t, ci, "helm3", "list"); err != nil || !strings.Contains(out, "three") {
 		t.Errorf("helm as the account: %v\n%s", err, out)
 	}
@@ -125,7 +125,7 @@ func TestKubeconfig(t *testing.T) {
 			", and is refused until an owner or an admin types: helm tenant grant " + team.name + " --service-account=" + team.a + ":nobodys\n"},
 	} {
 		r := member.must(t, "kubeconfig", team.name, "--for-service-account", team.a+":"+account)
-		if _, note, _ := strings.Cut(r.stderr, ".\n"); note != want.note || !strings.Contains(r.stdout, "as: system:serviceaccount:"+team.home+":"+want.as+"\n") {
+		if _, note, _ := strings.Cut(r.Stderr, ".\n"); note != want.note || !strings.Contains(r.Stdout, "as: system:serviceaccount:"+team.home+":"+want.as+"\n") {
 			t.Errorf("for %s: %v", account, r)
 		}
 	}
@@ -143,7 +143,7 @@ func TestKubeconfig(t *testing.T) {
 		{[]string{"no-such-team"}, 1, "no-such-team"},
 		{[]string{other.name}, 1, other.name},
 	} {
-		if r := member.run(t, append([]string{"kubeconfig"}, c.args...)...); r.code != c.code || !strings.Contains(r.stderr, c.want) || r.stdout != "" {
+		if r := member.run(t, append([]string{"kubeconfig"}, c.args...)...); r.Code != c.code || !strings.Contains(r.Stderr, c.want) || r.Stdout != "" {
 			t.Errorf("wanted %d and %q: %v", c.code, c.want, r)
 		}
 	}
@@ -169,7 +169,7 @@ func TestKubeconfigMerge(t *testing.T) {
 	person.kubeconfig = link
 
 	r := person.must(t, "kubeconfig", team.name, "--merge")
-	if r.stdout != "" || !strings.Contains(r.stderr, "kubectl config use-context "+team.name) {
+	if r.Stdout != "" || !strings.Contains(r.Stderr, "kubectl config use-context "+team.name) {
 		t.Errorf("it says %v", r)
 	}
 	for _, c := range []struct {
@@ -188,7 +188,7 @@ func TestKubeconfigMerge(t *testing.T) {
 		}
 	}
 	for _, c := range [][]string{{"list"}, {"whoami"}, {"releases"}, {"status", "three"}} {
-		if r := person.must(t, c...); !strings.Contains(r.stdout, team.a) {
+		if r := person.must(t, c...); !strings.Contains(r.Stdout, team.a) {
 			t.Errorf("helm tenant %q on that context: %v", c, r)
 		}
 	}
@@ -216,7 +216,7 @@ func TestKubeconfigMerge(t *testing.T) {
 
 	// It goes though the tenant is gone.
 	w.admin(t).must(t, "revoke", team.name, "--user", member.name)
-	if r := person.must(t, "kubeconfig", team.name, "--unmerge"); !strings.Contains(r.stderr, "Warning: it was the current context") {
+	if r := person.must(t, "kubeconfig", team.name, "--unmerge"); !strings.Contains(r.Stderr, "Warning: it was the current context") {
 		t.Errorf("it says %v", r)
 	}
 	if out, err := w.with(t, link, "kubectl", "config", "get-contexts", "-o", "name"); err != nil || strings.Contains(out, team.name) {
@@ -233,7 +233,7 @@ func TestKubeconfigMerge(t *testing.T) {
 		{[]string{team.name, "--unmerge", "--merge"}, "contradict"},
 		{[]string{team.name, "--merge", "--output-file", "x"}, "give one of them"},
 	} {
-		if r := person.run(t, append([]string{"kubeconfig"}, c.args...)...); r.code != 2 || !strings.Contains(r.stderr, c.want) {
+		if r := person.run(t, append([]string{"kubeconfig"}, c.args...)...); r.Code != 2 || !strings.Contains(r.Stderr, c.want) {
 			t.Errorf("wanted %q: %v", c.want, r)
 		}
 	}

@@ -4,7 +4,6 @@
 package apitest
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/rest"
 
 	"helm-tenant/test/harness"
 	"helm-tenant/test/testcluster"
@@ -96,7 +94,6 @@ func prepare(t *testing.T, cluster *testcluster.Cluster) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.WarningHandlerWithContext = quiet{}
 	w.root = kubernetes.NewForConfigOrDie(config)
 	w.dynamic = dynamic.NewForConfigOrDie(config)
 	w.metadata = metadata.NewForConfigOrDie(config)
@@ -109,16 +106,9 @@ func prepare(t *testing.T, cluster *testcluster.Cluster) (*world, error) {
 	}
 	admin := w.admin(t)
 	first := admin.run(t, "init", "first", "--namespaces", "first-a", "--create-namespaces", "--wait=false")
-	if first.code != 0 {
+	if first.Code != 0 {
 		return nil, fmt.Errorf("the first tenant can't be made: %v", first)
 	}
 	w.firstWrites = writes(admin.requests(t))
 	return w, nil
 }
-
-// quiet drops what the API server warns of.
-type quiet struct{}
-
-func (quiet) HandleWarningHeaderWithContext(context.Context, int, string, string) {}
-
-var _ rest.WarningHandlerWithContext = quiet{}

@@ -106,7 +106,7 @@ func TestGrantAndRevoke(t *testing.T) {
 				want = append(want, strings.ReplaceAll(line, "TEAM", team.name))
 			}
 			slices.Sort(want)
-			same(t, step.command+": stdout", want, lines(r.stdout))
+			same(t, step.command+": stdout", want, lines(r.Stdout))
 		}
 	}
 	// init keeps members whom it does not name, and adds those whom it does.
@@ -126,7 +126,7 @@ func TestMembersAsJSON(t *testing.T) {
 	admin := w.makeTenant(t, team, "--user", "alice")
 	r := admin.must(t, "grant", team.name, "--user", "alice,bob", "--service-account", "ci:bot", "-o", "json")
 	var membership map[string]any
-	if err := json.Unmarshal([]byte(r.stdout), &membership); err != nil {
+	if err := json.Unmarshal([]byte(r.Stdout), &membership); err != nil {
 		t.Fatalf("%v: %v", err, r)
 	}
 	nobody := map[string]any{"users": []any{}, "groups": []any{}, "serviceAccounts": []any{}}
@@ -426,7 +426,7 @@ func TestRevokeNamesTheOtherWays(t *testing.T) {
 			Ways, Rights []string
 		}
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &membership); err != nil {
+	if err := json.Unmarshal([]byte(r.Stdout), &membership); err != nil {
 		t.Fatalf("%v: %v", err, r)
 	}
 	found, through, rights := map[string][]string{}, map[string]string{}, map[string][]string{}
@@ -472,7 +472,7 @@ func TestRevokeNamesTheOtherWays(t *testing.T) {
 	// The text says the same.
 	text := admin.must(t, "revoke", team.name, "--user", alice)
 	for _, word := range []string{"was no member", alice + " can still reach it", alice + " keeps rights in the tenant's namespaces", "debuggers", "forwarders-" + suffix, "everyone", "exec into pods", "port-forward"} {
-		if !strings.Contains(text.stdout+text.stderr, word) {
+		if !strings.Contains(text.Stdout+text.Stderr, word) {
 			t.Errorf("%q is not said: %v", word, text)
 		}
 	}
@@ -532,7 +532,7 @@ func TestOutputOfNames(t *testing.T) {
 		{"destroy", team.name, "--yes", "--wait=false"},
 	} {
 		r := admin.must(t, append(args, "-o", "name")...)
-		if want := "tenant/" + team.name + "\n"; r.stdout != want {
+		if want := "tenant/" + team.name + "\n"; r.Stdout != want {
 			t.Errorf("not %q: %v", want, r)
 		}
 	}
@@ -549,7 +549,7 @@ func TestWaysAreNamedBesideNames(t *testing.T) {
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"}}, metav1.CreateOptions{})
 	must(t, err)
 	r := admin.must(t, "revoke", team.name, "--user", "mallory", "-o", "name")
-	if r.stdout != "tenant/"+team.name+"\n" || !strings.Contains(r.stderr, "user mallory can still reach it") {
+	if r.Stdout != "tenant/"+team.name+"\n" || !strings.Contains(r.Stderr, "user mallory can still reach it") {
 		t.Errorf("it says %v", r)
 	}
 }

@@ -195,12 +195,12 @@ func TestMigratePlan(t *testing.T) {
 		records.Release{Name: "gone", Namespace: team.b, Revision: 1, Status: "DELETED", Manifest: old})
 	admin := w.admin(t) // a Helm 2 will do
 	r := admin.run(t, "migrate", team.name, "--dry-run", "-o", "json")
-	if r.code != 1 || !strings.Contains(r.stderr, "release stuck, revision 1, is UNKNOWN") {
+	if r.Code != 1 || !strings.Contains(r.Stderr, "release stuck, revision 1, is UNKNOWN") {
 		t.Errorf("%v", r)
 	}
 	admin.wroteNothing(t)
 	var got any
-	must(t, json.Unmarshal([]byte(r.stdout), &got))
+	must(t, json.Unmarshal([]byte(r.Stdout), &got))
 	unserved := func(what, name string) string {
 		return what + " is of " + name + ", which this API server does not serve: Helm 3 can't upgrade the release before the Helm plugin mapkubeapis has changed its record"
 	}

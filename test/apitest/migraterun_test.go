@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"helm-tenant/test/harness"
 	"helm-tenant/test/records"
 )
 
@@ -33,9 +34,9 @@ func TestTwoAdminsMigrateAtOnce(t *testing.T) {
 		for _, admin := range admins {
 			r := <-admin.ended
 			switch {
-			case r.code == 0:
+			case r.Code == 0:
 				done++
-			case len(args) > 0 && (strings.Contains(r.stderr, "another admin has ended the migration in the meantime") || strings.Contains(r.stderr, "it is not being migrated")):
+			case len(args) > 0 && (strings.Contains(r.Stderr, "another admin has ended the migration in the meantime") || strings.Contains(r.Stderr, "it is not being migrated")):
 			default:
 				t.Errorf("%v", r)
 			}
@@ -72,10 +73,10 @@ func TestMigrateAndWork(t *testing.T) {
 		}
 		return team, admin
 	}
-	output := func(t *testing.T, r result, words ...string) {
+	output := func(t *testing.T, r harness.Result, words ...string) {
 		t.Helper()
 		for _, word := range words {
-			if !strings.Contains(r.stderr, word) {
+			if !strings.Contains(r.Stderr, word) {
 				t.Errorf("%q is not said: %v", word, r)
 			}
 		}
@@ -206,7 +207,7 @@ func TestMigrateWaitsUntilTillerStops(t *testing.T) {
 	must(t, err)
 	admin := w.withHelm3(t)
 	r := admin.run(t, "migrate", team.name, "--timeout", "2s")
-	if words := fmt.Sprintf("the Tiller in namespace %q did not stop in time: waiting for pod %s to end", team.home, pod.Name); r.code != 1 || !strings.Contains(r.stderr, words) || !strings.Contains(r.stderr, "run the same command again to continue") {
+	if words := fmt.Sprintf("the Tiller in namespace %q did not stop in time: waiting for pod %s to end", team.home, pod.Name); r.Code != 1 || !strings.Contains(r.Stderr, words) || !strings.Contains(r.Stderr, "run the same command again to continue") {
 		t.Errorf("%v", r)
 	}
 	none := int64(0)
@@ -237,7 +238,7 @@ func TestMigrateVerifies(t *testing.T) {
 			admin := w.admin(t)
 			admin.env = append(admin.env, "HELM_BIN="+path)
 			r := admin.run(t, "migrate", team.name, "--backup", backupFile(t))
-			if says := strings.ReplaceAll(c.says, "NAME", team.name); r.code != 1 || !strings.Contains(r.stderr, says) || !strings.Contains(r.stderr, "migrate "+team.name+" --abort") {
+			if says := strings.ReplaceAll(c.says, "NAME", team.name); r.Code != 1 || !strings.Contains(r.Stderr, says) || !strings.Contains(r.Stderr, "migrate "+team.name+" --abort") {
 				t.Errorf("it should say %q: %v", says, r)
 			}
 			admin.fails(t, 1, []string{"its releases are not all moved and verified yet", "go on with: helm tenant migrate " + team.name}, "migrate", team.name, "--finish", "--yes")

@@ -12,6 +12,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
+
+	"helm-tenant/test/harness"
 )
 
 // ownerOf makes an owner of the tenant. When the grant ends, it is in force, and the admission
@@ -53,12 +55,12 @@ func TestOwners(t *testing.T) {
 	dana := w.ownerOf(t, team)
 
 	r := dana.must(t, "grant", team.name, "--user", "bob")
-	if want := "user bob can now use tenant " + team.name + "\n"; r.stdout != want {
-		t.Errorf("it said %q, not %q", r.stdout, want)
+	if want := "user bob can now use tenant " + team.name + "\n"; r.Stdout != want {
+		t.Errorf("it said %q, not %q", r.Stdout, want)
 	}
 	dana.must(t, "grant", team.name, "--user", "oncall", "--for", "1h")
 	dana.must(t, "grant", team.name, "--reader", "--user", "pam", "--accept-risk=reads-secrets")
-	if r := dana.must(t, "revoke", team.name, "--user", "alice,pam"); !strings.Contains(r.stderr, "you may not read the owners") || !strings.Contains(r.stderr, "is not known") {
+	if r := dana.must(t, "revoke", team.name, "--user", "alice,pam"); !strings.Contains(r.Stderr, "you may not read the owners") || !strings.Contains(r.Stderr, "is not known") {
 		t.Errorf("what was not looked at is not said: %v", r)
 	}
 	dana.must(t, "revoke", team.name, "--user", "oncall", "--dry-run")
@@ -66,7 +68,7 @@ func TestOwners(t *testing.T) {
 	dana.must(t, "revoke", team.name, "--user", "bob,oncall")
 	same(t, "members, and the binding stays", []string{}, w.members(t, team))
 	dana.must(t, "grant", team.name, "--user", "bob")
-	if r := dana.must(t, "describe", team.name); !strings.Contains(r.stdout, "user bob") || strings.Contains(r.stdout, "user "+dana.name) {
+	if r := dana.must(t, "describe", team.name); !strings.Contains(r.Stdout, "user bob") || strings.Contains(r.Stdout, "user "+dana.name) {
 		t.Errorf("describe shows an owner: %v", r)
 	}
 	var requests []string
@@ -91,7 +93,7 @@ func TestOwners(t *testing.T) {
 	dana.must(t, "grant", team.name, "--reader", "--user", dana.name, "--for", "1h", "--reason", "INC-7", "--accept-risk=reads-secrets")
 	w.authorized(t, dana.name, access("impersonate", "", "serviceaccounts", "", team.home, "helm-reader"))
 	dana.must(t, "use", team.name)
-	if r := dana.must(t, "whoami"); !strings.Contains(r.stdout, "INC-7") || !strings.Contains(r.stdout, "grant and revoke its members") {
+	if r := dana.must(t, "whoami"); !strings.Contains(r.Stdout, "INC-7") || !strings.Contains(r.Stdout, "grant and revoke its members") {
 		t.Errorf("whoami of a reader for a time: %v", r)
 	}
 	dana.must(t, "revoke", team.name, "--reader", "--user", dana.name)
@@ -100,12 +102,12 @@ func TestOwners(t *testing.T) {
 	admin := w.admin(t)
 	admin.must(t, "grant", team.name, "--user", dana.name)
 	r = admin.must(t, "revoke", team.name, "--user", dana.name, "--member")
-	if !strings.Contains(r.stderr, "can still reach it") || !strings.Contains(r.stderr, "helm-tenant-owner") {
+	if !strings.Contains(r.Stderr, "can still reach it") || !strings.Contains(r.Stderr, "helm-tenant-owner") {
 		t.Errorf("that an owner can let themselves in is not said: %v", r)
 	}
 	admin.must(t, "grant", team.name, "--user", dana.name)
 	r = admin.must(t, "revoke", team.name, "--user", dana.name)
-	same(t, "revoke", []string{"user " + dana.name + " can no longer grant and revoke members of tenant " + team.name, "user " + dana.name + " can no longer use tenant " + team.name}, lines(r.stdout))
+	same(t, "revoke", []string{"user " + dana.name + " can no longer grant and revoke members of tenant " + team.name, "user " + dana.name + " can no longer use tenant " + team.name}, lines(r.Stdout))
 	eventually(t, "an owner no longer", func() error {
 		return dana.may(t, false, access("update", rbacGroup, "rolebindings", "", team.home, "helm-tenant-member"))
 	})
@@ -137,7 +139,7 @@ func TestOwnersWithoutLabels(t *testing.T) {
 	admin.must(t, append(strings.Fields(command)[2:], "--wait=false")...)
 	dana.must(t, "revoke", team.name, "--user", "bob")
 	same(t, "members", []string{}, w.members(t, team))
-	if r := admin.must(t, "describe", team.name); strings.Contains(r.stdout, "Differs") {
+	if r := admin.must(t, "describe", team.name); strings.Contains(r.Stdout, "Differs") {
 		t.Errorf("init restores not every label: %v", r)
 	}
 }
@@ -175,7 +177,7 @@ func TestMembersFrom(t *testing.T) {
 	w, team := start(t), newTeam()
 	admin, dana := w.admin(t), w.newUser(t, "dana")
 	file := filepath.Join(t.TempDir(), "tenants.yaml")
-	apply := func(more string) result {
+	apply := func(more string) harness.Result {
 		t.Helper()
 		text := fmt.Sprintf("apiVersion: helm-tenant/v1\ntenants:\n- name: %s\n  namespaces: [%s, %s]\n  owners: {users: [%s]}\n%s", team.name, team.a, team.b, dana.name, more)
 		must(t, os.WriteFile(file, []byte(text), 0o600))
@@ -188,14 +190,14 @@ func TestMembersFrom(t *testing.T) {
 	dana.must(t, "grant", team.name, "--user", "bob")
 	dana.must(t, "grant", team.name, "--user", "oncall", "--for", "1h")
 	admin.requests(t)
-	if r := apply("  membersFrom: owners\n"); !strings.Contains(r.stderr, "granted by the owners and kept: user bob, user oncall (until") {
+	if r := apply("  membersFrom: owners\n"); !strings.Contains(r.Stderr, "granted by the owners and kept: user bob, user oncall (until") {
 		t.Errorf("whom the owners let in is not said: %v", r)
 	}
 	admin.wroteNothing(t)
 	same(t, "members", []string{"User bob", "User oncall"}, w.members(t, team))
 
 	// The export makes the same tenant, and does not name the members that owners added.
-	exported := admin.must(t, "export", team.name).stdout
+	exported := admin.must(t, "export", team.name).Stdout
 	if !strings.Contains(exported, "membersFrom: owners") || !strings.Contains(exported, dana.name) || strings.Contains(exported, "bob") || strings.Contains(exported, "oncall") {
 		t.Errorf("exported was %s", exported)
 	}
@@ -204,7 +206,7 @@ func TestMembersFrom(t *testing.T) {
 	admin.must(t, "apply", "-f", file, "--wait=false")
 	admin.wroteNothing(t)
 
-	if r := apply("  members: {users: [alice]}\n"); !strings.Contains(r.stderr, "no longer members: user bob, user oncall") || !strings.Contains(r.stderr, "membersFrom: owners") {
+	if r := apply("  members: {users: [alice]}\n"); !strings.Contains(r.Stderr, "no longer members: user bob, user oncall") || !strings.Contains(r.Stderr, "membersFrom: owners") {
 		t.Errorf("that the file takes out whom the owners let in is not said: %v", r)
 	}
 	same(t, "members by the file", []string{"User alice"}, w.members(t, team))

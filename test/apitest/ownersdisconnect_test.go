@@ -10,6 +10,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"helm-tenant/test/harness"
 )
 
 // TestOwnerDisconnects: an owner with rights to Tiller's pods revokes with --disconnect. The
@@ -55,11 +57,11 @@ func TestOwnerDisconnects(t *testing.T) {
 		must(t, err)
 		return pod
 	}
-	restarted := func(user string) result {
+	restarted := func(user string) harness.Result {
 		t.Helper()
 		pod := running()
 		r := dana.must(t, "revoke", team.name, "--user", user, "--disconnect", "--timeout", "60s")
-		if !strings.Contains(r.stderr, "ended, with all port-forwards to it: "+pod.Name) {
+		if !strings.Contains(r.Stderr, "ended, with all port-forwards to it: "+pod.Name) {
 			t.Errorf("%s is not restarted: %v", pod.Name, r)
 		}
 		left, err := w.root.CoreV1().Pods(team.home).List(t.Context(), metav1.ListOptions{})
@@ -83,10 +85,10 @@ func TestOwnerDisconnects(t *testing.T) {
 	must(t, root.writePeople(t, team, "helm-tenant-member", func(b *rbacv1.RoleBinding) {
 		metav1.SetMetaDataAnnotation(&b.ObjectMeta, marked, "2026-01-31T12:00:00Z")
 	}))
-	if r := dana.must(t, "grant", team.name, "--user", "eve"); strings.Contains(r.stderr, "was stopped") {
+	if r := dana.must(t, "grant", team.name, "--user", "eve"); strings.Contains(r.Stderr, "was stopped") {
 		t.Errorf("a grant restarts Tiller: %v", r)
 	}
-	if r := dana.must(t, "revoke", team.name, "--user", "eve"); !strings.Contains(r.stderr, "you can't restart it") || !strings.Contains(r.stderr, "helm tenant init "+team.name) {
+	if r := dana.must(t, "revoke", team.name, "--user", "eve"); !strings.Contains(r.Stderr, "you can't restart it") || !strings.Contains(r.Stderr, "helm tenant init "+team.name) {
 		t.Errorf("the unfinished disconnect is not said: %v", r)
 	}
 	restarted("bob")

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
+	"helm-tenant/test/harness"
 	"helm-tenant/test/records"
 )
 
@@ -86,10 +87,10 @@ func (w *world) disown(t *testing.T, namespace, name string) {
 }
 
 // says fails the test unless stdout or stderr contain the words.
-func says(t *testing.T, r result, words ...string) {
+func says(t *testing.T, r harness.Result, words ...string) {
 	t.Helper()
 	for _, word := range words {
-		if !strings.Contains(r.stdout+r.stderr, word) {
+		if !strings.Contains(r.Stdout+r.Stderr, word) {
 			t.Errorf("%q is not said: %v", word, r)
 		}
 	}
@@ -158,7 +159,7 @@ func TestMigrateStampsOwnership(t *testing.T) {
 
 	admin.requests(t)
 	r = admin.fails(t, 3, []string{"helm uninstall leaves 3 objects"}, "migrate", team.name, "--stamp")
-	if strings.Contains(r.stderr, "stamped  ") {
+	if strings.Contains(r.Stderr, "stamped  ") {
 		t.Errorf("what names its release is stamped again: %v", r)
 	}
 	w.helmOf(t, "helm4", "uninstall", "web", "--namespace", team.a)
@@ -188,7 +189,7 @@ func TestStampOfAFinishedTenant(t *testing.T) {
 	says(t, admin.must(t, "migrate", team.name, "--stamp", "--dry-run"), "would be stamped: ConfigMap web in namespace "+team.a+" of release web\n")
 	admin.wroteNothing(t)
 	says(t, admin.must(t, "migrate", team.name, "--stamp"), "stamped  ConfigMap web in namespace "+team.a+" of release web\n", "the objects of 1 release of tenant "+team.name+" name their release\n")
-	if r := admin.must(t, "migrate", team.name, "--stamp"); strings.Contains(r.stderr, "stamped") {
+	if r := admin.must(t, "migrate", team.name, "--stamp"); strings.Contains(r.Stderr, "stamped") {
 		t.Errorf("it is stamped twice: %v", r)
 	}
 	w.helmOf(t, "helm4", "uninstall", "web", "--namespace", team.a)
@@ -238,8 +239,8 @@ func TestDestroyReportsRemainingObjects(t *testing.T) {
 			admin := w.impersonating(t, team)
 			c.make(t, team)
 			r := admin.run(t, "destroy", team.name, "--delete-releases", "--yes", "--wait=false", "--backup", backupFile(t))
-			if r.code != c.code {
-				t.Errorf("exit code %d, not %d: %v", r.code, c.code, r)
+			if r.Code != c.code {
+				t.Errorf("exit code %d, not %d: %v", r.Code, c.code, r)
 			}
 			says(t, r, "deleted  release web", "tenant "+team.name+" is gone")
 			for _, word := range c.words {

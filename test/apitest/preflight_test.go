@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/test/harness"
 )
 
 const rbacGroup = rbacv1.GroupName
@@ -114,11 +116,11 @@ func TestMinimalRights(t *testing.T) {
 		u := w.newUser(t, "almost")
 		give(u, i)
 		r := u.run(t, command...)
-		if r.code != 1 || r.stdout != "" {
+		if r.Code != 1 || r.Stdout != "" {
 			t.Errorf("without %v in %s: %v", g.rule, g.namespace, r)
 		}
-		same(t, fmt.Sprintf("without %v in %s it lacks", g.rule, g.namespace), g.lacking, r.lacks())
-		if !strings.Contains(r.stderr, "nothing was written") || !strings.Contains(r.stderr, team.name) {
+		same(t, fmt.Sprintf("without %v in %s it lacks", g.rule, g.namespace), g.lacking, lacks(r))
+		if !strings.Contains(r.Stderr, "nothing was written") || !strings.Contains(r.Stderr, team.name) {
 			t.Errorf("it does not say that nothing was written: %v", r)
 		}
 		u.wroteNothing(t)
@@ -132,12 +134,12 @@ func TestMinimalRights(t *testing.T) {
 }
 
 // lacks returns the permissions that the command said were missing.
-func (r result) lacks() []string {
+func lacks(r harness.Result) []string {
 	var missing []string
-	if _, one, found := strings.Cut(r.stderr, "nothing was written: "); found {
+	if _, one, found := strings.Cut(r.Stderr, "nothing was written: "); found {
 		missing = append(missing, strings.TrimSpace(one))
 	}
-	for line := range strings.Lines(r.stderr) {
+	for line := range strings.Lines(r.Stderr) {
 		if strings.HasPrefix(line, "  ") {
 			missing = append(missing, strings.TrimSpace(line))
 		}
@@ -154,7 +156,7 @@ func TestAdminWithReadsOnly(t *testing.T) {
 	w.allow(t, u, "", readsAll...)
 	w.lastGrant(t, u, team.name)
 	r := u.run(t, "init", team.name, "--namespaces", team.a+","+team.b, "--create-namespaces", "--wait=false", "--user", "alice")
-	if r.code != 1 {
+	if r.Code != 1 {
 		t.Fatalf("it did not fail: %v", r)
 	}
 	for _, want := range []string{
@@ -172,12 +174,12 @@ func TestAdminWithReadsOnly(t *testing.T) {
 		"escalate roles.rbac.authorization.k8s.io/helm-tenant-records in namespace " + team.home,
 		"escalate roles.rbac.authorization.k8s.io/helm-tenant-member in namespace " + team.home,
 	} {
-		if !slices.Contains(r.lacks(), want) {
+		if !slices.Contains(lacks(r), want) {
 			t.Errorf("%q is not said: %v", want, r)
 		}
 	}
 	// To see what would be written takes no right to write.
-	if r := u.must(t, initArgs(team, "--dry-run", "-o", "name")...); !slices.Contains(lines(r.stdout), "deployment/tiller-deploy") {
+	if r := u.must(t, initArgs(team, "--dry-run", "-o", "name")...); !slices.Contains(lines(r.Stdout), "deployment/tiller-deploy") {
 		t.Errorf("the dry run does not tell: %v", r)
 	}
 	u.wroteNothing(t)
@@ -189,10 +191,10 @@ func TestAdminWithoutReads(t *testing.T) {
 	w, team, existing := start(t), newTeam(), newTeam()
 	w.makeTenant(t, existing)
 	u := w.newUser(t, "nobody")
-	u.run(t, initArgs(team)...).complains(t, 1, team.name, `context "test"`, "list namespaces in the cluster", "helm tenant init --print-role")
+	complains(t, u.run(t, initArgs(team)...), 1, team.name, `context "test"`, "list namespaces in the cluster", "helm tenant init --print-role")
 	for _, verb := range []string{"grant", "revoke"} {
 		r := u.run(t, verb, existing.name, "--user", "alice")
-		r.complains(t, 1, existing.name, `context "test"`, u.name, "forbidden")
+		complains(t, r, 1, existing.name, `context "test"`, u.name, "forbidden")
 	}
 	u.wroteNothing(t)
 }
@@ -221,9 +223,9 @@ func TestEscalation(t *testing.T) {
 		"bind roles.rbac.authorization.k8s.io/helm-tenant-records in namespace " + team.home,
 	}
 	slices.Sort(want)
-	same(t, "what is lacking", want, r.lacks())
-	if r.code != 1 {
-		t.Errorf("exit code %d: %v", r.code, r)
+	same(t, "what is lacking", want, lacks(r))
+	if r.Code != 1 {
+		t.Errorf("exit code %d: %v", r.Code, r)
 	}
 	writer.wroteNothing(t)
 
@@ -240,12 +242,12 @@ func TestEscalation(t *testing.T) {
 	// rights.
 	writer.requests(t)
 	r = writer.run(t, "grant", team.name, "--user", "mallory")
-	r.complains(t, 1, "bind roles.rbac.authorization.k8s.io/helm-tenant-member in namespace "+team.home, team.name, "nothing was written")
+	complains(t, r, 1, "bind roles.rbac.authorization.k8s.io/helm-tenant-member in namespace "+team.home, team.name, "nothing was written")
 	writer.wroteNothing(t)
 	// All namespaces are the cluster's to give.
 	other := newTeam()
 	r = holder.run(t, "init", other.name, "--all-namespaces", "--accept-risk=cluster-wide", "--wait=false")
-	if r.code != 1 || !slices.Contains(r.lacks(), "bind clusterroles.rbac.authorization.k8s.io/cluster-admin in the cluster") {
+	if r.Code != 1 || !slices.Contains(lacks(r), "bind clusterroles.rbac.authorization.k8s.io/cluster-admin in the cluster") {
 		t.Errorf("somebody who is no admin of the cluster makes one: %v", r)
 	}
 }
@@ -269,7 +271,7 @@ func TestHomeAdminGrantsAndRevokes(t *testing.T) {
 	u.must(t, "grant", team.name, "--user", "bob", "--home-namespace", team.home)
 	same(t, "members", []string{"User alice", "User bob"}, w.members(t, team))
 	r := u.must(t, "revoke", team.name, "--user", "alice")
-	if !strings.Contains(r.stderr, "is not known") {
+	if !strings.Contains(r.Stderr, "is not known") {
 		t.Errorf("who may not read the other bindings is not told that there may be other ways: %v", r)
 	}
 	same(t, "members", []string{"User bob"}, w.members(t, team))

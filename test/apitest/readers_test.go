@@ -55,7 +55,7 @@ func TestReadersHelm(t *testing.T) {
 	w := start(t)
 	helms := []string{"helm3", "helm4"}
 	_, reader := w.readerOf(t, helms...)
-	if r := reader.must(t, "whoami"); !strings.Contains(r.stdout, "read: list, get, history, status and dry runs") {
+	if r := reader.must(t, "whoami"); !strings.Contains(r.Stdout, "read: list, get, history, status and dry runs") {
 		t.Errorf("whoami: %v", r)
 	}
 	for _, helm := range helms {
@@ -76,7 +76,7 @@ func TestReadersHelm(t *testing.T) {
 			{[]string{"install", "x", hello(), "--dry-run=server"}, "pending-install"},
 			{[]string{"upgrade", helm, hello(), "--dry-run=server"}, "pending-upgrade"},
 		} {
-			if r := one.run(t, c.args...); r.code != 0 || !strings.Contains(r.stdout, c.want) {
+			if r := one.run(t, c.args...); r.Code != 0 || !strings.Contains(r.Stdout, c.want) {
 				t.Errorf("%s %q: %v", helm, c.args, r)
 			}
 		}
@@ -84,7 +84,7 @@ func TestReadersHelm(t *testing.T) {
 			{"uninstall", helm}, {"delete", helm}, {"test", helm}} {
 			refused := one
 			refused.env = []string{"HELM_BIN=" + w.Bin(helm), "HELM_DEBUG=true"} // helm would say more
-			if r := refused.run(t, args...); r.code != 1 || r.stdout != "" || !strings.HasPrefix(r.stderr, "Error: you may read ") {
+			if r := refused.run(t, args...); r.Code != 1 || r.Stdout != "" || !strings.HasPrefix(r.Stderr, "Error: you may read ") {
 				t.Errorf("%s %q: %v", helm, args, r)
 			}
 		}
@@ -107,7 +107,7 @@ func TestReadersHelm(t *testing.T) {
 				t.Errorf("plain %s %q: %v: %s", helm, args, err, out)
 			}
 		}
-		if r := reader.must(t, "status", helm); !strings.Contains(r.stdout, "STATUS: deployed") {
+		if r := reader.must(t, "status", helm); !strings.Contains(r.Stdout, "STATUS: deployed") {
 			t.Errorf("afterwards: %v", r)
 		}
 	}
@@ -196,7 +196,7 @@ func TestReadersAPI(t *testing.T) {
 		_, err := account.CoreV1().Secrets(team.a).List(ctx, metav1.ListOptions{})
 		return apierrors.IsForbidden(err), nil
 	}))
-	if r := reader.run(t, "list"); r.code == 0 {
+	if r := reader.run(t, "list"); r.Code == 0 {
 		t.Errorf("a list after the revoke: %v", r)
 	}
 }

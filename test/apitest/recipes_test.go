@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
+	"helm-tenant/test/harness"
 	"helm-tenant/test/records"
 )
 
@@ -95,11 +96,11 @@ func TestRecipesAgree(t *testing.T) {
 			planned := admin.must(t, append(slices.Clone(command), "--dry-run")...)
 			done := admin.must(t, command...)
 			for _, note := range notesOf(planned) {
-				if !strings.Contains(done.stderr, note) {
-					t.Errorf("the dry run says %q, and the run does not:\n%s", note, done.stderr)
+				if !strings.Contains(done.Stderr, note) {
+					t.Errorf("the dry run says %q, and the run does not:\n%s", note, done.Stderr)
 				}
 			}
-			if second := admin.must(t, "init", team.name, "--wait=false"); !strings.Contains(second.stdout, "is as asked") {
+			if second := admin.must(t, "init", team.name, "--wait=false"); !strings.Contains(second.Stdout, "is as asked") {
 				t.Errorf("init a second time: %v", second)
 			}
 			if left := w.unmanaged(t, admin, team); len(left) > 0 {
@@ -115,7 +116,7 @@ func TestRecipesAgree(t *testing.T) {
 				}
 				Drift []any
 			}
-			must(t, json.Unmarshal([]byte(admin.must(t, "describe", team.name, "-o", "json").stdout), &described))
+			must(t, json.Unmarshal([]byte(admin.must(t, "describe", team.name, "-o", "json").Stdout), &described))
 			storage := described.Tiller.Storage
 			if storage == "" {
 				storage = "secret" // a tenant's default
@@ -132,7 +133,7 @@ func TestRecipesAgree(t *testing.T) {
 			if account := w.auditedAccount(t, admin, team); account != "tiller" {
 				t.Errorf("the audit's Tiller runs as %q", account)
 			}
-			if out := admin.must(t, "migrate", team.name, "--dry-run"); !strings.Contains(out.stdout+out.stderr, "web") {
+			if out := admin.must(t, "migrate", team.name, "--dry-run"); !strings.Contains(out.Stdout+out.Stderr, "web") {
 				t.Errorf("migrate does not see the release: %v", out)
 			}
 		})
@@ -156,7 +157,7 @@ func (w *world) keep(t *testing.T, team team, storage string, releases ...record
 func (w *world) unmanaged(t *testing.T, admin *user, team team) []seenTiller {
 	t.Helper()
 	var list struct{ Unmanaged []seenTiller }
-	must(t, json.Unmarshal([]byte(admin.must(t, "tenants", "-o", "json").stdout), &list))
+	must(t, json.Unmarshal([]byte(admin.must(t, "tenants", "-o", "json").Stdout), &list))
 	return slices.DeleteFunc(list.Unmanaged, func(s seenTiller) bool { return s.Namespace != team.home })
 }
 
@@ -164,7 +165,7 @@ func (w *world) unmanaged(t *testing.T, admin *user, team team) []seenTiller {
 func (w *world) auditedAccount(t *testing.T, admin *user, team team) string {
 	t.Helper()
 	r := admin.run(t, "audit", "-o", "json")
-	if r.code != 4 && r.code != 0 {
+	if r.Code != 4 && r.Code != 0 {
 		t.Fatalf("audit: %v", r)
 	}
 	var report struct {
@@ -173,7 +174,7 @@ func (w *world) auditedAccount(t *testing.T, admin *user, team team) string {
 			Account string `json:"serviceAccount"`
 		}
 	}
-	must(t, json.Unmarshal([]byte(r.stdout), &report))
+	must(t, json.Unmarshal([]byte(r.Stdout), &report))
 	var accounts []string
 	for _, d := range report.Deployers {
 		if d.Home == team.home {
@@ -188,9 +189,9 @@ func (w *world) auditedAccount(t *testing.T, admin *user, team team) string {
 }
 
 // notesOf returns the notes among what a command says.
-func notesOf(r result) []string {
+func notesOf(r harness.Result) []string {
 	var notes []string
-	for line := range strings.Lines(r.stderr) {
+	for line := range strings.Lines(r.Stderr) {
 		if note, found := strings.CutPrefix(line, "Note: "); found {
 			notes = append(notes, strings.TrimSpace(note))
 		}

@@ -24,7 +24,7 @@ func (w *world) listReleases(t *testing.T, u *user, code int, args ...string) (l
 	t.Helper()
 	r := u.run(t, append([]string{"releases", "-o", "json"}, args...)...)
 	var list listed
-	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || r.code != code {
+	if err := json.Unmarshal([]byte(r.Stdout), &list); err != nil || r.Code != code {
 		t.Fatalf("%v: wanted exit code %d: %v", err, code, r)
 	}
 	var names []string
@@ -63,15 +63,15 @@ func TestReleases(t *testing.T) {
 	if _, names := w.listReleases(t, member, 0, "--uninstalled"); !slices.Equal(names, []string{helm.b + "/gone"}) {
 		t.Errorf("uninstalled are %q", names)
 	}
-	if r := member.run(t, "--tenant", helm.name, "releases", "-o", "name", "--filter", "^w"); r.stdout != helm.a+"/web\n"+helm.b+"/web\n" {
+	if r := member.run(t, "--tenant", helm.name, "releases", "-o", "name", "--filter", "^w"); r.Stdout != helm.a+"/web\n"+helm.b+"/web\n" {
 		t.Errorf("by name: %v", r)
 	}
-	if r := member.must(t, "releases", helm.name); !strings.Contains(r.stdout, "NAME") || strings.Contains(r.stdout, "?") {
+	if r := member.must(t, "releases", helm.name); !strings.Contains(r.Stdout, "NAME") || strings.Contains(r.Stdout, "?") {
 		t.Errorf("a table: %v", r)
 	}
 	// A member of nothing, and one who wants all.
 	for _, args := range [][]string{{tiller.name}, {"--all"}} {
-		if r := member.run(t, append([]string{"releases"}, args...)...); r.code != 1 {
+		if r := member.run(t, append([]string{"releases"}, args...)...); r.Code != 1 {
 			t.Errorf("%v", r)
 		}
 	}
@@ -85,16 +85,16 @@ func TestReleases(t *testing.T) {
 	}
 	// Other tests' tenants have records that can't be read, which is said.
 	all := admin.run(t, "releases", "--all", "-o", "name")
-	if all.code != 0 && all.code != 3 {
+	if all.Code != 0 && all.Code != 3 {
 		t.Errorf("%v", all)
 	}
-	names = strings.Fields(all.stdout)
+	names = strings.Fields(all.Stdout)
 	for _, want := range []string{tiller.b + "/db", helm.a + "/web", helm.b + "/web"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("--all lacks %s: %q", want, names)
 		}
 	}
-	if r := admin.run(t, "releases", "nobody-has-it"); r.code != 1 || !strings.Contains(r.stderr, `there is no tenant "nobody-has-it"`) {
+	if r := admin.run(t, "releases", "nobody-has-it"); r.Code != 1 || !strings.Contains(r.Stderr, `there is no tenant "nobody-has-it"`) {
 		t.Errorf("an unknown tenant: %v", r)
 	}
 
@@ -106,7 +106,7 @@ func TestReleases(t *testing.T) {
 	if !slices.Equal(names, []string{helm.a + "/web"}) || len(list.Unlisted) != 1 || list.Unlisted[0].Namespace != helm.b {
 		t.Errorf("half sees %q, and not %+v", names, list.Unlisted)
 	}
-	if r := half.run(t, "releases", helm.name); r.code != 3 || !strings.Contains(r.stdout, "?      "+helm.b) {
+	if r := half.run(t, "releases", helm.name); r.Code != 3 || !strings.Contains(r.Stdout, "?      "+helm.b) {
 		t.Errorf("a table: %v", r)
 	}
 }

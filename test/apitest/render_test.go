@@ -25,9 +25,9 @@ func TestManifestsAppliedByKubectl(t *testing.T) {
 		r := offline.must(t, "apply", "-f", file, "--dry-run=client", "-o", "yaml")
 		manifests := filepath.Join(t.TempDir(), "manifests.yaml")
 		// The policies are all tenants': those of other tests would change.
-		own := slices.DeleteFunc(strings.Split(r.stdout, "---\n"), func(object string) bool { return strings.Contains(object, "\nkind: ValidatingAdmissionPolicy") })
-		if len(own) < 10 || len(own) == strings.Count(r.stdout, "---\n")+1 {
-			t.Fatalf("the manifests are:\n%s", r.stdout)
+		own := slices.DeleteFunc(strings.Split(r.Stdout, "---\n"), func(object string) bool { return strings.Contains(object, "\nkind: ValidatingAdmissionPolicy") })
+		if len(own) < 10 || len(own) == strings.Count(r.Stdout, "---\n")+1 {
+			t.Fatalf("the manifests are:\n%s", r.Stdout)
 		}
 		must(t, os.WriteFile(manifests, []byte(strings.Join(own, "---\n")), 0o600))
 		args := append(way, manifests)
@@ -43,11 +43,11 @@ func TestManifestsAppliedByKubectl(t *testing.T) {
 			{[]string{"apply", "-f", file, "--dry-run"}, "1 tenant unchanged"},
 		} {
 			r := admin.must(t, c.args...)
-			if !strings.Contains(r.stdout, c.want) || strings.Contains(r.stdout, team.name) {
+			if !strings.Contains(r.Stdout, c.want) || strings.Contains(r.Stdout, team.name) {
 				t.Errorf("after kubectl %q, %q: %v", way, c.args, r)
 			}
 		}
-		if r := admin.run(t, "audit", team.name, "-f", file, "-o", "json"); strings.Contains(r.stdout, "HT042") || strings.Contains(r.stdout, "HT043") {
+		if r := admin.run(t, "audit", team.name, "-f", file, "-o", "json"); strings.Contains(r.Stdout, "HT042") || strings.Contains(r.Stdout, "HT043") {
 			t.Errorf("after kubectl %q, the audit: %v", way, r)
 		}
 		out, err := w.with(t, admin.kubeconfig, "kubectl", "diff", "-f", manifests)
@@ -64,7 +64,7 @@ func TestManifestsAppliedByKubectl(t *testing.T) {
 		{[]string{"--dry-run=client", "--wait"}, "--wait needs a cluster"},
 		{[]string{"--kube-version", "1.29"}, "--kube-version is for --dry-run=client"},
 	} {
-		if r := w.admin(t).run(t, append([]string{"apply", "-f", "none.yaml"}, c.args...)...); r.code != 2 || !strings.Contains(r.stderr, c.want) {
+		if r := w.admin(t).run(t, append([]string{"apply", "-f", "none.yaml"}, c.args...)...); r.Code != 2 || !strings.Contains(r.Stderr, c.want) {
 			t.Errorf("wanted %q: %v", c.want, r)
 		}
 	}

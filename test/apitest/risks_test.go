@@ -184,7 +184,7 @@ func TestServerWithoutAdmissionPolicies(t *testing.T) {
 	old.fails(t, 1, []string{"ConfigMap", "--accept-risk=open-records"}, initArgs(team, "--storage", "configmap")...)
 	admin.wroteNothing(t)
 	r := old.must(t, initArgs(team)...)
-	if !strings.Contains(r.stderr, "no ValidatingAdmissionPolicy") {
+	if !strings.Contains(r.Stderr, "no ValidatingAdmissionPolicy") {
 		t.Errorf("it does not say what is missing: %v", r)
 	}
 	same(t, "what it wrote", made(team.name, team.home, team.a, team.b), writes(admin.requests(t)))

@@ -59,12 +59,12 @@ func TestRoleGapsAreReal(t *testing.T) {
 					} `json:"deployer"`
 				}
 				r := member.run(t, "whoami", "-o", "json")
-				if err := json.Unmarshal([]byte(r.stdout), &output); err != nil {
+				if err := json.Unmarshal([]byte(r.Stdout), &output); err != nil {
 					t.Fatalf("%s: whoami says %v", major, r)
 				}
 				gaps := strings.Join(output.Deployer.RoleGaps, "\n")
 				// Without list on secrets, whoami reports that nothing works at all.
-				if c.gap == "" && (gaps != "" || output.Deployer.RoleGaps == nil) || !strings.Contains(gaps+r.stderr, strings.TrimPrefix(c.gap, "it ")) {
+				if c.gap == "" && (gaps != "" || output.Deployer.RoleGaps == nil) || !strings.Contains(gaps+r.Stderr, strings.TrimPrefix(c.gap, "it ")) {
 					t.Errorf("%s: the gaps are %q, want %q; whoami says %v", major, gaps, c.gap, r)
 				}
 				failed := false
@@ -72,8 +72,8 @@ func TestRoleGapsAreReal(t *testing.T) {
 					r := member.run(t, command...)
 					expected := slices.Contains(c.fails[major], command[0])
 					// A release whose record could not be updated is pending for good.
-					refused := r.code != 0 && (strings.Contains(r.stderr, "forbidden") || strings.Contains(r.stderr, "cannot ") || strings.Contains(r.stderr, "another operation"))
-					if expected != refused || !expected && r.code != 0 {
+					refused := r.Code != 0 && (strings.Contains(r.Stderr, "forbidden") || strings.Contains(r.Stderr, "cannot ") || strings.Contains(r.Stderr, "another operation"))
+					if expected != refused || !expected && r.Code != 0 {
 						t.Errorf("%s %v, expected to fail: %v: %v", major, command, expected, r)
 					}
 					if failed = failed || expected; failed {

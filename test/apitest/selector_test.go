@@ -29,7 +29,7 @@ func TestNamespaceSelector(t *testing.T) {
 	must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- name: "+team.name+"\n  namespaces: ["+team.a+"]\n  namespaceSelector: {matchLabels: {example.com/of: "+team.name+"}}\n"+
 		"  engine: impersonation\n  homeNamespace: "+team.home+"\n"), 0o600))
 	admin.must(t, "apply", "-f", file)
-	drifted := func() string { return admin.run(t, "audit", team.name, "-f", file, "-o", "json").stdout }
+	drifted := func() string { return admin.run(t, "audit", team.name, "-f", file, "-o", "json").Stdout }
 	if text := drifted(); strings.Contains(text, "HT043") {
 		t.Errorf("after an apply: %s", text)
 	}
@@ -43,16 +43,16 @@ func TestNamespaceSelector(t *testing.T) {
 	if text := drifted(); !strings.Contains(text, "namespace "+team.b+" matches the namespaceSelector") || strings.Contains(text, "namespace "+other.a+" matches") {
 		t.Errorf("one more matches: %s", text)
 	}
-	if r := admin.must(t, "init", team.name, "--dry-run", "-o", "name"); r.stdout != "" {
+	if r := admin.must(t, "init", team.name, "--dry-run", "-o", "name"); r.Stdout != "" {
 		t.Errorf("an init resolves it: %v", r)
 	}
 	r := admin.must(t, "apply", "-f", file, "--dry-run")
 	for _, want := range []string{`namespace "` + other.a + `" matches the namespaceSelector and is left out: it belongs to tenant "` + other.name + `"`, `namespace "` + team.home + `" matches the namespaceSelector and is left out: it is a home namespace`} {
-		if !strings.Contains(r.stdout+r.stderr, want) {
+		if !strings.Contains(r.Stdout+r.Stderr, want) {
 			t.Errorf("%q is not said: %v", want, r)
 		}
 	}
-	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stderr, `namespace "`+team.b+`" becomes the tenant's by its labels; others can act in it: RoleBinding prepared`) {
+	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.Stderr, `namespace "`+team.b+`" becomes the tenant's by its labels; others can act in it: RoleBinding prepared`) {
 		t.Errorf("who can act in the namespace is not said: %v", r)
 	}
 	has := func(ns string, want bool) {
@@ -64,14 +64,14 @@ func TestNamespaceSelector(t *testing.T) {
 	}
 	has(team.b, true)
 	has(other.a, false)
-	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stdout, "1 tenant unchanged") {
+	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.Stdout, "1 tenant unchanged") {
 		t.Errorf("a second apply: %v", r)
 	}
-	if r := admin.must(t, "export", team.name); !strings.Contains(r.stdout, "namespaces: ["+team.a+"]\n") || !strings.Contains(r.stdout, "namespaceSelector:") {
+	if r := admin.must(t, "export", team.name); !strings.Contains(r.Stdout, "namespaces: ["+team.a+"]\n") || !strings.Contains(r.Stdout, "namespaceSelector:") {
 		t.Errorf("the export: %v", r)
 	}
 	label(team.b, "null")
-	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stdout+r.stderr, `namespace "`+team.b+`" is taken from the tenant`) {
+	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.Stdout+r.Stderr, `namespace "`+team.b+`" is taken from the tenant`) {
 		t.Errorf("one matches no more: %v", r)
 	}
 	has(team.b, false)

@@ -87,7 +87,7 @@ func TestSplit(t *testing.T) {
 		Kind, Storage string
 		Releases      []struct{ Name, Tenant, Home string }
 	}
-	must(t, json.Unmarshal([]byte(admin.must(t, "split", "-f", file, "--from", from, "--dry-run", "-o", "json").stdout), &plan))
+	must(t, json.Unmarshal([]byte(admin.must(t, "split", "-f", file, "--from", from, "--dry-run", "-o", "json").Stdout), &plan))
 	got := map[string]string{}
 	for _, r := range plan.Releases {
 		got[r.Name] = r.Home
@@ -112,7 +112,7 @@ func TestSplit(t *testing.T) {
 	}
 	split := []string{"split", "-f", file, "--from", from, "--wait=false", "--backup", backupFile(t)}
 	r := admin.must(t, split...)
-	if !strings.Contains(r.stdout, "gave 3 releases, 4 revisions, to tenants") || !strings.Contains(r.stderr, "helm tenant split --finish --from="+from) {
+	if !strings.Contains(r.Stdout, "gave 3 releases, 4 revisions, to tenants") || !strings.Contains(r.Stderr, "helm tenant split --finish --from="+from) {
 		t.Errorf("it says %v", r)
 	}
 	copied()
@@ -138,12 +138,12 @@ func TestSplit(t *testing.T) {
 	if left := w.tillerRecords(t, from); !maps.Equal(left, map[string]string{"ConfigMap rest.v1": before["ConfigMap rest.v1"]}) || w.replicas(t, from) != 1 {
 		t.Errorf("the old Tiller has %q and %d replicas", slices.Collect(maps.Keys(left)), w.replicas(t, from))
 	}
-	if count := kept(t, file3); count["ConfigMap"] != 4 || !strings.Contains(r.stderr, "It runs for what stays: rest") ||
-		!strings.Contains(r.stderr, "helm tenant init ops --home-namespace="+from+" --adopt --namespaces="+nobody.a) {
+	if count := kept(t, file3); count["ConfigMap"] != 4 || !strings.Contains(r.Stderr, "It runs for what stays: rest") ||
+		!strings.Contains(r.Stderr, "helm tenant init ops --home-namespace="+from+" --adopt --namespaces="+nobody.a) {
 		t.Errorf("the backup has %v: %v", count, r)
 	}
 	admin.fails(t, 1, []string{"no split is under way there", "helm tenant split -f tenants.yaml --from=" + from}, "split", "--finish", "--from", from, "--yes")
-	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.stdout, "2 tenants unchanged") {
+	if r := admin.must(t, "apply", "-f", file); !strings.Contains(r.Stdout, "2 tenants unchanged") {
 		t.Errorf("apply finds %v", r)
 	}
 }
@@ -203,11 +203,11 @@ func TestSplitNarrow(t *testing.T) {
 	file := tenantsFile(t, fmt.Sprintf("- name: %s\n  namespaces: [%s]\n", one.name, one.a))
 	admin.must(t, "split", "-f", file, "--from", from, "--wait=false", "--backup", backupFile(t))
 	r := admin.must(t, "split", "--finish", "--narrow", ops.name, "--from", from, "--dry-run")
-	if !strings.Contains(r.stdout, "would be created: RoleBinding helm-tenant."+ops.name+".admin in namespace "+nobody.a) {
+	if !strings.Contains(r.Stdout, "would be created: RoleBinding helm-tenant."+ops.name+".admin in namespace "+nobody.a) {
 		t.Errorf("the dry run says %v", r)
 	}
 	r = admin.must(t, "split", "--finish", "--narrow", ops.name, "--from", from, "--yes", "--wait=false", "--backup", backupFile(t))
-	if !strings.Contains(r.stderr, "It is tenant "+ops.name+" now") {
+	if !strings.Contains(r.Stderr, "It is tenant "+ops.name+" now") {
 		t.Errorf("it says %v", r)
 	}
 	if left := slices.Collect(maps.Keys(w.tillerRecords(t, from))); !slices.Equal(left, []string{"ConfigMap rest.v1"}) || w.replicas(t, from) != 1 {
@@ -220,7 +220,7 @@ func TestSplitNarrow(t *testing.T) {
 		Namespaces    []string
 		HomeNamespace string
 	}
-	must(t, json.Unmarshal([]byte(admin.must(t, "describe", ops.name, "-o", "json").stdout), &described))
+	must(t, json.Unmarshal([]byte(admin.must(t, "describe", ops.name, "-o", "json").Stdout), &described))
 	if !slices.Equal(described.Namespaces, []string{nobody.a}) || described.HomeNamespace != from {
 		t.Errorf("the tenant is %+v", described)
 	}

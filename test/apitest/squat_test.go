@@ -26,8 +26,7 @@ func (w *world) tokenOf(t *testing.T, namespace, account string) *kubernetes.Cli
 	t.Helper()
 	created, err := w.root.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	must(t, err)
-	config, err := w.RESTConfig("root", "system:masters")
-	must(t, err)
+	config := w.RootConfig(t)
 	config = rest.AnonymousClientConfig(config)
 	config.BearerToken = created.Status.Token
 	return kubernetes.NewForConfigOrDie(config)
@@ -76,11 +75,11 @@ func TestSquattedHome(t *testing.T) {
 	same(t, "what is there", before, w.versions(t, team{home: home, a: made.a}))
 
 	r := admin.must(t, "init", made.name, "--namespaces", made.a, "--adopt")
-	warned, wrote := strings.Index(r.stderr, "RoleBinding mine"), strings.Index(r.stderr, "replaced")
+	warned, wrote := strings.Index(r.Stderr, "RoleBinding mine"), strings.Index(r.Stderr, "replaced")
 	if warned < 0 || wrote < warned {
 		t.Errorf("what is in it is not named before it writes: %v", r)
 	}
-	if !strings.Contains(r.stderr, "replaced ServiceAccount helm") {
+	if !strings.Contains(r.Stderr, "replaced ServiceAccount helm") {
 		t.Errorf("the account is not made anew: %v", r)
 	}
 	eventually(t, "the stranger's token is refused", func() error {
@@ -98,7 +97,7 @@ func TestSquattedHome(t *testing.T) {
 	if len(binding.Items) != 1 || binding.Items[0].RoleRef.Name != "admin" {
 		t.Errorf("the stranger's role is bound: %v", binding.Items)
 	}
-	if r := admin.must(t, "init", made.name, "--namespaces", made.a); strings.Contains(r.stderr, "replaced") {
+	if r := admin.must(t, "init", made.name, "--namespaces", made.a); strings.Contains(r.Stderr, "replaced") {
 		t.Errorf("the same again makes it anew: %v", r)
 	}
 }
@@ -130,7 +129,7 @@ func TestSquattedTenant(t *testing.T) {
 	must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n- {name: "+team.name+", namespaces: ["+team.a+"], engine: impersonation}\n"), 0o600))
 	for _, args := range [][]string{{"init", team.name, "--namespaces", team.a, "--dry-run"}, {"apply", "-f", file, "--dry-run"}} {
 		r := admin.must(t, args...)
-		if !strings.Contains(r.stderr+r.stdout, "already exists, with the home namespace") || !strings.Contains(r.stderr+r.stdout, theirs) {
+		if !strings.Contains(r.Stderr+r.Stdout, "already exists, with the home namespace") || !strings.Contains(r.Stderr+r.Stdout, theirs) {
 			t.Errorf("the tenant is not named: %v", r)
 		}
 	}
@@ -138,7 +137,7 @@ func TestSquattedTenant(t *testing.T) {
 		t.Errorf("the stranger's token gets %v", err)
 	}
 	r := admin.must(t, "init", team.name, "--namespaces", team.a)
-	warned, wrote := strings.Index(r.stderr, "already exists, with the home namespace"), strings.Index(r.stderr, "updated")
+	warned, wrote := strings.Index(r.Stderr, "already exists, with the home namespace"), strings.Index(r.Stderr, "updated")
 	if warned < 0 || wrote < warned {
 		t.Errorf("the tenant is not named before it gets the namespace: %v", r)
 	}
@@ -186,7 +185,7 @@ func TestSquattedConvention(t *testing.T) {
 	r := admin.must(t, "grant", team.name, "--user", alice.name)
 	w.authorized(t, alice.name, access("get", "", "configmaps", "", home, "helm-tenant"))
 	handed := "helm tenant use " + team.name + " --home-namespace=" + home
-	if !strings.Contains(r.stderr, handed) {
+	if !strings.Contains(r.Stderr, handed) {
 		t.Errorf("the command to hand over is not printed: %v", r)
 	}
 	squatted := team.name + "-tiller"
@@ -224,7 +223,7 @@ func TestNamespaceMadeAgain(t *testing.T) {
 		return err
 	})
 	r := admin.must(t, "init", team.name, "--wait=false")
-	if !strings.Contains(r.stderr, "made again") || !strings.Contains(r.stderr, "RoleBinding theirs") {
+	if !strings.Contains(r.Stderr, "made again") || !strings.Contains(r.Stderr, "RoleBinding theirs") {
 		t.Errorf("the binding is not named: %v", r)
 	}
 }
@@ -262,14 +261,14 @@ func TestUnreadableRecord(t *testing.T) {
 
 	r := admin.must(t, "revoke", team.name, "--user", "alice")
 	same(t, "members", []string{"User bob"}, w.members(t, team))
-	if !strings.Contains(r.stderr, "can't be read") {
+	if !strings.Contains(r.Stderr, "can't be read") {
 		t.Errorf("the record is not told of: %v", r)
 	}
 	r = admin.run(t, "export", team.name, other.name)
-	if r.code != 3 || !strings.Contains(r.stdout, "name: "+other.name) || strings.Contains(r.stdout, team.name) || !strings.Contains(r.stderr, team.name) {
+	if r.Code != 3 || !strings.Contains(r.Stdout, "name: "+other.name) || strings.Contains(r.Stdout, team.name) || !strings.Contains(r.Stderr, team.name) {
 		t.Errorf("it exports: %v", r)
 	}
-	if r := admin.run(t, "export", team.name); r.code != 1 || r.stdout != "" {
+	if r := admin.run(t, "export", team.name); r.Code != 1 || r.Stdout != "" {
 		t.Errorf("it exports: %v", r)
 	}
 }
@@ -293,11 +292,11 @@ func TestExplodingRecords(t *testing.T) {
 	_, err := w.root.CoreV1().Secrets(team.home).Create(t.Context(), bomb, metav1.CreateOptions{})
 	must(t, err)
 	r := admin.must(t, "describe", team.name)
-	if !strings.Contains(r.stdout, "unpacks to more than") || !strings.Contains(r.stdout, "hello-0.1.0") {
+	if !strings.Contains(r.Stdout, "unpacks to more than") || !strings.Contains(r.Stdout, "hello-0.1.0") {
 		t.Errorf("it describes: %v", r)
 	}
 	r = admin.run(t, "audit", team.name)
-	if !strings.Contains(r.stdout, "bomb.v1") {
+	if !strings.Contains(r.Stdout, "bomb.v1") {
 		t.Errorf("the audit says: %v", r)
 	}
 	admin.must(t, "destroy", team.name, "--keep-releases", "--yes", "--wait=false", "--backup", t.TempDir()+"/backup.yaml")

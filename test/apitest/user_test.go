@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -76,11 +75,7 @@ func (w *world) userNamed(t *testing.T, name string, groups ...string) *user {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := w.RESTConfig(name, groups...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.WarningHandlerWithContext = quiet{}
+	config := w.Config(t, name, groups...)
 	u := &user{name: name, groups: groups, kubeconfig: kubeconfig, config: config, Clientset: kubernetes.NewForConfigOrDie(config), w: w}
 	if info, err := os.Stat(auditLog()); err == nil {
 		u.read = info.Size()
@@ -114,34 +109,19 @@ func (u *user) environ() []string {
 	}, u.env...)
 }
 
-// result is what a command ended with.
-type result struct {
-	args           []string
-	code           int
-	stdout, stderr string
-	took           time.Duration
-}
-
-func (r result) String() string {
-	return fmt.Sprintf("helm-tenant %s\nexit code %d\nstdout:\n%s\nstderr:\n%s", strings.Join(r.args, " "), r.code, r.stdout, r.stderr)
-}
-
 // patience is how long a command may take before it counts as hanging.
 const patience = harness.Patience
 
-func (u *user) run(t *testing.T, args ...string) result {
+func (u *user) run(t *testing.T, args ...string) harness.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	began := time.Now()
-	var r result
+	var r harness.Result
 	if harness.Race() {
 		r = u.start(ctx, t, args...)
 	} else {
-		ran, _ := harness.Run(ctx, u.environ(), strings.NewReader(""), args...) // the context is looked at below
-		r = result{args: args, code: ran.Code, stdout: ran.Stdout, stderr: ran.Stderr}
+		r, _ = harness.Run(ctx, u.environ(), strings.NewReader(""), args...) // the context is looked at below
 	}
-	r.took = time.Since(began)
 	if ctx.Err() != nil {
 		t.Fatalf("it hung: %v", r)
 	}
@@ -149,23 +129,20 @@ func (u *user) run(t *testing.T, args ...string) result {
 }
 
 // start runs the command as a process of its own.
-func (u *user) start(ctx context.Context, t *testing.T, args ...string) result {
+func (u *user) start(ctx context.Context, t *testing.T, args ...string) harness.Result {
 	t.Helper()
-	cmd := u.command(ctx, args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+	r, err := harness.Exec(ctx, u.environ(), nil, u.w.binary, args...)
+	if err != nil {
 		t.Fatalf("helm-tenant can't be run: %v", err)
 	}
-	return result{args: args, code: cmd.ProcessState.ExitCode(), stdout: stdout.String(), stderr: stderr.String()}
+	return r
 }
 
 // must runs a command that has to succeed.
-func (u *user) must(t *testing.T, args ...string) result {
+func (u *user) must(t *testing.T, args ...string) harness.Result {
 	t.Helper()
 	r := u.run(t, args...)
-	if r.code != 0 {
+	if r.Code != 0 {
 		t.Fatalf("it failed: %v", r)
 	}
 	return r
@@ -173,22 +150,22 @@ func (u *user) must(t *testing.T, args ...string) result {
 
 // fails runs a command that must exit with that code, print a clear line for each
 // error, all of the words, and nothing on stdout.
-func (u *user) fails(t *testing.T, code int, words []string, args ...string) result {
+func (u *user) fails(t *testing.T, code int, words []string, args ...string) harness.Result {
 	t.Helper()
 	r := u.run(t, args...)
-	r.complains(t, code, words...)
+	complains(t, r, code, words...)
 	return r
 }
 
 // complains checks that the command failed as expected: with the exit code, a line for each
 // error, and all of the words.
-func (r result) complains(t *testing.T, code int, words ...string) {
+func complains(t *testing.T, r harness.Result, code int, words ...string) {
 	t.Helper()
-	if r.code != code {
-		t.Fatalf("exit code %d, not %d: %v", r.code, code, r)
+	if r.Code != code {
+		t.Fatalf("exit code %d, not %d: %v", r.Code, code, r)
 	}
 	var lines []string
-	for line := range strings.Lines(r.stderr) {
+	for line := range strings.Lines(r.Stderr) {
 		if strings.HasPrefix(line, "Error: ") {
 			lines = append(lines, line)
 		}
@@ -197,20 +174,20 @@ func (r result) complains(t *testing.T, code int, words ...string) {
 		t.Fatalf("no line of error: %v", r)
 	}
 	for _, word := range words {
-		if !strings.Contains(r.stderr, word) {
+		if !strings.Contains(r.Stderr, word) {
 			t.Errorf("%q is not said: %v", word, r)
 		}
 	}
-	if klog.MatchString(r.stderr) {
+	if klog.MatchString(r.Stderr) {
 		t.Errorf("a library speaks in between: %v", r)
 	}
 	// Go's formats for values that were not meant to be printed.
 	for _, noise := range []string{"%!", "0xc0", "goroutine ", "<nil>", "&{", ".go:"} {
-		if strings.Contains(r.stderr, noise) {
+		if strings.Contains(r.Stderr, noise) {
 			t.Errorf("%q is no clear line: %v", noise, r)
 		}
 	}
-	if r.stdout != "" {
+	if r.Stdout != "" {
 		t.Errorf("a failure wrote to stdout: %v", r)
 	}
 }
@@ -223,14 +200,14 @@ type running struct {
 	cmd    *exec.Cmd
 	stderr *tail
 	began  time.Time
-	ended  chan result
+	ended  chan harness.Result
 }
 
 // launch starts a command and returns at once.
 func (u *user) launch(t *testing.T, args ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	p := &running{cmd: u.command(ctx, args...), stderr: &tail{}, began: time.Now(), ended: make(chan result, 1)}
+	p := &running{cmd: u.command(ctx, args...), stderr: &tail{}, began: time.Now(), ended: make(chan harness.Result, 1)}
 	var stdout bytes.Buffer
 	p.cmd.Stdout, p.cmd.Stderr = &stdout, p.stderr
 	if err := p.cmd.Start(); err != nil {
@@ -239,7 +216,7 @@ func (u *user) launch(t *testing.T, args ...string) *running {
 	go func() {
 		defer cancel()
 		_ = p.cmd.Wait() // the exit code tells
-		p.ended <- result{args: args, code: p.cmd.ProcessState.ExitCode(), stdout: stdout.String(), stderr: p.stderr.String(), took: time.Since(p.began)}
+		p.ended <- harness.Result{Args: args, Code: p.cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: p.stderr.String(), Took: time.Since(p.began)}
 	}()
 	return p
 }

@@ -36,12 +36,12 @@ func TestDescribeWithoutTheComparison(t *testing.T) {
 			c.make(t, team, role)
 			r := admin.must(t, "describe", team.name)
 			for _, word := range []string{"user alice", team.a, "Drift unknown: ", c.why} {
-				if !strings.Contains(r.stdout, word) {
+				if !strings.Contains(r.Stdout, word) {
 					t.Errorf("%q is not shown: %v", word, r)
 				}
 			}
 			var description struct{ Uncompared string }
-			must(t, json.Unmarshal([]byte(admin.must(t, "describe", team.name, "-o", "json").stdout), &description))
+			must(t, json.Unmarshal([]byte(admin.must(t, "describe", team.name, "-o", "json").Stdout), &description))
 			if !strings.Contains(description.Uncompared, c.why) {
 				t.Errorf("as JSON it says %q", description.Uncompared)
 			}
@@ -67,7 +67,7 @@ func TestTenantsOfAllNamespacesAndMigrations(t *testing.T) {
 			Migration *struct{ Phase string }
 		}
 	}
-	must(t, json.Unmarshal([]byte(admin.must(t, "tenants", "-o", "json").stdout), &list))
+	must(t, json.Unmarshal([]byte(admin.must(t, "tenants", "-o", "json").Stdout), &list))
 	for _, item := range list.Items {
 		switch {
 		case item.Name == team.name && item.Releases["DEPLOYED"] == 0:
@@ -76,7 +76,7 @@ func TestTenantsOfAllNamespacesAndMigrations(t *testing.T) {
 			t.Errorf("the migration is %v", item.Migration)
 		}
 	}
-	for line := range strings.Lines(admin.must(t, "tenants").stdout) {
+	for line := range strings.Lines(admin.must(t, "tenants").Stdout) {
 		if strings.HasPrefix(line, moving.name+" ") && !strings.Contains(line, "(migrating: frozen)") {
 			t.Errorf("the migration is not shown: %s", line)
 		}

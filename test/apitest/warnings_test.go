@@ -70,7 +70,7 @@ func TestWarnings(t *testing.T) {
 		return err
 	})
 	r := admin.must(t, "init", team.name, "--namespaces", team.a, "--wait=false", "--dry-run")
-	if !strings.Contains(r.stderr, "the API server warned of podSecurity: baseline of namespace") || !strings.Contains(r.stderr, message) {
+	if !strings.Contains(r.Stderr, "the API server warned of podSecurity: baseline of namespace") || !strings.Contains(r.Stderr, message) {
 		t.Errorf("the warning is not shown: %v", r)
 	}
 
@@ -83,7 +83,7 @@ func TestWarnings(t *testing.T) {
 	_, err = w.root.BatchV1().Jobs(team.a).Create(ctx, &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "named", OwnerReferences: owner}, Spec: batchv1.JobSpec{Suspend: new(true), Template: pod}}, metav1.CreateOptions{})
 	must(t, err)
 	r = admin.fails(t, 1, []string{"Job named: host namespaces (hostNetwork=true)", "violating-pods"}, "init", team.name, "--namespaces", team.a, "--wait=false")
-	if strings.Contains(r.stderr, "CronJob nightly") {
+	if strings.Contains(r.Stderr, "CronJob nightly") {
 		t.Errorf("the CronJob violates nothing: %v", r)
 	}
 

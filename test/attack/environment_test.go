@@ -112,11 +112,7 @@ func (st *environment) person(t *testing.T, name string, groups ...string) *pers
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := st.cluster.RESTConfig(name, groups...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.WarningHandler = rest.NoWarnings{}
+	config := st.cluster.Config(t, name, groups...)
 	p := &person{name: name, kubeconfig: kubeconfig, config: config, home: filepath.Join(st.dir, "home-"+name)}
 	if p.client, err = kubernetes.NewForConfig(config); err != nil {
 		t.Fatal(err)

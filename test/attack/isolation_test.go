@@ -11,7 +11,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"helm-tenant/test/harness"
 )
@@ -83,11 +82,7 @@ func (p *prover) serveMetadata(t *testing.T) {
 // deployer returns a client of a tenant's deployer.
 func (p *prover) deployer(t *testing.T, tenant string) *kubernetes.Clientset {
 	t.Helper()
-	config, err := p.cluster.RESTConfig("root", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.WarningHandlerWithContext = rest.NoWarnings{}
+	config := p.cluster.RootConfig(t)
 	config.Impersonate.UserName = "system:serviceaccount:" + tenant + "-helm:helm"
 	return kubernetes.NewForConfigOrDie(config)
 }

@@ -49,10 +49,7 @@ func TestNodeToNeighbour(t *testing.T) {
 	}); err != nil {
 		t.Fatalf("%v: it printed %q", err, token)
 	}
-	config, err := p.cluster.RESTConfig("nobody")
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := p.cluster.Config(t, "nobody")
 	config = rest.AnonymousClientConfig(config)
 	config.BearerToken = token
 	stolen, err := kubernetes.NewForConfigOrDie(config).CoreV1().Secrets("nodev1").Get(t.Context(), "goods", metav1.GetOptions{})

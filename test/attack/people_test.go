@@ -117,11 +117,7 @@ func (p *people) apply(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	config, err := p.cluster.RESTConfig("root", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.WarningHandlerWithContext, config.QPS = rest.NoWarnings{}, -1
+	config := p.cluster.RootConfig(t)
 	p.dynamic = dynamic.NewForConfigOrDie(config)
 	for _, name := range []string{"own", "own-tiller", "term", "ice", "ice-tiller", "other", "ctl", "ctl-tiller", "ctl-other"} {
 		target := groundOf("people-"+name, "")
@@ -144,15 +140,11 @@ func (p *people) letIn(t *testing.T) {
 	t.Helper()
 	p.actors, p.users = map[string]kubernetes.Interface{}, map[string]string{}
 	add := func(name, user string, config *rest.Config) {
-		config.WarningHandlerWithContext, config.QPS = rest.NoWarnings{}, -1
 		p.actors[name], p.users[name] = kubernetes.NewForConfigOrDie(config), user
 	}
 	person := func(name, user, as string) {
 		t.Helper()
-		config, err := p.cluster.RESTConfig(user)
-		if err != nil {
-			t.Fatal(err)
-		}
+		config := p.cluster.Config(t, user)
 		config.Impersonate.UserName = as
 		add(name, cmp.Or(as, user), config)
 	}
@@ -161,10 +153,7 @@ func (p *people) letIn(t *testing.T) {
 		p.settled(t, namespace, account)
 		add(name, "system:serviceaccount:"+namespace+":"+account, p.tokenConfig(t, namespace, account))
 	}
-	config, err := p.cluster.RESTConfig("root", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := p.cluster.RootConfig(t)
 	add(asRoot, "root", config)
 	person(asOwner, "people-dana", "")
 	person(asOwner+"-tiller", "people-dana", "")

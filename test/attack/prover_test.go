@@ -28,11 +28,8 @@ type prover struct {
 func newProver(t *testing.T) *prover {
 	t.Helper()
 	p := &prover{cluster: testcluster.Get(t)}
-	config, err := p.cluster.RESTConfig("root", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.WarningHandlerWithContext = rest.NoWarnings{}
+	config := p.cluster.RootConfig(t)
+	var err error
 	p.root = kubernetes.NewForConfigOrDie(config)
 	if p.client, err = rest.HTTPClientFor(config); err != nil {
 		t.Fatal(err)
@@ -93,10 +90,7 @@ func (p *prover) withToken(t *testing.T, namespace, account string) *http.Client
 // tokenConfig returns the configuration of a client with a new token of a service account.
 func (p *prover) tokenConfig(t *testing.T, namespace, account string) *rest.Config {
 	t.Helper()
-	config, err := p.cluster.RESTConfig("nobody")
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := p.cluster.Config(t, "nobody")
 	token, err := p.root.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -109,10 +103,7 @@ func (p *prover) tokenConfig(t *testing.T, namespace, account string) *rest.Conf
 // withCertificate returns a client with a certificate of a person.
 func (p *prover) withCertificate(t *testing.T, user string, groups ...string) *http.Client {
 	t.Helper()
-	config, err := p.cluster.RESTConfig(user, groups...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := p.cluster.Config(t, user, groups...)
 	return httpClient(t, config)
 }
 

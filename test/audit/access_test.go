@@ -16,7 +16,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"helm-tenant/test/harness"
 )
@@ -209,9 +208,7 @@ func TestWays(t *testing.T) {
 	w := start(t)
 	w.clean(t)
 	pod := w.pod(t, "alpha-tiller")
-	config, err := w.RESTConfig("outsider")
-	must(t, err)
-	config.WarningHandler = rest.NoWarnings{}
+	config := w.Config(t, "outsider")
 	outsider := &actor{kubernetes.NewForConfigOrDie(config), config, w, "alpha-tiller", pod}
 	w.plant(t).release("alpha-tiller", "fine", "alpha-b")
 	w.plant(t).leadingRoles()
@@ -324,8 +321,7 @@ func TestProxyWays(t *testing.T) {
 	w := start(t)
 	w.clean(t)
 	pod := w.pod(t, "alpha-tiller")
-	config, err := w.RESTConfig("outsider")
-	must(t, err)
+	config := w.Config(t, "outsider")
 	outsider := &actor{kubernetes.NewForConfigOrDie(config), config, w, "alpha-tiller", pod}
 	for _, resource := range []string{"pods", "services"} {
 		p := w.plant(t)
@@ -351,8 +347,7 @@ func TestNetworkWays(t *testing.T) {
 	w := start(t)
 	w.clean(t)
 	pod := w.pod(t, "alpha-tiller")
-	config, err := w.RESTConfig("outsider")
-	must(t, err)
+	config := w.Config(t, "outsider")
 	outsider := &actor{kubernetes.NewForConfigOrDie(config), config, w, "alpha-tiller", pod}
 	for rule, open := range map[string]try{
 		"create networking.k8s.io:networkpolicies": func(ctx context.Context, a *actor) error {

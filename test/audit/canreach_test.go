@@ -83,8 +83,8 @@ func TestCanReachThroughOthers(t *testing.T) {
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			if r := w.run(w.Admin(), "audit", "--can-reach", test.user); r.code != 0 || !strings.Contains(r.stdout, test.text) {
-				t.Errorf("exit code %d, and no %q in\n%s", r.code, test.text, r.stdout)
+			if r := w.run(w.Admin(), "audit", "--can-reach", test.user); r.Code != 0 || !strings.Contains(r.Stdout, test.text) {
+				t.Errorf("exit code %d, and no %q in\n%s", r.Code, test.text, r.Stdout)
 			}
 		})
 	}
@@ -93,8 +93,7 @@ func TestCanReachThroughOthers(t *testing.T) {
 	reaching[1].plant(p)
 	pod := w.pod(t, "alpha-tiller")
 	w.settle(t)
-	config, err := w.RESTConfig("zoe")
-	must(t, err)
+	config := w.Config(t, "zoe")
 	token, err := kubernetes.NewForConfigOrDie(config).CoreV1().ServiceAccounts("outside").CreateToken(t.Context(), "bot", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	must(t, err)
 	config = rest.AnonymousClientConfig(config)

@@ -41,18 +41,18 @@ func TestFile(t *testing.T) {
 	w := start(t)
 	w.clean(t)
 	exported := w.run(w.Admin(), "export")
-	if exported.code != 0 {
-		t.Fatal(exported.stderr)
+	if exported.Code != 0 {
+		t.Fatal(exported.Stderr)
 	}
 	before := filepath.Join(t.TempDir(), "before.yaml")
-	must(t, os.WriteFile(before, []byte(exported.stdout), 0o644))
+	must(t, os.WriteFile(before, []byte(exported.Stdout), 0o644))
 	for _, ns := range []string{"beta-b", "delta-a"} {
 		must(t, create(w.root.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}, metav1.CreateOptions{})))
 	}
 	for _, test := range differing {
 		t.Run(test.name, func(t *testing.T) {
-			text := strings.Replace(exported.stdout, test.old, test.new, 1)
-			if test.old != "" && text == exported.stdout {
+			text := strings.Replace(exported.Stdout, test.old, test.new, 1)
+			if test.old != "" && text == exported.Stdout {
 				t.Fatalf("%q is not in the file:\n%s", test.old, text)
 			}
 			file := filepath.Join(t.TempDir(), "tenants.yaml")
@@ -85,8 +85,7 @@ func TestRecordsInConfigMaps(t *testing.T) {
 	})
 	record := records.ConfigMap(records.Release{Name: "web", Namespace: name + "-a", Revision: 1, Status: "SUPERSEDED"})
 	must(t, create(w.root.CoreV1().ConfigMaps(name+"-tiller").Create(t.Context(), record, metav1.CreateOptions{})))
-	config, err := w.RESTConfig("zoe")
-	must(t, err)
+	config := w.Config(t, "zoe")
 	zoe := kubernetes.NewForConfigOrDie(config)
 	for _, test := range []struct {
 		rule, want string
@@ -162,12 +161,12 @@ func TestReleasesLeaveConfigMaps(t *testing.T) {
 				return
 			}
 			commands := "set -e\ncd " + t.TempDir() + "\n" + strings.ReplaceAll(test.commands(got[0].Fix), "team-a", name)
-			if r := w.command(w.Admin(), "/bin/sh", "-c", commands); r.code != 0 {
-				t.Fatalf("%s\nexit code %d\n%s", commands, r.code, r.stderr)
+			if r := w.command(w.Admin(), "/bin/sh", "-c", commands); r.Code != 0 {
+				t.Fatalf("%s\nexit code %d\n%s", commands, r.Code, r.Stderr)
 			}
 			w.clean(t)
-			if r := w.run(w.Admin(), "describe", name); !strings.Contains(r.stdout, "web") {
-				t.Errorf("the release is lost:\n%s%s", r.stdout, r.stderr)
+			if r := w.run(w.Admin(), "describe", name); !strings.Contains(r.Stdout, "web") {
+				t.Errorf("the release is lost:\n%s%s", r.Stdout, r.Stderr)
 			}
 		})
 	}

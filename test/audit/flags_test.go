@@ -72,19 +72,19 @@ func TestUnseen(t *testing.T) {
 			args := []string{"audit", "--ignore", "HT022:user auditor", "--reason", "it audits"}
 			r := w.run(kubeconfig, append(args, "-o", "json")...)
 			var got report
-			if err := json.Unmarshal([]byte(r.stdout), &got); err != nil {
-				t.Fatalf("exit code %d: %v\n%s", r.code, err, r.stderr)
+			if err := json.Unmarshal([]byte(r.Stdout), &got); err != nil {
+				t.Fatalf("exit code %d: %v\n%s", r.Code, err, r.Stderr)
 			}
 			table := w.run(kubeconfig, args...)
 			if i == len(lists) {
-				if r.code != 0 || got.Result != "clean" || len(got.Unseen) > 0 || table.code != 0 || !strings.HasPrefix(table.stdout, "Nothing found in 3 tenants and 0 unmanaged Tillers.\n") {
-					t.Errorf("exit code %d, %s, unseen %v\n%s", r.code, got.Result, got.Unseen, table.stdout)
+				if r.Code != 0 || got.Result != "clean" || len(got.Unseen) > 0 || table.Code != 0 || !strings.HasPrefix(table.Stdout, "Nothing found in 3 tenants and 0 unmanaged Tillers.\n") {
+					t.Errorf("exit code %d, %s, unseen %v\n%s", r.Code, got.Result, got.Unseen, table.Stdout)
 				}
 				return
 			}
 			want := lists[i].unseen
-			if r.code != 5 || got.Result != "unknown" {
-				t.Errorf("exit code %d, %s", r.code, got.Result)
+			if r.Code != 5 || got.Result != "unknown" {
+				t.Errorf("exit code %d, %s", r.Code, got.Result)
 			}
 			var unseen []string
 			for _, u := range got.Unseen {
@@ -96,12 +96,12 @@ func TestUnseen(t *testing.T) {
 			if !slices.Contains(unseen, want) || len(others) > 0 {
 				t.Errorf("unseen is %q, not %s", unseen, want)
 			}
-			if table.code != 5 || !strings.Contains(table.stdout, "The answer is unknown, because you may not read everything:\n") || !strings.Contains(table.stdout, "\n  "+want+": so it is not known ") ||
-				strings.Contains(table.stdout, "Nothing found") || strings.Contains(table.stderr, "nothing is left to ignore") {
-				t.Errorf("exit code %d\n%s%s", table.code, table.stdout, table.stderr)
+			if table.Code != 5 || !strings.Contains(table.Stdout, "The answer is unknown, because you may not read everything:\n") || !strings.Contains(table.Stdout, "\n  "+want+": so it is not known ") ||
+				strings.Contains(table.Stdout, "Nothing found") || strings.Contains(table.Stderr, "nothing is left to ignore") {
+				t.Errorf("exit code %d\n%s%s", table.Code, table.Stdout, table.Stderr)
 			}
-			if r := w.run(kubeconfig, "audit", "--can-reach", "zoe"); r.code != 5 || strings.Contains(r.stdout, "reaches no deployer") {
-				t.Errorf("--can-reach: exit code %d\n%s", r.code, r.stdout)
+			if r := w.run(kubeconfig, "audit", "--can-reach", "zoe"); r.Code != 5 || strings.Contains(r.Stdout, "reaches no deployer") {
+				t.Errorf("--can-reach: exit code %d\n%s", r.Code, r.Stdout)
 			}
 		})
 	}
@@ -175,11 +175,11 @@ func TestFlags(t *testing.T) {
 				args = append(args, word)
 			}
 			r := w.run(w.Admin(), args...)
-			if r.code != test.code || !strings.Contains(r.stdout, test.stdout) || (test.stdout == "") != (r.stdout == "") {
-				t.Errorf("exit code %d, not %d\n%s", r.code, test.code, r.stdout)
+			if r.Code != test.code || !strings.Contains(r.Stdout, test.stdout) || (test.stdout == "") != (r.Stdout == "") {
+				t.Errorf("exit code %d, not %d\n%s", r.Code, test.code, r.Stdout)
 			}
-			if test.stderr == "" && r.stderr != "" || !strings.Contains(r.stderr, test.stderr) {
-				t.Errorf("on stderr, not %q:\n%s", test.stderr, r.stderr)
+			if test.stderr == "" && r.Stderr != "" || !strings.Contains(r.Stderr, test.stderr) {
+				t.Errorf("on stderr, not %q:\n%s", test.stderr, r.Stderr)
 			}
 		})
 	}

@@ -72,8 +72,7 @@ func TestKubeletIsReplaced(t *testing.T) {
 	w.settle(t)
 	p.same(w.audit(t).Findings, []string{"HT083  user outsider"})
 
-	config, err := w.RESTConfig("outsider")
-	must(t, err)
+	config := w.Config(t, "outsider")
 	_, port, err := net.SplitHostPort(host.Listener.Addr().String())
 	must(t, err)
 	body := fmt.Sprintf(`{"status":{"addresses":[{"type":"InternalIP","address":"127.0.0.1"}],"daemonEndpoints":{"kubeletEndpoint":{"Port":%s}}}}`, port)
@@ -134,8 +133,7 @@ func TestDefinitionIsChanged(t *testing.T) {
 	if lines := p.stillIn("gamma", "outsider"); !slices.Equal(lines, []string{"change-definition"}) {
 		t.Errorf("revoke says %q", lines)
 	}
-	config, err := w.RESTConfig("outsider")
-	must(t, err)
+	config := w.Config(t, "outsider")
 	outsider := kubernetes.NewForConfigOrDie(config).CoreV1().RESTClient()
 	if err := outsider.Get().AbsPath(object, "apps").Do(ctx).Error(); !apierrors.IsForbidden(err) {
 		t.Errorf("the outsider reads the object: %v", err)

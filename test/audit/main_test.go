@@ -4,14 +4,12 @@
 package audit
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -134,7 +132,6 @@ func prepare(cluster *testcluster.Cluster) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.WarningHandler = rest.NoWarnings{}
 	w.root = kubernetes.NewForConfigOrDie(config)
 	quick := rest.CopyConfig(config)
 	quick.ContentType = "application/vnd.kubernetes.protobuf"
@@ -155,8 +152,8 @@ func prepare(cluster *testcluster.Cluster) (*world, error) {
 		{"init", "beta", "--namespaces", "beta-a", "--create-namespaces", "--user", "bob", "--wait=false"},
 		{"init", "gamma", "--engine", "impersonation", "--namespaces", "gamma-a", "--create-namespaces", "--user", "gail"},
 	} {
-		if r := w.run(cluster.Admin(), args...); r.code != 0 {
-			return nil, fmt.Errorf("helm-tenant %s: exit code %d\n%s", strings.Join(args, " "), r.code, r.stderr)
+		if r := w.run(cluster.Admin(), args...); r.Code != 0 {
+			return nil, fmt.Errorf("helm-tenant %s: exit code %d\n%s", strings.Join(args, " "), r.Code, r.Stderr)
 		}
 	}
 	// The controllers make the pods, and nobody runs them.
@@ -174,37 +171,27 @@ func prepare(cluster *testcluster.Cluster) (*world, error) {
 	}
 }
 
-type result struct {
-	code           int
-	stdout, stderr string
-}
-
 // run runs helm-tenant with that kubeconfig.
-func (w *world) run(kubeconfig string, args ...string) result {
+func (w *world) run(kubeconfig string, args ...string) harness.Result {
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
 	r, err := harness.Run(ctx, w.environ(kubeconfig), strings.NewReader(""), args...)
 	if err != nil {
-		return result{-1, r.Stdout, err.Error()}
+		r.Code, r.Stderr = -1, err.Error()
 	}
-	return result{r.Code, r.Stdout, r.Stderr}
+	return r
 }
 
 func (w *world) environ(kubeconfig string) []string {
 	return append([]string{"KUBECONFIG=" + kubeconfig}, w.env...)
 }
 
-func (w *world) command(kubeconfig, program string, args ...string) result {
+func (w *world) command(kubeconfig, program string, args ...string) harness.Result {
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = w.environ(kubeconfig)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	r := result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		r.code, r.stderr = -1, err.Error()
+	r, err := harness.Exec(ctx, w.environ(kubeconfig), nil, program, args...)
+	if err != nil {
+		r.Code, r.Stderr = -1, err.Error()
 	}
 	return r
 }
@@ -279,12 +266,12 @@ func (w *world) audit(t *testing.T, args ...string) report {
 	t.Helper()
 	r := w.run(w.Admin(), append([]string{"audit", "-o", "json"}, args...)...)
 	var got report
-	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil {
-		t.Fatalf("audit %s: exit code %d: %v\n%s", strings.Join(args, " "), r.code, err, r.stderr)
+	if err := json.Unmarshal([]byte(r.Stdout), &got); err != nil {
+		t.Fatalf("audit %s: exit code %d: %v\n%s", strings.Join(args, " "), r.Code, err, r.Stderr)
 	}
 	want := map[string]int{"clean": 0, "findings": 4, "unknown": 5}[got.Result]
-	if len(got.CanReach) == 0 && !strings.Contains(strings.Join(args, " "), "--fail-on") && !strings.Contains(strings.Join(args, " "), "--can-reach") && r.code != want {
-		t.Errorf("audit %s: the result is %s and the exit code %d", strings.Join(args, " "), got.Result, r.code)
+	if len(got.CanReach) == 0 && !strings.Contains(strings.Join(args, " "), "--fail-on") && !strings.Contains(strings.Join(args, " "), "--can-reach") && r.Code != want {
+		t.Errorf("audit %s: the result is %s and the exit code %d", strings.Join(args, " "), got.Result, r.Code)
 	}
 	return got
 }

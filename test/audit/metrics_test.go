@@ -49,8 +49,8 @@ func TestMetrics(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "helm-tenant.prom")
 	must(t, os.WriteFile(file, []byte("what was there\n"), 0o600))
-	if r := w.run(w.Admin(), "audit", "--metrics", file); r.code != 4 {
-		t.Fatalf("exit code %d\n%s", r.code, r.stderr)
+	if r := w.run(w.Admin(), "audit", "--metrics", file); r.Code != 4 {
+		t.Fatalf("exit code %d\n%s", r.Code, r.Stderr)
 	}
 	byTenant, bySeverity := readMetrics(t, file, "tenant"), readMetrics(t, file, "severity")
 	for key, want := range map[string]float64{"helm_tenant_audit_tenant_findings beta": 1, "helm_tenant_audit_complete": 1, "helm_tenant_audit_unseen": 0} {
@@ -71,8 +71,8 @@ func TestMetrics(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o644 {
 		t.Errorf("the file's mode is %v, %v", info.Mode(), err)
 	}
-	if r := w.run(filepath.Join(dir, "no-kubeconfig"), "audit", "--metrics", file); r.code != 1 {
-		t.Errorf("without a cluster: exit code %d", r.code)
+	if r := w.run(filepath.Join(dir, "no-kubeconfig"), "audit", "--metrics", file); r.Code != 1 {
+		t.Errorf("without a cluster: exit code %d", r.Code)
 	}
 	after, err := os.ReadFile(file)
 	must(t, err)

@@ -275,15 +275,15 @@ func (p *plant) typeFix(fix string) {
 	}
 }
 
-func (p *plant) mends(fix string, r result) {
+func (p *plant) mends(fix string, r harness.Result) {
 	p.Helper()
-	if r.code != 0 && !strings.Contains(r.stderr, "not found") {
-		p.Errorf("the fix %q: exit code %d\n%s", fix, r.code, r.stderr)
+	if r.Code != 0 && !strings.Contains(r.Stderr, "not found") {
+		p.Errorf("the fix %q: exit code %d\n%s", fix, r.Code, r.Stderr)
 	}
 }
 
 // carryOut runs a command as an administrator types it: its program's name and its arguments.
-func (w *world) carryOut(call []string) result {
+func (w *world) carryOut(call []string) harness.Result {
 	switch {
 	case len(call) > 2 && call[0] == "helm" && call[1] == "tenant":
 		return w.run(w.Admin(), call[2:]...)
@@ -294,9 +294,9 @@ func (w *world) carryOut(call []string) result {
 	defer cancel()
 	r, err := kubectl.Run(ctx, w.environ(w.Admin()), strings.NewReader(""), call[1:]...)
 	if err != nil {
-		return result{-1, r.Stdout, err.Error()}
+		r.Code, r.Stderr = -1, err.Error()
 	}
-	return result{r.Code, r.Stdout, r.Stderr}
+	return r
 }
 
 // grant gives subjects rights by a role and a binding of that name: in a
@@ -353,8 +353,8 @@ func (p *plant) init(name string, more ...string) {
 
 func (p *plant) helmTenant(args ...string) {
 	p.Helper()
-	if r := p.w.run(p.w.Admin(), args...); r.code != 0 {
-		p.Errorf("helm-tenant %s: exit code %d\n%s", strings.Join(args, " "), r.code, r.stderr)
+	if r := p.w.run(p.w.Admin(), args...); r.Code != 0 {
+		p.Errorf("helm-tenant %s: exit code %d\n%s", strings.Join(args, " "), r.Code, r.Stderr)
 	}
 }
 
@@ -420,8 +420,8 @@ func (p *plant) stillIn(name, user string) []string {
 		} `json:"stillIn"`
 		Unknown string `json:"stillInUnknown"`
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &membership); err != nil || membership.Unknown != "" {
-		p.Fatalf("revoke: exit code %d: %v: %s\n%s", r.code, err, membership.Unknown, r.stderr)
+	if err := json.Unmarshal([]byte(r.Stdout), &membership); err != nil || membership.Unknown != "" {
+		p.Fatalf("revoke: exit code %d: %v: %s\n%s", r.Code, err, membership.Unknown, r.Stderr)
 	}
 	var ids []string
 	for _, remaining := range membership.StillIn {

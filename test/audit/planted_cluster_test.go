@@ -231,8 +231,8 @@ var plantedCluster = []planting{
 	}, nil},
 	{"a role for everybody in a tenant's namespace", func(p *plant) {
 		p.bind("alpha-a", "all", "ClusterRole", "view", "group system:authenticated")
-		if r := p.w.run(p.w.Admin(), "audit", "--fail-on", "high"); r.code != 4 {
-			p.Errorf("exit code %d\n%s", r.code, r.stdout)
+		if r := p.w.run(p.w.Admin(), "audit", "--fail-on", "high"); r.Code != 4 {
+			p.Errorf("exit code %d\n%s", r.Code, r.Stdout)
 		}
 	}, []string{"HT040 alpha group system:authenticated"}},
 	{"a CronJob that makes pods with the Tiller's account, and none now", func(p *plant) { p.cronJob("alpha-tiller", "tiller") }, []string{"HT009 alpha CronJob sleeper"}},
@@ -280,8 +280,8 @@ var plantedCluster = []planting{
 	}, []string{"HT016  user zoe", "HT022  user chief"}},
 	{"everybody at a home", func(p *plant) {
 		p.grant("alpha-tiller", "door", []string{"create pods/exec"}, "group system:authenticated", "user system:anonymous")
-		if r := p.w.run(p.w.Admin(), "audit", "--fail-on", "critical"); r.code != 4 || strings.Contains(r.stdout, "  high") {
-			p.Errorf("exit code %d\n%s", r.code, r.stdout)
+		if r := p.w.run(p.w.Admin(), "audit", "--fail-on", "critical"); r.Code != 4 || strings.Contains(r.Stdout, "  high") {
+			p.Errorf("exit code %d\n%s", r.Code, r.Stdout)
 		}
 	}, []string{"HT012 alpha group system:authenticated", "HT012 alpha user system:anonymous"}},
 	{"an outsider to the deployer of Helm 3", func(p *plant) {

@@ -175,12 +175,12 @@ var plantedRails = []planting{
 		p.later(func() { p.gone(p.w.root.CoreV1().Services("beta-a").Delete(ctx, "plain", metav1.DeleteOptions{})) })
 		r := p.w.run(p.w.Admin(), "init", "beta", "--wait=false", "--dry-run", "--hosts", "*.other.example.com")
 		for _, word := range []string{"Deployment critical", "Service takes", "PersistentVolumeClaim names", "Ingress serves", "every host by its default backend", "bank.example.com"} {
-			if !strings.Contains(r.stderr, word) {
-				p.Errorf("init --dry-run does not say %q: exit code %d\n%s", word, r.code, r.stderr)
+			if !strings.Contains(r.Stderr, word) {
+				p.Errorf("init --dry-run does not say %q: exit code %d\n%s", word, r.Code, r.Stderr)
 			}
 		}
-		if strings.Contains(r.stderr, "plain") {
-			p.Errorf("init --dry-run says\n%s", r.stderr)
+		if strings.Contains(r.Stderr, "plain") {
+			p.Errorf("init --dry-run says\n%s", r.Stderr)
 		}
 	}, []string{"HT075 beta Deployment critical in namespace beta-a", "HT075 beta Ingress serves in namespace beta-a",
 		"HT075 beta PersistentVolumeClaim names in namespace beta-a", "HT075 beta Service takes in namespace beta-a"}},

@@ -149,8 +149,8 @@ var planted = []planting{
 	{"a deployer with two roles in a namespace of nobody's", func(p *plant) {
 		p.bind("outside", "a-view", "ClusterRole", "view", "account alpha-tiller:tiller")
 		p.bind("outside", "b-edit", "ClusterRole", "edit", "account alpha-tiller:tiller")
-		if r := p.w.run(p.w.Admin(), "audit", "--fail-on", "high"); r.code != 4 {
-			p.Errorf("exit code %d\n%s", r.code, r.stdout)
+		if r := p.w.run(p.w.Admin(), "audit", "--fail-on", "high"); r.Code != 4 {
+			p.Errorf("exit code %d\n%s", r.Code, r.Stdout)
 		}
 	}, []string{"HT005 alpha " + accountOfAlpha, "HT005 alpha " + accountOfAlpha}},
 	{"a deployer with rights over the whole cluster", func(p *plant) {
@@ -310,7 +310,7 @@ func TestEveryFindingIsPlanted(t *testing.T) {
 			} `json:"tool"`
 		} `json:"runs"`
 	}
-	must(t, json.Unmarshal([]byte(w.run(w.Admin(), "audit", "-o", "sarif").stdout), &sarif))
+	must(t, json.Unmarshal([]byte(w.run(w.Admin(), "audit", "-o", "sarif").Stdout), &sarif))
 	wanted := map[string]bool{}
 	add := func(want string) { id, _, _ := strings.Cut(want, " "); wanted[id] = true }
 	for _, test := range allPlanted() {
@@ -373,8 +373,8 @@ func TestTenantWithoutRecord(t *testing.T) {
 func TestNoSuchTenant(t *testing.T) {
 	w := start(t)
 	exported, got := w.run(w.Admin(), "export", "nobody"), w.run(w.Admin(), "audit", "nobody")
-	want := strings.Replace(exported.stderr, "Error: export: ", "Error: audit: ", 1)
-	if got.code != exported.code || got.stderr != want || !strings.Contains(want, "helm tenant tenants") {
-		t.Errorf("exit code %d, not %d:\n%s\nnot\n%s", got.code, exported.code, got.stderr, want)
+	want := strings.Replace(exported.Stderr, "Error: export: ", "Error: audit: ", 1)
+	if got.Code != exported.Code || got.Stderr != want || !strings.Contains(want, "helm tenant tenants") {
+		t.Errorf("exit code %d, not %d:\n%s\nnot\n%s", got.Code, exported.Code, got.Stderr, want)
 	}
 }

@@ -137,8 +137,8 @@ func TestRandomOnServer(t *testing.T) {
 				args = append(args, "--in-group", p.groups[0])
 			}
 			r := c.run(c.Admin(), args...)
-			if err := json.Unmarshal([]byte(r.stdout), &got); err != nil {
-				return got, fmt.Errorf("%w\n%s", err, r.stderr)
+			if err := json.Unmarshal([]byte(r.Stdout), &got); err != nil {
+				return got, fmt.Errorf("%w\n%s", err, r.Stderr)
 			}
 			return got, nil
 		},

@@ -16,12 +16,12 @@ func (p *plant) deployed(job string) (kubeconfig string) {
 	p.Helper()
 	for _, file := range []string{"namespace.yaml", "account.yaml", "clusterrole.yaml"} {
 		path := filepath.Join("..", "..", "deploy", job, file)
-		if r := p.w.carryOut([]string{"kubectl", "apply", "-f", path}); r.code != 0 {
-			p.Fatal(r.stderr)
+		if r := p.w.carryOut([]string{"kubectl", "apply", "-f", path}); r.Code != 0 {
+			p.Fatal(r.Stderr)
 		}
 		p.later(func() {
-			if r := p.w.carryOut([]string{"kubectl", "delete", "-f", path, "--wait"}); r.code != 0 {
-				p.Error(r.stderr)
+			if r := p.w.carryOut([]string{"kubectl", "delete", "-f", path, "--wait"}); r.Code != 0 {
+				p.Error(r.Stderr)
 			}
 		})
 	}
@@ -42,11 +42,11 @@ func TestDeployedRole(t *testing.T) {
 	ignore := filepath.Join("..", "..", "deploy", "audit", "ignore.yaml")
 	r := w.run(kubeconfig, "audit", "--ignore-file", ignore, "-o", "json")
 	var got report
-	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil {
-		t.Fatalf("exit code %d: %v\n%s", r.code, err, r.stderr)
+	if err := json.Unmarshal([]byte(r.Stdout), &got); err != nil {
+		t.Fatalf("exit code %d: %v\n%s", r.Code, err, r.Stderr)
 	}
-	if r.code != 0 || got.Result != "clean" || len(got.Unseen) > 0 {
-		t.Errorf("exit code %d, %s, unseen %v\n%s", r.code, got.Result, got.Unseen, r.stdout)
+	if r.Code != 0 || got.Result != "clean" || len(got.Unseen) > 0 {
+		t.Errorf("exit code %d, %s, unseen %v\n%s", r.Code, got.Result, got.Unseen, r.Stdout)
 	}
 }
 
@@ -60,12 +60,12 @@ func TestDeployedRevoke(t *testing.T) {
 	p.helmTenant("grant", "alpha", "--user", "oncall", "--for", "1s", "--reason", "INC-12")
 	time.Sleep(2 * time.Second) // the API server's clock has seconds
 	r := w.run(kubeconfig, "revoke", "--expired", "--all")
-	if r.code != 0 || !strings.Contains(r.stdout, "user oncall can no longer use tenant alpha") {
-		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	if r.Code != 0 || !strings.Contains(r.Stdout, "user oncall can no longer use tenant alpha") {
+		t.Errorf("exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	for _, args := range [][]string{{"grant", "alpha", "--user", "zoe", "--owner"}, {"init", "alpha", "--namespaces", "alpha-a,alpha-b,outside"}, {"destroy", "alpha", "--yes", "--keep-releases"}} {
-		if r := w.run(kubeconfig, args...); r.code == 0 {
-			t.Errorf("%q is allowed:\n%s", args, r.stdout)
+		if r := w.run(kubeconfig, args...); r.Code == 0 {
+			t.Errorf("%q is allowed:\n%s", args, r.Stdout)
 		}
 	}
 }
@@ -82,8 +82,8 @@ func TestDeployedApply(t *testing.T) {
 		t.Helper()
 		must(t, os.WriteFile(file, []byte("apiVersion: helm-tenant/v1\ntenants:\n"+tenants), 0o600))
 		args := append([]string{"apply", "-f", file, "--create-namespaces", "--accept-risk=cluster-wide,no-guard"}, more...)
-		if r := w.run(kubeconfig, args...); r.code != 0 || !strings.Contains(r.stdout+r.stderr, words) {
-			t.Errorf("apply: exit code %d, wanted %q\n%s%s", r.code, words, r.stdout, r.stderr)
+		if r := w.run(kubeconfig, args...); r.Code != 0 || !strings.Contains(r.Stdout+r.Stderr, words) {
+			t.Errorf("apply: exit code %d, wanted %q\n%s%s", r.Code, words, r.Stdout, r.Stderr)
 		}
 	}
 	p.later(func() {
@@ -96,7 +96,7 @@ func TestDeployedApply(t *testing.T) {
 	apply("", delta+"- {name: omega, allNamespaces: true, engine: impersonation, members: {groups: [omega]}}\n", "--detailed-exitcode")
 	apply("dora", "- {name: delta, homeNamespace: delta-tiller, namespaces: [delta-a], engine: both, members: {users: [dan]}, podSecurity: baseline, guard: 'off', network: open}\n")
 	tenants := w.run(w.Admin(), "tenants", "-o", "name")
-	if names := strings.Fields(tenants.stdout); !slices.Contains(names, "tenant/delta") || !slices.Contains(names, "tenant/omega") {
+	if names := strings.Fields(tenants.Stdout); !slices.Contains(names, "tenant/delta") || !slices.Contains(names, "tenant/omega") {
 		t.Errorf("there are %q", names)
 	}
 }

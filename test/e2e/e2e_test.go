@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -259,17 +258,11 @@ func (p *person) tryWith(stdin string, args ...string) said {
 			}
 		}
 	}
-	cmd := exec.CommandContext(ctx, path, args[1:]...)
-	cmd.Env = p.env
-	cmd.Stdin = strings.NewReader(stdin)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	r, err := harness.Exec(ctx, p.env, strings.NewReader(stdin), path, args[1:]...)
+	if err != nil {
 		p.t.Fatalf("%s: %v", strings.Join(args, " "), err)
 	}
-	return said{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+	return said{r.Stdout, r.Stderr, r.Code}
 }
 
 // run runs a command that must succeed and returns its standard output.

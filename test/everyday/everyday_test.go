@@ -22,7 +22,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -52,11 +51,7 @@ type helm struct {
 
 func TestCharts(t *testing.T) {
 	c := testcluster.Get(t)
-	config, err := c.RESTConfig("root", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.WarningHandlerWithContext = rest.NoWarnings{}
+	config := c.RootConfig(t)
 	root := kubernetes.NewForConfigOrDie(config)
 	binary, err := harness.Installed()
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"helm-tenant/rails"
 	"helm-tenant/tenant"
@@ -64,11 +63,7 @@ func guarded(t *testing.T, root *kubernetes.Clientset, name, namespace string) {
 // server enforces policies a moment after they are written.
 func holds(t *testing.T, c *testcluster.Cluster, deployer, namespace string) {
 	t.Helper()
-	config, err := c.RESTConfig("root", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.WarningHandlerWithContext = rest.NoWarnings{}
+	config := c.RootConfig(t)
 	config.Impersonate.UserName = deployer
 	as := kubernetes.NewForConfigOrDie(config)
 	dry := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}

@@ -263,13 +263,13 @@ func (w *world) allBut(name string) (string, error) {
 		return "", err
 	}
 	export := []string{"export"}
-	for _, other := range strings.Fields(r.stdout) {
+	for _, other := range strings.Fields(r.Stdout) {
 		if other = strings.TrimPrefix(other, "tenant/"); !strings.HasPrefix(other, name) {
 			export = append(export, other)
 		}
 	}
 	r, err = w.run(w.direct, w.folder(), "", export...)
-	return r.stdout, w.must(r, err)
+	return r.Stdout, w.must(r, err)
 }
 
 // undisturbed runs the command to its end and returns the writes that it made.
@@ -289,8 +289,8 @@ func (s *scenario) undisturbed(ctx context.Context, w *world, name string, code 
 		return nil, err
 	}
 	r, err := w.run(p.kubeconfig, folder, input, args...)
-	if err == nil && r.code != code {
-		err = fmt.Errorf("exit code %d, not %d: %v", r.code, code, r)
+	if err == nil && r.Code != code {
+		err = fmt.Errorf("exit code %d, not %d: %v", r.Code, code, r)
 	}
 	return g.made, err
 }
@@ -351,7 +351,7 @@ func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question,
 	}
 	// The same command again, and once more.
 	r, err := w.run(w.direct, folder, input, args...)
-	if err == nil && r.code != 0 && !goneAlready(r) {
+	if err == nil && r.Code != 0 && !goneAlready(r) {
 		err = fmt.Errorf("the same command again does not finish, after %q: %v", g.made, r)
 	}
 	if err != nil {
@@ -364,7 +364,7 @@ func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question,
 	}
 	defer counting.close()
 	r, err = w.run(counting.kubeconfig, folder, input, args...)
-	if err == nil && r.code != 0 && !goneAlready(r) {
+	if err == nil && r.Code != 0 && !goneAlready(r) {
 		err = fmt.Errorf("the third run fails: %v", r)
 	}
 	if err == nil && second.begun > 0 && !s.renews {
@@ -375,14 +375,14 @@ func (s *scenario) kill(ctx context.Context, w *world, k kill, about []question,
 
 // goneAlready reports whether a destroy found nothing left to destroy, or a migrate or a
 // split nothing to end.
-func goneAlready(r result) bool {
-	switch r.args[0] {
+func goneAlready(r harness.Result) bool {
+	switch r.Args[0] {
 	case "migrate":
-		return r.code == 1 && strings.Contains(r.stderr, "it is not being migrated")
+		return r.Code == 1 && strings.Contains(r.Stderr, "it is not being migrated")
 	case "split":
-		return r.code == 1 && strings.Contains(r.stderr, "no split is under way there")
+		return r.Code == 1 && strings.Contains(r.Stderr, "no split is under way there")
 	}
-	return r.args[0] == "destroy" && r.code == 1 && strings.Contains(r.stderr, "there is no tenant")
+	return r.Args[0] == "destroy" && r.Code == 1 && strings.Contains(r.Stderr, "there is no tenant")
 }
 
 func (s *scenario) dropPolicy(ctx context.Context, w *world) error {

@@ -89,7 +89,6 @@ func prepare(cluster *testcluster.Cluster) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.WarningHandlerWithContext = quiet{}
 	if w.transport, err = rest.TransportFor(config); err != nil {
 		return nil, err
 	}
@@ -126,11 +125,6 @@ func (w *world) prepareAccess() error {
 	return nil
 }
 
-// quiet drops what the API server warns of.
-type quiet struct{}
-
-func (quiet) HandleWarningHeaderWithContext(context.Context, int, string, string) {}
-
 // folder makes a folder for one command to run in.
 func (w *world) folder() string {
 	name := filepath.Join(dir, fmt.Sprintf("run%d", w.folders.Add(1)))
@@ -138,17 +132,6 @@ func (w *world) folder() string {
 		panic(err)
 	}
 	return name
-}
-
-// result is what a command ended with.
-type result struct {
-	args           []string
-	code           int
-	stdout, stderr string
-}
-
-func (r result) String() string {
-	return fmt.Sprintf("helm-tenant %s\nexit code %d\nstdout:\n%s\nstderr:\n%s", strings.Join(r.args, " "), r.code, r.stdout, r.stderr)
 }
 
 // patience is how long a command may take before it counts as hanging.
@@ -208,9 +191,9 @@ func environ(kubeconfig string) []string {
 }
 
 // result waits for the end of the process.
-func (p *process) result() (result, error) {
+func (p *process) result() (harness.Result, error) {
 	<-p.ended
-	r := result{args: p.cmd.Args[1:], code: p.cmd.ProcessState.ExitCode(), stdout: p.stdout.String(), stderr: p.stderr.String()}
+	r := harness.Result{Args: p.cmd.Args[1:], Code: p.cmd.ProcessState.ExitCode(), Stdout: p.stdout.String(), Stderr: p.stderr.String()}
 	if errors.Is(p.hung, context.DeadlineExceeded) {
 		return r, fmt.Errorf("it hung: %v", r)
 	}
@@ -219,35 +202,35 @@ func (p *process) result() (result, error) {
 
 // run runs `helm-tenant ARGS...` to its end: in a process of its own if it reads or writes
 // files in its working folder.
-func (w *world) run(kubeconfig, folder, input string, args ...string) (result, error) {
+func (w *world) run(kubeconfig, folder, input string, args ...string) (harness.Result, error) {
 	if slices.Contains(filesApart, args[0]) && !slices.Contains(args, "--prune") {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		r, err := harness.Run(ctx, environ(kubeconfig), strings.NewReader(input), args...)
 		if err != nil {
-			return result{}, fmt.Errorf("helm-tenant %s hung: %w", strings.Join(args, " "), err)
+			return harness.Result{}, fmt.Errorf("helm-tenant %s hung: %w", strings.Join(args, " "), err)
 		}
-		return result{args: args, code: r.Code, stdout: r.Stdout, stderr: r.Stderr}, nil
+		return r, nil
 	}
 	p, err := w.launch(kubeconfig, folder, input, args...)
 	if err != nil {
-		return result{}, err
+		return harness.Result{}, err
 	}
 	return p.result()
 }
 
 // runWith runs a command that calls that helm.
-func (w *world) runWith(helm, kubeconfig, folder string, args ...string) (result, error) {
+func (w *world) runWith(helm, kubeconfig, folder string, args ...string) (harness.Result, error) {
 	p, err := w.launchWith([]string{"HELM_BIN=" + w.Bin(helm)}, kubeconfig, folder, "", args...)
 	if err != nil {
-		return result{}, err
+		return harness.Result{}, err
 	}
 	return p.result()
 }
 
 // must is for a run that has to succeed.
-func (w *world) must(r result, err error) error {
-	if err == nil && r.code != 0 {
+func (w *world) must(r harness.Result, err error) error {
+	if err == nil && r.Code != 0 {
 		err = fmt.Errorf("it failed: %v", r)
 	}
 	return err

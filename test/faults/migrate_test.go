@@ -217,7 +217,7 @@ func TestMigrateHalfBack(t *testing.T) {
 	refused := func(words string, args ...string) {
 		t.Helper()
 		r, err := w.run(w.direct, w.folder(), "", args...)
-		if err != nil || r.code != 1 || !strings.Contains(r.stderr, words) {
+		if err != nil || r.Code != 1 || !strings.Contains(r.Stderr, words) {
 			t.Errorf("it should be refused with the words %q: %v, %v", words, err, r)
 		}
 	}
@@ -252,7 +252,7 @@ func TestMigrateWhileTillerWrites(t *testing.T) {
 	if err := s.setUp(ctx, w, late, stuck); err != nil {
 		t.Fatal(err)
 	}
-	migrate := func(name, status string) (string, result) {
+	migrate := func(name, status string) (string, harness.Result) {
 		t.Helper()
 		folder, g := w.folder(), newGate()
 		g.first = func() error {
@@ -272,7 +272,7 @@ func TestMigrateWhileTillerWrites(t *testing.T) {
 		return folder, r
 	}
 	folder, r := migrate(late, "DEPLOYED")
-	if r.code != 0 || !strings.Contains(r.stdout, "3 releases, 4 revisions") || !strings.Contains(r.stderr, "verified release late in namespace "+late+"-b: revision 1, deployed") {
+	if r.Code != 0 || !strings.Contains(r.Stdout, "3 releases, 4 revisions") || !strings.Contains(r.Stderr, "verified release late in namespace "+late+"-b: revision 1, deployed") {
 		t.Errorf("%v", r)
 	}
 	for file, want := range map[string]int{"backup.yaml": 3, "backup-stopped.yaml": 4} {
@@ -287,7 +287,7 @@ func TestMigrateWhileTillerWrites(t *testing.T) {
 	}
 	// One that was not finished: nothing is converted, and there is the way back.
 	_, r = migrate(stuck, "PENDING_INSTALL")
-	if r.code != 1 || !strings.Contains(r.stderr, "release late, revision 1, is PENDING_INSTALL") || !strings.Contains(r.stderr, "migrate "+stuck+" --abort") {
+	if r.Code != 1 || !strings.Contains(r.Stderr, "release late, revision 1, is PENDING_INSTALL") || !strings.Contains(r.Stderr, "migrate "+stuck+" --abort") {
 		t.Errorf("%v", r)
 	}
 	for _, namespace := range []string{stuck + "-a", stuck + "-b"} {
@@ -359,7 +359,7 @@ func TestKilledAndBackedUpAgain(t *testing.T) {
 			t.Fatalf("%s: %v", test.name, err)
 		}
 		r, err := w.run(w.direct, w.folder(), "", args...)
-		if err != nil || r.code != 0 || !strings.Contains(r.stdout+r.stderr, "backup.yaml already exists, and is not changed") {
+		if err != nil || r.Code != 0 || !strings.Contains(r.Stdout+r.Stderr, "backup.yaml already exists, and is not changed") {
 			t.Errorf("%s: %v, %v", test.name, err, r)
 			continue
 		}
@@ -411,7 +411,7 @@ func TestAbortWhileMigrating(t *testing.T) {
 	if err != nil || aborted != nil {
 		t.Fatal(err, aborted)
 	}
-	if r.code != 1 || !strings.Contains(r.stderr, "another admin has ended the migration in the meantime") || !strings.Contains(r.stderr, "migrate it again, and abort that") {
+	if r.Code != 1 || !strings.Contains(r.Stderr, "another admin has ended the migration in the meantime") || !strings.Contains(r.Stderr, "migrate it again, and abort that") {
 		t.Errorf("%v", r)
 	}
 	tiller, err := w.root.AppsV1().Deployments(name+"-tiller").Get(ctx, "tiller-deploy", metav1.GetOptions{})

@@ -64,11 +64,11 @@ func TestPreflightFaults(t *testing.T) {
 		return func(r *http.Request) bool { return r.Method == http.MethodGet && strings.Contains(r.URL.Path, part) }
 	}
 	breaks := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
-	try := func(helm string, h handler) (result, error) {
+	try := func(helm string, h handler) (harness.Result, error) {
 		folder := w.folder()
 		p, err := w.through(folder, h)
 		if err != nil {
-			return result{}, err
+			return harness.Result{}, err
 		}
 		defer p.close()
 		return w.runWith(helm, p.kubeconfig, folder, "--tenant=flight", "preflight", "install", "web", chart, "--request-timeout=3s")
@@ -78,7 +78,7 @@ func TestPreflightFaults(t *testing.T) {
 		// The namespace's rights and policies take a moment to be known.
 		if err := harness.Await(t.Context(), "the tenant", func(context.Context) (bool, error) {
 			r, err := try(helm, pass)
-			if err == nil && (r.code != 0 || !strings.Contains(r.stdout, "fits (3 objects")) {
+			if err == nil && (r.Code != 0 || !strings.Contains(r.Stdout, "fits (3 objects")) {
 				err = errors.New(r.String())
 			}
 			return err == nil, err
@@ -112,10 +112,10 @@ func TestPreflightFaults(t *testing.T) {
 				t.Errorf("%s, %s: %v", helm, c.name, err)
 				continue
 			}
-			if r.code != c.code || !strings.Contains(r.stdout+r.stderr, c.says) || strings.Contains(r.stdout, ": fits") || strings.Contains(r.stdout, "does not fit") {
+			if r.Code != c.code || !strings.Contains(r.Stdout+r.Stderr, c.says) || strings.Contains(r.Stdout, ": fits") || strings.Contains(r.Stdout, "does not fit") {
 				t.Errorf("%s, %s: wanted %d and %q: %v", helm, c.name, c.code, c.says, r)
 			}
-			if c.code == 1 && strings.Count(strings.TrimSpace(r.stderr), "\n") > 1 {
+			if c.code == 1 && strings.Count(strings.TrimSpace(r.Stderr), "\n") > 1 {
 				t.Errorf("%s, %s: more than one line and a hint: %v", helm, c.name, r)
 			}
 		}

@@ -121,7 +121,7 @@ func splitDoneOnward(ctx context.Context, w *world, name string) error {
 }
 
 // runFor runs a command in which NAME is replaced by the name.
-func (w *world) runFor(name, folder, args, input string, more ...string) (result, error) {
+func (w *world) runFor(name, folder, args, input string, more ...string) (harness.Result, error) {
 	words := append(strings.Fields(strings.ReplaceAll(args, "NAME", name)), more...)
 	return w.run(w.direct, folder, strings.ReplaceAll(input, "NAME", name), words...)
 }
@@ -252,7 +252,7 @@ func (s *scenario) killedAndBack(w *world, name string, writes int) error {
 	case <-p.ended:
 	}
 	r, err := w.runFor(name, w.folder(), splitAbort, "")
-	if err == nil && r.code != 0 && !goneAlready(r) {
+	if err == nil && r.Code != 0 && !goneAlready(r) {
 		err = fmt.Errorf("it does not go back: %v", r)
 	}
 	return err

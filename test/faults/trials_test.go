@@ -282,23 +282,23 @@ func (t *trial) run(w *world) (outcome string, err error) {
 	switch {
 	case err != nil:
 		return "hung", err
-	case r.code == 0:
+	case r.Code == 0:
 		return t.verb + ": done", nil
 	}
 	if err := t.complains(r); err != nil {
 		return "unclear error", err
 	}
 	second, err := w.run(w.direct, folder, input, args...)
-	if err == nil && second.code != 0 && !goneAlready(second) {
+	if err == nil && second.Code != 0 && !goneAlready(second) {
 		err = fmt.Errorf("the same command again, without faults, does not finish: %v\nfirst: %v", second, r)
 	}
 	return t.verb + ": an error, and done by the same command again", err
 }
 
 // complains checks that a command failed as it should.
-func (t *trial) complains(r result) error {
+func (t *trial) complains(r harness.Result) error {
 	var found []string
-	for line := range strings.Lines(r.stderr) {
+	for line := range strings.Lines(r.Stderr) {
 		line = strings.TrimSuffix(line, "\n")
 		switch {
 		case strings.HasPrefix(line, "Error: "):
@@ -326,12 +326,12 @@ func (t *trial) complains(r result) error {
 	}
 	// Go's formats for values that were not meant to be printed.
 	for _, noise := range []string{"panic", "goroutine ", "%!", "0xc0", "<nil>", "&{", ".go:"} {
-		if strings.Contains(r.stderr, noise) {
+		if strings.Contains(r.Stderr, noise) {
 			return fmt.Errorf("%q is no clear line: %v", noise, r)
 		}
 	}
-	if r.code != 1 && r.code != 3 {
-		return fmt.Errorf("exit code %d: %v", r.code, r)
+	if r.Code != 1 && r.Code != 3 {
+		return fmt.Errorf("exit code %d: %v", r.Code, r)
 	}
 	return nil
 }

@@ -4,19 +4,27 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	"helm-tenant/cli"
 	"helm-tenant/helm"
 )
 
-// Result has the exit code of a run of helm-tenant, and its output.
+// Result is a run of helm-tenant, or of another program, that has ended.
 type Result struct {
+	Args           []string
 	Code           int
 	Stdout, Stderr string
+	Took           time.Duration
+}
+
+func (r Result) String() string {
+	return fmt.Sprintf("helm-tenant %s\nexit code %d\nstdout:\n%s\nstderr:\n%s", strings.Join(r.Args, " "), r.Code, r.Stdout, r.Stderr)
 }
 
 // Run runs helm-tenant with that environment and input in the test's own process, which takes a
@@ -32,6 +40,7 @@ func Run(ctx context.Context, environ []string, stdin io.Reader, args ...string)
 		return Result{}, err
 	}
 	var stdout, stderr bytes.Buffer
+	began := time.Now()
 	code := cli.Run(ctx, cli.Environment{
 		Args: args, Environ: environ, Stdin: stdin, Stdout: &stdout, Stderr: &stderr,
 		Executable: binary, PID: os.Getpid(), ParentPID: os.Getppid(), Now: time.Now,
@@ -42,7 +51,18 @@ func Run(ctx context.Context, environ []string, stdin io.Reader, args ...string)
 			return exitCode(cmd)
 		},
 	})
-	return Result{code, stdout.String(), stderr.String()}, ctx.Err()
+	return Result{args, code, stdout.String(), stderr.String(), time.Since(began)}, ctx.Err()
+}
+
+// Exec runs a program to its end, as a process of its own. The error says that it can't be
+// started.
+func Exec(ctx context.Context, environ []string, stdin io.Reader, program string, args ...string) (Result, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = environ, stdin, &stdout, &stderr
+	began := time.Now()
+	code, err := exitCode(cmd)
+	return Result{args, code, stdout.String(), stderr.String(), time.Since(began)}, err
 }
 
 // exitCode runs a command; the error is that it can't be started.

@@ -138,10 +138,9 @@ func (s *server) constrains(t *testing.T) bool {
 		must(t, err)
 	}
 	must(t, harness.Settle(t.Context(), s.root, "default"))
-	config, err := s.RESTConfig("constrained")
-	must(t, err)
+	config := s.Config(t, "constrained")
 	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:default:default"}
-	_, err = kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
+	_, err := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{})
 	if err != nil && !apierrors.IsForbidden(err) {
 		t.Fatal(err)
 	}

@@ -7,10 +7,8 @@
 package matrix
 
 import (
-	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -87,9 +85,7 @@ func startServer(t *testing.T, version string) *server {
 	s := &server{Cluster: cluster, version: version, dir: t.TempDir()}
 	s.binary, err = harness.Binary()
 	must(t, err)
-	s.config, err = cluster.RESTConfig("root", "system:masters")
-	must(t, err)
-	s.config.WarningHandlerWithContext = rest.NoWarnings{}
+	s.config = cluster.RootConfig(t)
 	s.root = kubernetes.NewForConfigOrDie(s.config)
 	return s
 }
@@ -120,15 +116,11 @@ func (p *person) try(t *testing.T, args ...string) (stdout, stderr string, code 
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, p.s.binary, args...)
 	home := filepath.Join(p.s.dir, "home")
-	cmd.Env = []string{"PATH=/none", "HOME=" + home, "XDG_CACHE_HOME=" + home, "KUBECONFIG=" + p.kubeconfig, "HELM_BIN=" + p.helm}
-	var out, output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &output
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
-		t.Fatal(err)
-	}
-	return out.String(), output.String(), cmd.ProcessState.ExitCode()
+	environ := []string{"PATH=/none", "HOME=" + home, "XDG_CACHE_HOME=" + home, "KUBECONFIG=" + p.kubeconfig, "HELM_BIN=" + p.helm}
+	r, err := harness.Exec(ctx, environ, nil, p.s.binary, args...)
+	must(t, err)
+	return r.Stdout, r.Stderr, r.Code
 }
 
 // must runs helm-tenant, which has to succeed, and returns all that it printed.

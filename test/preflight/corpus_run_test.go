@@ -50,7 +50,7 @@ func (w *world) tryKind(t *testing.T, name, major string, kind trouble, all []st
 	user := w.member(t, major, name+"-member")
 	w.must(t, append([]string{"init", name, "--namespaces", namespace, "--create-namespaces", "--engine", "impersonation", "--user", name + "-member"}, kind.init...)...)
 	if err := harness.Await(t.Context(), "the tenant", func(context.Context) (bool, error) {
-		if r := user.run(t, "use", name); r.code != 0 {
+		if r := user.run(t, "use", name); r.Code != 0 {
 			return false, errors.New(r.String())
 		}
 		return true, nil
@@ -77,9 +77,9 @@ func (w *world) tryKind(t *testing.T, name, major string, kind trouble, all []st
 		if fits {
 			code = 0
 		}
-		t.Logf("chart %d: exit code %d, %d findings", i, r.code, len(report.Findings))
-		if r.code != code {
-			t.Errorf("chart %d: exit code %d, wanted %d: %v\n%s", i, r.code, code, r, text)
+		t.Logf("chart %d: exit code %d, %d findings", i, r.Code, len(report.Findings))
+		if r.Code != code {
+			t.Errorf("chart %d: exit code %d, wanted %d: %v\n%s", i, r.Code, code, r, text)
 		}
 		if !fits && !slices.ContainsFunc(report.Findings, has(kind.id)) {
 			t.Errorf("chart %d: no finding %s: %v\n%.2000s", i, kind.id, r, text)
@@ -105,9 +105,9 @@ func (w *world) settle(t *testing.T, namespace string) {
 func (w *world) install(t *testing.T, user *member, namespace, release string, args []string) string {
 	t.Helper()
 	r := user.run(t, append(args, "--timeout=10s")...) // no hook's pod ever runs here
-	if r.code != 0 {
+	if r.Code != 0 {
 		user.run(t, "uninstall", release, "--no-hooks")
-		return r.stderr
+		return r.Stderr
 	}
 	why := ""
 	err := harness.Await(t.Context(), "the pods", func(ctx context.Context) (bool, error) {
@@ -119,7 +119,7 @@ func (w *world) install(t *testing.T, user *member, namespace, release string, a
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := user.run(t, "uninstall", release, "--no-hooks"); r.code != 0 {
+	if r := user.run(t, "uninstall", release, "--no-hooks"); r.Code != 0 {
 		t.Fatal(r)
 	}
 	return why

@@ -20,7 +20,7 @@ func TestHostileChart(t *testing.T) {
 			t.Parallel()
 			name := "hostile" + major
 			user := w.newTenant(t, name, major)
-			if r := user.run(t, "install", "web", chart(t, configMap, name+"-a")); r.code != 0 {
+			if r := user.run(t, "install", "web", chart(t, configMap, name+"-a")); r.Code != 0 {
 				t.Fatal(r)
 			}
 			named := chart(t, configMap, name+"-a")
@@ -64,14 +64,14 @@ func TestHostileChart(t *testing.T) {
 				{"values like options", []string{"install", "new", keys}, 4, "cluster-scoped"},
 			} {
 				r := user.run(t, append([]string{"preflight"}, c.args...)...)
-				if r.code != c.code || !strings.Contains(r.stdout+r.stderr, c.says) || strings.Contains(r.stdout, ": fits (") {
+				if r.Code != c.code || !strings.Contains(r.Stdout+r.Stderr, c.says) || strings.Contains(r.Stdout, ": fits (") {
 					t.Errorf("%s: wanted %d, %q: %.3000s", c.name, c.code, c.says, r.String())
 				}
-				if i := strings.IndexFunc(r.stdout+r.stderr, func(c rune) bool { return c != '\n' && (unicode.IsControl(c) || c == '\u202e') }); i >= 0 {
-					t.Errorf("%s: a hidden character is printed: %.3000q", c.name, r.stdout+r.stderr)
+				if i := strings.IndexFunc(r.Stdout+r.Stderr, func(c rune) bool { return c != '\n' && (unicode.IsControl(c) || c == '\u202e') }); i >= 0 {
+					t.Errorf("%s: a hidden character is printed: %.3000q", c.name, r.Stdout+r.Stderr)
 				}
-				if c.code == 1 && strings.Count(strings.TrimSpace(r.stderr), "\n") > 1 {
-					t.Errorf("%s: more than one line and a hint: %.3000s", c.name, r.stderr)
+				if c.code == 1 && strings.Count(strings.TrimSpace(r.Stderr), "\n") > 1 {
+					t.Errorf("%s: more than one line and a hint: %.3000s", c.name, r.Stderr)
 				}
 			}
 			if _, err := os.Stat(pwned); err == nil {

@@ -4,7 +4,6 @@ package preflight
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"testing"
 
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 
 	"helm-tenant/preflight"
 	"helm-tenant/test/harness"
@@ -31,11 +29,7 @@ type world struct {
 func start(t *testing.T) *world {
 	t.Helper()
 	w := &world{Cluster: testcluster.Get(t)}
-	config, err := w.RESTConfig("root", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.WarningHandlerWithContext = rest.NoWarnings{}
+	config := w.RootConfig(t)
 	w.root = kubernetes.NewForConfigOrDie(config)
 	w.ready(t)
 	return w
@@ -76,17 +70,6 @@ func (w *world) kubectl(t *testing.T, text string, args ...string) {
 	}
 }
 
-// result is what a command ended with.
-type result struct {
-	args           []string
-	code           int
-	stdout, stderr string
-}
-
-func (r result) String() string {
-	return fmt.Sprintf("helm-tenant %s: exit code %d\n%s\n%s", strings.Join(r.args, " "), r.code, r.stdout, r.stderr)
-}
-
 // member is a user with a helm and a kubeconfig of their own.
 type member struct {
 	w          *world
@@ -104,13 +87,13 @@ func (w *world) member(t *testing.T, major, user string, groups ...string) *memb
 	return &member{w, kubeconfig, w.Bin("helm" + major), t.TempDir()}
 }
 
-func (m *member) run(t *testing.T, args ...string) result {
+func (m *member) run(t *testing.T, args ...string) harness.Result {
 	t.Helper()
 	return m.runWith(t, "", args...)
 }
 
 // runWith is run with a standard input.
-func (m *member) runWith(t *testing.T, stdin string, args ...string) result {
+func (m *member) runWith(t *testing.T, stdin string, args ...string) harness.Result {
 	t.Helper()
 	// In a cache that all share, each helm is asked for its version once.
 	environ := []string{"PATH=/none", "HOME=" + m.home, "XDG_CACHE_HOME=" + filepath.Join(m.w.Dir, "cache"), "KUBECONFIG=" + m.kubeconfig, "HELM_BIN=" + m.helm, harness.Collector()}
@@ -118,23 +101,23 @@ func (m *member) runWith(t *testing.T, stdin string, args ...string) result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return result{args, r.Code, r.Stdout, r.Stderr}
+	return r
 }
 
 // must runs a command of an administrator's that has to succeed.
 func (w *world) must(t *testing.T, args ...string) {
 	t.Helper()
-	if r := w.member(t, "3", "admin", "system:masters").run(t, args...); r.code != 0 {
+	if r := w.member(t, "3", "admin", "system:masters").run(t, args...); r.Code != 0 {
 		t.Fatal(r)
 	}
 }
 
 // report runs a preflight and reads its report.
-func (m *member) report(t *testing.T, args ...string) (preflight.Report, result) {
+func (m *member) report(t *testing.T, args ...string) (preflight.Report, harness.Result) {
 	t.Helper()
 	r := m.run(t, append([]string{"preflight", "-o", "json"}, args...)...)
 	var report preflight.Report
-	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+	if err := json.Unmarshal([]byte(r.Stdout), &report); err != nil {
 		t.Fatalf("%v: %v", err, r)
 	}
 	return report, r

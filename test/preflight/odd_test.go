@@ -37,10 +37,10 @@ func TestOddObjects(t *testing.T) {
 				for _, command := range []string{"install", "upgrade"} {
 					judged := user.run(t, "preflight", command, release, folder)
 					done := user.run(t, command, release, folder)
-					if (judged.code == 0) != (done.code == 0) {
+					if (judged.Code == 0) != (done.Code == 0) {
 						t.Errorf("%s: %v\nbut %v", name, judged, done)
 					}
-					if done.code != 0 {
+					if done.Code != 0 {
 						break
 					}
 					written++
@@ -60,7 +60,7 @@ func TestUpgradeByAnotherHelm(t *testing.T) {
 	user := w.newTenant(t, "moved", "3")
 	text := workload("Deployment", container(`, env: [{name: A, value: "{{ .Release.Revision }}"}, {name: A, value: "2"}]`))
 	folder := chart(t, text, "moved-a")
-	if r := user.run(t, "install", "web", folder); r.code != 0 {
+	if r := user.run(t, "install", "web", folder); r.Code != 0 {
 		t.Fatal(r)
 	}
 	user.helm = w.Bin("helm4")
@@ -70,7 +70,7 @@ func TestUpgradeByAnotherHelm(t *testing.T) {
 	}{{"--server-side=auto", 0}, {"--server-side=false", 0}, {"--server-side=true", 4}} {
 		judged := user.run(t, "preflight", "upgrade", "web", folder, test.flag)
 		done := user.run(t, "upgrade", "web", folder, test.flag)
-		if judged.code != test.code || (done.code == 0) != (test.code == 0) {
+		if judged.Code != test.code || (done.Code == 0) != (test.code == 0) {
 			t.Errorf("%s: %v\nand %v", test.flag, judged, done)
 		}
 	}
@@ -108,7 +108,7 @@ func TestValuesThatAreReadOnce(t *testing.T) {
 				}
 				r := user.runWith(t, "wanted: true\n", append([]string{"preflight", "install", "-f", values}, release...)...)
 				// With the copy, rbac.create=false is seen to help nothing.
-				if r.code != 4 || !strings.Contains(r.stdout, "cluster-scoped") || strings.Contains(r.stdout, "is left") {
+				if r.Code != 4 || !strings.Contains(r.Stdout, "cluster-scoped") || strings.Contains(r.Stdout, "is left") {
 					t.Errorf("values of %s: %v", values, r)
 				}
 			}

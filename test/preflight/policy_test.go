@@ -82,7 +82,7 @@ func TestOthersPolicies(t *testing.T) {
 				if major == "2" {
 					code = 5
 				}
-				if r.code != code || refused != (major != "2" && !c.fits) || untried != (major == "2") {
+				if r.Code != code || refused != (major != "2" && !c.fits) || untried != (major == "2") {
 					t.Errorf("wanted %d: %v\n%s", code, r, c.text)
 				}
 			}

@@ -26,7 +26,7 @@ func (w *world) newTenant(t *testing.T, name, major string, init ...string) *mem
 	user := w.member(t, major, name+"-member")
 	w.must(t, append([]string{"init", name, "--namespaces", name + "-a", "--create-namespaces", "--engine", engine, "--wait=false", "--user", name + "-member"}, init...)...)
 	if err := harness.Await(t.Context(), "the tenant", func(context.Context) (bool, error) {
-		if r := user.run(t, "use", name); r.code != 0 {
+		if r := user.run(t, "use", name); r.Code != 0 {
 			return false, errors.New(r.String())
 		}
 		return true, nil
@@ -84,14 +84,14 @@ func TestVerb(t *testing.T) {
 				{"install web " + good + " -o name", 2, `--output "name" is not one of`},
 			} {
 				r := user.run(t, append([]string{"preflight"}, strings.Fields(c.args)...)...)
-				if r.code != c.code || !strings.Contains(r.stdout+r.stderr, c.says) {
+				if r.Code != c.code || !strings.Contains(r.Stdout+r.Stderr, c.says) {
 					t.Errorf("wanted %d, %q: %v", c.code, c.says, r)
 				}
 			}
 			w.holdsNothing(t, name+"-a")
 
 			// A release that is there.
-			if r := user.run(t, "install", "web", good, "--set", "kept=1"); r.code != 0 {
+			if r := user.run(t, "install", "web", good, "--set", "kept=1"); r.Code != 0 {
 				t.Fatal(r)
 			}
 			reuse := chart(t, `{{- if .Values.kept }}`+"\n"+configMap+"---\n"+in("other-a", strings.Replace(configMap, "name: R", "name: R-2", 1))+"{{- end }}\n", name+"-a")
@@ -109,7 +109,7 @@ func TestVerb(t *testing.T) {
 				{"install web2 " + chart(t, strings.Replace(configMap, "name: R", "name: web", 1), name+"-a") + " --take-ownership", 0, "fits"},
 			} {
 				r := user.run(t, append([]string{"preflight"}, strings.Fields(c.args)...)...)
-				if r.code != c.code || !strings.Contains(r.stdout+r.stderr, c.says) {
+				if r.Code != c.code || !strings.Contains(r.Stdout+r.Stderr, c.says) {
 					t.Errorf("wanted %d, %q: %v", c.code, c.says, r)
 				}
 			}
@@ -170,14 +170,14 @@ func TestHelm2(t *testing.T) {
 	} {
 		folder := ofHelm2(t, strings.ReplaceAll(c.text, ".R.example.com", ".x.example.com"), "two-a")
 		report, r := user.report(t, append([]string{"install", folder}, strings.Fields(c.args)...)...)
-		if r.code != c.code || c.id != "" && !slices.ContainsFunc(report.Findings, has(c.id)) || !report.Has(preflight.Untried) {
+		if r.Code != c.code || c.id != "" && !slices.ContainsFunc(report.Findings, has(c.id)) || !report.Has(preflight.Untried) {
 			t.Errorf("wanted %d, %s: %v\n%s", c.code, c.id, r, c.text)
 		}
 	}
-	if r := user.run(t, "preflight", "install", ofHelm2(t, "{{ fail \"no luck\" }}", "two-a")); r.code != 1 || !strings.Contains(r.stderr, "no luck") {
+	if r := user.run(t, "preflight", "install", ofHelm2(t, "{{ fail \"no luck\" }}", "two-a")); r.Code != 1 || !strings.Contains(r.Stderr, "no luck") {
 		t.Errorf("a chart that does not render: %v", r)
 	}
-	if r := user.run(t, "preflight", "upgrade", "web", ofHelm2(t, "{{- if .Release.IsUpgrade }}\n"+rbac("ClusterRole", "")+"{{- end }}\n", "two-a")); r.code != 4 {
+	if r := user.run(t, "preflight", "upgrade", "web", ofHelm2(t, "{{- if .Release.IsUpgrade }}\n"+rbac("ClusterRole", "")+"{{- end }}\n", "two-a")); r.Code != 4 {
 		t.Errorf("an upgrade: %v", r)
 	}
 }
@@ -201,7 +201,7 @@ func TestForAdmin(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "for-admin.yaml")
-	if r := user.run(t, "preflight", "install", "fa", folder, "--for-admin", file); r.code != 4 || !strings.Contains(r.stderr, "wrote "+file) {
+	if r := user.run(t, "preflight", "install", "fa", folder, "--for-admin", file); r.Code != 4 || !strings.Contains(r.Stderr, "wrote "+file) {
 		t.Fatal(r)
 	}
 	written, err := os.ReadFile(file)
@@ -233,10 +233,10 @@ func TestValues(t *testing.T) {
 	user := w.newTenant(t, "values", "3")
 	folder := chart(t, "FILE values.yaml\nrbac: {create: true}\ncrds: {enabled: true}\nwhere: x\nFILE templates/a.yaml\n{{- if .Values.rbac.create }}\n"+rbac("ClusterRole", "")+"{{- end }}\n", "values-a")
 	report, r := user.report(t, "install", "web", folder)
-	if r.code != 4 || len(report.Values) != 1 || report.Values[0] != (preflight.Setting{Set: "rbac.create=false", Left: 0, Of: 1}) {
+	if r.Code != 4 || len(report.Values) != 1 || report.Values[0] != (preflight.Setting{Set: "rbac.create=false", Left: 0, Of: 1}) {
 		t.Errorf("%v", r)
 	}
-	if r := user.run(t, "preflight", "install", "web", folder, "--set", report.Values[0].Set); r.code != 0 {
+	if r := user.run(t, "preflight", "install", "web", folder, "--set", report.Values[0].Set); r.Code != 0 {
 		t.Errorf("with what helps: %v", r)
 	}
 }

@@ -19,7 +19,6 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/rest"
 
 	"helm-tenant/prove"
 	"helm-tenant/test/harness"
@@ -51,28 +50,13 @@ type world struct {
 func start(t *testing.T) *world {
 	t.Helper()
 	w := &world{Cluster: testcluster.Get(t)}
-	config, err := w.RESTConfig("root", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.WarningHandlerWithContext = rest.NoWarnings{}
+	config := w.RootConfig(t)
 	w.root, w.meta = kubernetes.NewForConfigOrDie(config), metadata.NewForConfigOrDie(config)
 	return w
 }
 
-// result is what a command ended with.
-type result struct {
-	args           []string
-	code           int
-	stdout, stderr string
-}
-
-func (r result) String() string {
-	return fmt.Sprintf("helm-tenant %s: exit code %d\n%s\n%s", strings.Join(r.args, " "), r.code, r.stdout, r.stderr)
-}
-
 // run runs helm-tenant as that user.
-func (w *world) run(t *testing.T, user string, groups []string, args ...string) result {
+func (w *world) run(t *testing.T, user string, groups []string, args ...string) harness.Result {
 	t.Helper()
 	kubeconfig, err := w.Kubeconfig(user, groups...)
 	if err != nil {
@@ -83,11 +67,11 @@ func (w *world) run(t *testing.T, user string, groups []string, args ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return result{args, ran.Code, ran.Stdout, ran.Stderr}
+	return ran
 }
 
 // admin runs helm-tenant as an administrator of the cluster.
-func (w *world) admin(t *testing.T, args ...string) result {
+func (w *world) admin(t *testing.T, args ...string) harness.Result {
 	t.Helper()
 	return w.run(t, "admin", []string{"system:masters"}, args...)
 }
@@ -95,7 +79,7 @@ func (w *world) admin(t *testing.T, args ...string) result {
 // must runs a command that has to succeed.
 func (w *world) must(t *testing.T, args ...string) {
 	t.Helper()
-	if r := w.admin(t, args...); r.code != 0 {
+	if r := w.admin(t, args...); r.Code != 0 {
 		t.Fatal(r)
 	}
 }
@@ -105,7 +89,7 @@ func (w *world) proves(t *testing.T, args ...string) []prove.Row {
 	t.Helper()
 	r := w.admin(t, append([]string{"prove", "-o", "json"}, args...)...)
 	var report prove.Report
-	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+	if err := json.Unmarshal([]byte(r.Stdout), &report); err != nil {
 		t.Fatalf("%v: %v", err, r)
 	}
 	code, counts := 0, map[prove.Result]int{}
@@ -118,8 +102,8 @@ func (w *world) proves(t *testing.T, args ...string) []prove.Row {
 	if counts[prove.Allowed] > 0 {
 		code = 4
 	}
-	if r.code != code {
-		t.Fatalf("exit code %d, not %d, with %v", r.code, code, counts)
+	if r.Code != code {
+		t.Fatalf("exit code %d, not %d, with %v", r.Code, code, counts)
 	}
 	return report.Rows
 }

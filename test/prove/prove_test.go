@@ -219,7 +219,7 @@ func TestReaders(t *testing.T) {
 		}
 	}
 	w.must(t, "freeze", "readable", "--reason", "INC-12")
-	if r := w.admin(t, "prove", "readable"); r.code != 5 || !strings.Contains(r.stdout, "INC-12") || strings.Contains(r.stdout, "privileged-container") {
+	if r := w.admin(t, "prove", "readable"); r.Code != 5 || !strings.Contains(r.Stdout, "INC-12") || strings.Contains(r.Stdout, "privileged-container") {
 		t.Errorf("a frozen tenant: %+v", r)
 	}
 }
@@ -241,7 +241,7 @@ func TestWithoutImpersonation(t *testing.T) {
 	}
 	w.settle(t, "barred-a")
 	r := w.run(t, "looker", nil, "prove", "barred")
-	if r.code != 5 || !strings.Contains(r.stdout, "cannot impersonate") || strings.Contains(r.stdout, "refused   ") {
+	if r.Code != 5 || !strings.Contains(r.Stdout, "cannot impersonate") || strings.Contains(r.Stdout, "refused   ") {
 		t.Error(r)
 	}
 }
@@ -266,7 +266,7 @@ func TestImpersonationForPodsOnly(t *testing.T) {
 	w.settle(t, "partly-a")
 	r := w.run(t, "partly", nil, "prove", "partly", "-o", "json")
 	var report struct{ Rows []prove.Row }
-	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+	if err := json.Unmarshal([]byte(r.Stdout), &report); err != nil {
 		t.Fatal(err, r)
 	}
 	if pod := find(t, report.Rows, "privileged-container", prove.Deployer, "partly-a"); pod.Result != prove.Refused {
@@ -277,14 +277,14 @@ func TestImpersonationForPodsOnly(t *testing.T) {
 			t.Errorf("what the caller may not try is refused to the tenant: %+v", row)
 		}
 	}
-	if service := find(t, report.Rows, "external-ips", prove.Deployer, "partly-a"); service.Result != prove.Untried || r.code != 5 {
-		t.Errorf("exit code %d: %+v", r.code, service)
+	if service := find(t, report.Rows, "external-ips", prove.Deployer, "partly-a"); service.Result != prove.Untried || r.Code != 5 {
+		t.Errorf("exit code %d: %+v", r.Code, service)
 	}
 }
 
 func TestUnknownTenant(t *testing.T) {
 	w := start(t)
-	if r := w.admin(t, "prove", "nobodys"); r.code != 1 || !strings.Contains(r.stderr, "nobodys") || r.stdout != "" {
+	if r := w.admin(t, "prove", "nobodys"); r.Code != 1 || !strings.Contains(r.Stderr, "nobodys") || r.Stdout != "" {
 		t.Error(r)
 	}
 }
@@ -296,15 +296,15 @@ func TestFormats(t *testing.T) {
 		"table": "RESULT", "wide": "BENCHMARKS", "yaml": "kind: ProofReport", "sarif": `"version": "2.1.0"`, "junit": "<testsuite name=\"shown\"", "html": "<!doctype html>",
 	} {
 		r := w.admin(t, "prove", "shown", "-o", format)
-		if r.code != 0 && r.code != 4 || !strings.Contains(r.stdout, words) || r.stderr != "" {
+		if r.Code != 0 && r.Code != 4 || !strings.Contains(r.Stdout, words) || r.Stderr != "" {
 			t.Errorf("%s: %v", format, r)
 		}
 		var err error
 		switch format {
 		case "sarif":
-			err = json.Unmarshal([]byte(r.stdout), &map[string]any{})
+			err = json.Unmarshal([]byte(r.Stdout), &map[string]any{})
 		case "junit":
-			err = xml.Unmarshal([]byte(r.stdout), &struct{ XMLName xml.Name }{})
+			err = xml.Unmarshal([]byte(r.Stdout), &struct{ XMLName xml.Name }{})
 		}
 		if err != nil {
 			t.Errorf("%s: %v", format, err)
@@ -326,7 +326,7 @@ func TestManyTenants(t *testing.T) {
 	}
 	w.must(t, "apply", "-f", path, "--create-namespaces")
 	r := w.admin(t, "prove")
-	if r.code != 0 && r.code != 4 || !strings.Contains(r.stderr, "100 of 1") {
-		t.Errorf("no progress: %d\n%s", r.code, r.stderr)
+	if r.Code != 0 && r.Code != 4 || !strings.Contains(r.Stderr, "100 of 1") {
+		t.Errorf("no progress: %d\n%s", r.Code, r.Stderr)
 	}
 }

@@ -55,10 +55,7 @@ func starter(size Size) {
 
 func client(t *testing.T, c *Cluster, user string, groups ...string) *kubernetes.Clientset {
 	t.Helper()
-	config, err := c.RESTConfig(user, groups...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := c.Config(t, user, groups...)
 	return kubernetes.NewForConfigOrDie(config)
 }
 
@@ -141,10 +138,7 @@ func TestSideBySide(t *testing.T) {
 		t.Errorf("both answer at %s", one.Server)
 	}
 	// The first one's users are nobody to the second.
-	config, err := one.RESTConfig("root", "system:masters")
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := one.RootConfig(t)
 	config.Host = two.Server
 	config.CAData = two.pki.CACert
 	_, err = kubernetes.NewForConfigOrDie(config).CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{})

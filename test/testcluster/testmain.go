@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"k8s.io/client-go/rest"
 )
 
 // Missing says what a cluster of that size needs and this system lacks, and how to install it;
@@ -118,4 +120,20 @@ func Get(t testing.TB) *Cluster {
 		t.Fatal(shared.err)
 	}
 	return shared.cluster
+}
+
+// Config is RESTConfig in a test, which fails if there is none.
+func (c *Cluster) Config(t testing.TB, user string, groups ...string) *rest.Config {
+	t.Helper()
+	config, err := c.RESTConfig(user, groups...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+// RootConfig is Config for an administrator.
+func (c *Cluster) RootConfig(t testing.TB) *rest.Config {
+	t.Helper()
+	return c.Config(t, "root", "system:masters")
 }
