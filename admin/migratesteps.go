@@ -83,21 +83,36 @@ func setState(ctx context.Context, c *cluster.Client, t tenant.Tenant, from, to 
 			return nil, &MigratingError{t.Name, *current}
 		}
 		prepared := &Prepared{Tenant: t, Existed: true, live: live}
-		value := ""
-		if to != nil {
-			if value, err = to.Annotation(); err != nil {
+		if isState(current, from) { // otherwise another admin made the step
+			if err := prepared.planState(to); err != nil {
 				return nil, err
 			}
 		}
-		if isState(current, from) { // otherwise another admin made the step
-			prepared.Plan.Edit(record, cluster.PhaseNamespaces, withAnnotation(tenant.AnnotationMigration, value))
-		}
-		if deployment := live.Get(tillerKey(t.Home())); deployment != nil && replicas != nil {
-			prepared.Plan.Edit(deployment, cluster.PhaseWorkload, withReplicas(*replicas))
-		}
-		return prepared, err
+		prepared.planReplicas(replicas)
+		return prepared, nil
 	}, onChange)
 	return err
+}
+
+// planState plans the write of a migration's state into the tenant's record, or its removal if
+// the state is nil.
+func (p *Prepared) planState(state *tenant.Migration) error {
+	text := ""
+	if state != nil {
+		var err error
+		if text, err = state.Annotation(); err != nil {
+			return err
+		}
+	}
+	p.Plan.Edit(p.live.Get(recordKey(p.Tenant.Home())), cluster.PhaseNamespaces, withAnnotation(tenant.AnnotationMigration, text))
+	return nil
+}
+
+// planReplicas plans to scale the tenant's Tiller, if it has one and replicas is not nil.
+func (p *Prepared) planReplicas(replicas *int32) {
+	if deployment := p.live.Get(tillerKey(p.Tenant.Home())); deployment != nil && replicas != nil {
+		p.Plan.Edit(deployment, cluster.PhaseWorkload, withReplicas(*replicas))
+	}
 }
 
 func isState(a, b *tenant.Migration) bool {

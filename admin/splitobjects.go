@@ -82,7 +82,7 @@ func (p *SplitPlan) readCopies(ctx context.Context, c *cluster.Client) error {
 		}
 		homes, ours[r.Home+"/"+r.Name] = append(homes, r.Home), r.Name
 		for _, record := range r.records {
-			wanted[copyKey(r.storage, r.Home, record)] = true
+			wanted[r.copyKey(record.Stored)] = true
 		}
 	}
 	answers, err := readEach(ctx, homes, func(ctx context.Context, home string) ([]cluster.Stored, error) {

@@ -144,7 +144,7 @@ func (p *SplitPlan) readTenants(ctx context.Context, c *cluster.Client) error {
 	}
 	for _, r := range p.Releases {
 		for _, record := range r.records {
-			copied, found := p.copies[copyKey(r.storage, r.Home, record)]
+			copied, found := p.copies[r.copyKey(record.Stored)]
 			p.begun = p.begun || r.Tenant != "" && found && copied.packed == record.packed
 		}
 	}
@@ -207,7 +207,7 @@ func (p *SplitPlan) checkClashes() {
 		}
 		clash := len(p.later[r.Name]) > 0
 		for _, record := range r.records {
-			copied, found := p.copies[copyKey(r.storage, r.Home, record)]
+			copied, found := p.copies[r.copyKey(record.Stored)]
 			clash = clash || found && copied.packed != record.packed
 		}
 		if clash {
@@ -224,7 +224,7 @@ func (p *SplitPlan) missing() map[cluster.Key]SplitRelease {
 			continue
 		}
 		for _, record := range r.records {
-			if copied, found := p.copies[copyKey(r.storage, r.Home, record)]; !found || copied.packed != record.packed {
+			if copied, found := p.copies[r.copyKey(record.Stored)]; !found || copied.packed != record.packed {
 				missing[record.Key] = r
 			}
 		}

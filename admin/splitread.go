@@ -46,13 +46,13 @@ func splitKey(from string) cluster.Key {
 	return cluster.Key{Kind: "ConfigMap", Namespace: from, Name: tenant.SplitName}
 }
 
-// copyKey returns the key under which a tenant's Tiller keeps the record.
-func copyKey(storage tenant.Storage, home string, record tillerRecord) cluster.Key {
+// copyKey returns the key under which the Tiller of the release's tenant keeps the record.
+func (r SplitRelease) copyKey(record cluster.Stored) cluster.Key {
 	kind := "Secret"
-	if storage == tenant.StorageConfigMap {
+	if r.storage == tenant.StorageConfigMap {
 		kind = "ConfigMap"
 	}
-	return cluster.Key{Kind: kind, Namespace: home, Name: record.Key.Name}
+	return cluster.Key{Kind: kind, Namespace: r.Home, Name: record.Key.Name}
 }
 
 // readSplitState reads the state of a split; nil if there is none.
@@ -73,21 +73,22 @@ func readSplitState(ctx context.Context, c *cluster.Client, from string) (*unstr
 	return object, &state, err
 }
 
-// readSplit reads the Tiller in a namespace, its records and the state of its split, and
+// read reads the Tiller in a namespace, its records and the state of its split, and
 // decides where each release goes: by the tenants' namespaces if the split has not begun
 // or is frozen, otherwise by the state of the split. It writes nothing. earlier is the
 // result of an earlier read in the same run, or nil: records that have not changed since
-// are not read and unpacked again. onward are the tenants that go on to Helm 3 and 4.
-func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []tenant.Tenant, leave []string, onward map[string]bool, earlier *SplitPlan) (*SplitPlan, error) {
-	p := &SplitPlan{From: from, copies: map[cluster.Key]tillerRecord{}, later: map[string][]cluster.Stored{}, live: cluster.NewLive()}
+// are not read and unpacked again.
+func (s *Split) read(ctx context.Context, earlier *SplitPlan) (*SplitPlan, error) {
+	c, tenants := s.Client, s.tenants()
+	p := &SplitPlan{From: s.From, copies: map[cluster.Key]tillerRecord{}, later: map[string][]cluster.Stored{}, live: cluster.NewLive()}
 	var err error
-	if _, p.State, err = readSplitState(ctx, c, from); err != nil {
+	if _, p.State, err = readSplitState(ctx, c, s.From); err != nil {
 		return nil, err
 	}
 	if err := p.readTiller(ctx, c); err != nil {
 		return nil, err
 	}
-	stored, err := c.StoredReleases(ctx, tenant.EngineTiller, from)
+	stored, err := c.StoredReleases(ctx, tenant.EngineTiller, s.From)
 	if err != nil {
 		return nil, err
 	}
@@ -96,14 +97,14 @@ func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []te
 	for _, record := range currentRecords(stored, true) {
 		current[record.Key] = true
 	}
-	records, err := readTillerRecords(ctx, c, stored, current, earlier.recordsByKey(), len(onward) > 0)
+	records, err := readTillerRecords(ctx, c, stored, current, earlier.recordsByKey(), len(s.onward) > 0)
 	if err != nil {
 		return nil, err
 	}
-	p.Releases = assign(records, tenants, leave)
-	for _, name := range leave {
+	p.Releases = assign(records, tenants, s.Leave)
+	for _, name := range s.Leave {
 		if !slices.ContainsFunc(p.Releases, func(r SplitRelease) bool { return r.Name == name }) {
-			return nil, Invalid{fmt.Errorf("--leave %s: the Tiller in namespace %q has no such release", name, from)}
+			return nil, Invalid{fmt.Errorf("--leave %s: the Tiller in namespace %q has no such release", name, s.From)}
 		}
 	}
 	if err := p.checkState(); err != nil {
@@ -115,7 +116,7 @@ func readSplit(ctx context.Context, c *cluster.Client, from string, tenants []te
 	}
 	noteMismatches(p.Releases, tenants, objects)
 	p.checkTenants(tenants)
-	p.checkOnward(tenants, onward)
+	p.checkOnward(tenants, s.onward)
 	if err := p.readCopies(ctx, c); err != nil {
 		return nil, err
 	}

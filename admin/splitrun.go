@@ -116,7 +116,7 @@ func (s *Split) Begin(ctx context.Context) (*SplitPlan, error) {
 	if err := s.stageOnward(ctx); err != nil {
 		return nil, err
 	}
-	p, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave, s.onward, nil)
+	p, err := s.read(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +238,7 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	if err := s.waitUntilStopped(ctx); err != nil {
 		return nil, err
 	}
-	frozen, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave, s.onward, p)
+	frozen, err := s.read(ctx, p)
 	if err == nil {
 		err = frozen.checkStopped(state)
 	}
@@ -263,7 +263,7 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	if err := copyRecords(ctx, s.Client, frozen, s.Event.made); err != nil {
 		return nil, err
 	}
-	copied, err := readSplit(ctx, s.Client, s.From, s.tenants(), s.Leave, s.onward, frozen)
+	copied, err := s.read(ctx, frozen)
 	if err != nil {
 		return nil, err
 	}

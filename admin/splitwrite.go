@@ -97,16 +97,10 @@ func (s *Split) setReceiving(ctx context.Context, t tenant.Tenant, state *tenant
 		if now != nil && now.From != s.From {
 			return nil, &MigratingError{t.Name, *now}
 		}
-		text := ""
-		if state != nil {
-			if text, err = state.Annotation(); err != nil {
-				return nil, err
-			}
+		if err := prepared.planState(state); err != nil {
+			return nil, err
 		}
-		prepared.Plan.Edit(record, cluster.PhaseNamespaces, withAnnotation(tenant.AnnotationMigration, text))
-		if deployment := prepared.live.Get(tillerKey(t.Home())); deployment != nil && replicas != nil {
-			prepared.Plan.Edit(deployment, cluster.PhaseWorkload, withReplicas(*replicas))
-		}
+		prepared.planReplicas(replicas)
 		return prepared, nil
 	}, s.Event.made)
 	return err
@@ -160,7 +154,7 @@ func (s *Split) checkAllowed(ctx context.Context, p *SplitPlan) error {
 		if r.Tenant == "" || len(r.records) == 0 {
 			continue
 		}
-		key := copyKey(r.storage, r.Home, r.records[0])
+		key := r.copyKey(r.records[0].Stored)
 		plan.Changes = append(plan.Changes, cluster.Change{Action: cluster.Delete, Key: key})
 		if err := plan.Create(copyOf(key, cluster.Record{})); err != nil {
 			return err
@@ -210,7 +204,7 @@ func copyRecords(ctx context.Context, c *cluster.Client, p *SplitPlan, onChange 
 	}
 	err := c.EachRecord(ctx, wanted, func(record cluster.Record) error {
 		r := missing[record.Key]
-		key := copyKey(r.storage, r.Home, tillerRecord{Stored: record.Stored})
+		key := r.copyKey(record.Stored)
 		batch[key] = copyOf(key, record)
 		if size += len(packedIn(record)); size < batchBytes {
 			return nil
