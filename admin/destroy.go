@@ -129,10 +129,12 @@ func readRemoval(ctx context.Context, c *cluster.Client, name string) (*Removal,
 	if len(keys) == 0 {
 		return nil, nil, noTenantIn(ctx, c, name)
 	}
-	// The unreadable part of the record may concern a Tiller.
 	t, recorded, err := recorded(live, name)
-	unknown := err != nil || !recorded
-	if err := checkSeen(live, unknown || t.WithDefaults().Engine.Has(tenant.EngineTiller), unknown || t.Network == tenant.NetworkIsolated); err != nil {
+	if t = t.WithDefaults(); err != nil || !recorded {
+		// The unreadable part of the record may concern a Tiller.
+		t.Engine, t.Network = tenant.EngineBoth, tenant.NetworkIsolated
+	}
+	if err := checkSeen(live, t); err != nil {
 		return nil, nil, err
 	}
 	r := &Removal{Name: name, Home: homeIn(live, keys)}

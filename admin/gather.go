@@ -112,7 +112,7 @@ func (f *facts) gather(ctx context.Context, c *cluster.Client, requests []Reques
 	var keys []cluster.Key
 	for _, r := range requests {
 		if d, err := newDecision(f, r); err == nil {
-			if err := d.checkSeen(); err != nil {
+			if err := checkSeen(f.live, d.was, d.tenant); err != nil {
 				return err
 			}
 			open = append(open, d)

@@ -126,7 +126,11 @@ func readMigrationOf(ctx context.Context, c *cluster.Client, name string, keep i
 		return nil, &MigratingError{name, *m.State}
 	}
 	// A Deployment that may not be seen is not one that is gone: its Tiller would go on running.
-	if err := checkSeen(live, m.State != nil || m.Tenant.Engine.Has(tenant.EngineTiller), false); err != nil {
+	seen := tenant.Tenant{Engine: m.Tenant.Engine}
+	if m.State != nil {
+		seen.Engine = tenant.EngineTiller
+	}
+	if err := checkSeen(live, seen); err != nil {
 		return nil, err
 	}
 	storage := m.Tenant.Tiller.Storage

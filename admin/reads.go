@@ -219,15 +219,12 @@ func explainUnseen(ctx context.Context, c *cluster.Client, unseen []error) []err
 	return append([]error{denied}, slices.DeleteFunc(unseen, apierrors.IsForbidden)...)
 }
 
-// checkSeen returns an error if a kind could not be listed of which the tenant has
-// objects.
-func (d *decision) checkSeen() error {
-	return checkSeen(d.facts.live, d.was.Engine.Has(tenant.EngineTiller) || d.tenant.Engine.Has(tenant.EngineTiller),
-		d.was.Network == tenant.NetworkIsolated || d.tenant.Network == tenant.NetworkIsolated)
-}
-
-func checkSeen(live *cluster.Live, tiller, isolated bool) error {
+// checkSeen returns an error if a kind could not be listed of which one of the tenants, or of
+// the states of one, has objects.
+func checkSeen(live *cluster.Live, tenants ...tenant.Tenant) error {
 	s := &readSet{}
+	tiller := slices.ContainsFunc(tenants, func(t tenant.Tenant) bool { return t.Engine.Has(tenant.EngineTiller) })
+	isolated := slices.ContainsFunc(tenants, func(t tenant.Tenant) bool { return t.Network == tenant.NetworkIsolated })
 	if tiller && !live.Sees("Deployment") {
 		s.list(deploymentsResource)
 	}
