@@ -41,7 +41,7 @@ func serviceOf(address string) audit.ObjectRef {
 
 // readDefinitions reads the conversion webhooks of definitions. A kind of one version is never
 // converted.
-func (t *taking) readDefinitions(ctx context.Context) error {
+func (t *snapshotReader) readDefinitions(ctx context.Context) error {
 	return unlessUnserved(cluster.Each(ctx, t.client, audit.Definition, "", metav1.ListOptions{}, func(d *cluster.CustomResourceDefinition) {
 		conversion := d.Spec.Conversion
 		if len(d.Spec.Versions) < 2 || conversion == nil || conversion.Webhook == nil || conversion.Webhook.ClientConfig == nil {
@@ -54,7 +54,7 @@ func (t *taking) readDefinitions(ctx context.Context) error {
 }
 
 // readAPIServices reads which APIs another server serves.
-func (t *taking) readAPIServices(ctx context.Context) error {
+func (t *snapshotReader) readAPIServices(ctx context.Context) error {
 	return unlessUnserved(cluster.Each(ctx, t.client, audit.AggregatedAPI, "", metav1.ListOptions{}, func(s *cluster.APIService) {
 		if s.Spec.Service == nil {
 			return

@@ -31,7 +31,7 @@ func isShared(key cluster.Key) bool {
 // IsPolicy reports whether an object is an admission policy or puts one into force. A cluster
 // has dozens of them, for all tenants.
 func IsPolicy(key cluster.Key) bool {
-	return key.Kind == "ValidatingAdmissionPolicy" || key.Kind == "ValidatingAdmissionPolicyBinding"
+	return key.Kind == cluster.KindPolicy || key.Kind == cluster.KindPolicyBinding
 }
 
 // TakeShared removes the changes of shared objects from the tenants' plans and returns

@@ -22,7 +22,7 @@ func AuditRules() []rbacv1.PolicyRule {
 		groups[resource.Resource] = resource.Group
 	}
 	listed := map[string][]string{} // resources by their API group
-	t := &taking{}
+	t := &snapshotReader{}
 	for _, r := range slices.Concat(t.reaching(), t.reachingLater(), []reading{t.slicesReading(nil)}, t.readings(), t.boundReadings(), t.madeReadings(), t.railReadings()) {
 		resources := []string{r.resource()}
 		if r.what == guardPolicies {

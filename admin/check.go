@@ -221,7 +221,7 @@ func checkNotTerminating(namespace *unstructured.Unstructured) error {
 // checkRecordStorage refuses a Tiller that could change the tenant's own record.
 func (d *decision) checkRecordStorage() error {
 	t := d.tenant
-	if !t.Engine.Has(tenant.EngineTiller) || t.Tiller.Storage != tenant.StorageConfigMap || d.facts.live.Serves("ValidatingAdmissionPolicy") {
+	if !t.Engine.Has(tenant.EngineTiller) || t.Tiller.Storage != tenant.StorageConfigMap || d.facts.live.Serves(cluster.KindPolicy) {
 		return nil
 	}
 	return d.request.Accepted.unless(RiskOpenRecords, "with ConfigMap storage a chart could write the tenant's own record, and this API server is too old for the admission policy that prevents it")

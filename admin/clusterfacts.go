@@ -20,7 +20,7 @@ import (
 
 // readFacts reads facts of the API server: its version, its features, its API groups, and
 // whether it maps identities of a cloud to users.
-func (t *taking) readFacts(ctx context.Context) error {
+func (t *snapshotReader) readFacts(ctx context.Context) error {
 	s := &t.snapshot
 	info, err := t.client.ServerVersion(ctx)
 	if err != nil {
@@ -39,14 +39,14 @@ func (t *taking) readFacts(ctx context.Context) error {
 	return nil
 }
 
-func (t *taking) readIdentities(ctx context.Context) error {
+func (t *snapshotReader) readIdentities(ctx context.Context) error {
 	options := metav1.ListOptions{FieldSelector: "metadata.name=" + audit.IdentityMapName}
 	return t.client.EachMeta(ctx, "ConfigMap", audit.IdentityMapNamespace, options, func(*metav1.PartialObjectMetadata) {
 		t.locked(func() { t.snapshot.Identities = audit.IdentityMap{Used: true, Exists: true} })
 	})
 }
 
-func (t *taking) addWebhooks(kind, name string, hooks []admissionv1.ValidatingWebhook) {
+func (t *snapshotReader) addWebhooks(kind, name string, hooks []admissionv1.ValidatingWebhook) {
 	for _, hook := range hooks {
 		w := audit.Webhook{Kind: kind, Configuration: name, Rules: hook.Rules, NamespaceSelector: hook.NamespaceSelector, ObjectSelector: hook.ObjectSelector,
 			Conditional: len(hook.MatchConditions) > 0}
@@ -55,13 +55,13 @@ func (t *taking) addWebhooks(kind, name string, hooks []admissionv1.ValidatingWe
 	}
 }
 
-func (t *taking) readValidating(ctx context.Context) error {
+func (t *snapshotReader) readValidating(ctx context.Context) error {
 	return readWebhooks(ctx, t, "ValidatingWebhookConfiguration", func(c *admissionv1.ValidatingWebhookConfiguration) []admissionv1.ValidatingWebhook {
 		return c.DeepCopy().Webhooks
 	})
 }
 
-func (t *taking) readMutating(ctx context.Context) error {
+func (t *snapshotReader) readMutating(ctx context.Context) error {
 	return readWebhooks(ctx, t, "MutatingWebhookConfiguration", func(c *admissionv1.MutatingWebhookConfiguration) []admissionv1.ValidatingWebhook {
 		var hooks []admissionv1.ValidatingWebhook
 		for _, hook := range c.DeepCopy().Webhooks {
@@ -72,7 +72,7 @@ func (t *taking) readMutating(ctx context.Context) error {
 	})
 }
 
-func (t *taking) readMutatingBindings(ctx context.Context) error {
+func (t *snapshotReader) readMutatingBindings(ctx context.Context) error {
 	bound := map[string][]admissionv1.MutatingAdmissionPolicyBinding{}
 	err := cluster.Each(ctx, t.client, "MutatingAdmissionPolicyBinding", "", metav1.ListOptions{}, func(b *admissionv1.MutatingAdmissionPolicyBinding) {
 		bound[b.Spec.PolicyName] = append(bound[b.Spec.PolicyName], *b.DeepCopy())
@@ -85,7 +85,7 @@ func (t *taking) readMutatingBindings(ctx context.Context) error {
 
 // readMutatingPolicies reads the MutatingAdmissionPolicies, once for each of their bindings:
 // without one a policy changes nothing.
-func (t *taking) readMutatingPolicies(ctx context.Context) error {
+func (t *snapshotReader) readMutatingPolicies(ctx context.Context) error {
 	return unlessUnserved(cluster.Each(ctx, t.client, "MutatingAdmissionPolicy", "", metav1.ListOptions{}, func(p *admissionv1.MutatingAdmissionPolicy) {
 		for _, b := range t.mutating[p.Name] {
 			w := mutatingPolicy(p.DeepCopy(), b)
@@ -141,7 +141,7 @@ func readWebhooks[T any, P interface {
 	*T
 	runtime.Object
 	metav1.Object
-}](ctx context.Context, t *taking, kind string, hooks func(P) []admissionv1.ValidatingWebhook) error {
+}](ctx context.Context, t *snapshotReader, kind string, hooks func(P) []admissionv1.ValidatingWebhook) error {
 	names := []string{}
 	if err := cluster.Each(ctx, t.client, kind, "", metav1.ListOptions{}, func(c P) {
 		names = append(names, c.GetName())
@@ -153,7 +153,7 @@ func readWebhooks[T any, P interface {
 	return nil
 }
 
-func (t *taking) addWebhookNames(kind string, names []string) {
+func (t *snapshotReader) addWebhookNames(kind string, names []string) {
 	t.locked(func() {
 		if t.snapshot.WebhookNames == nil {
 			t.snapshot.WebhookNames = map[string][]string{}
@@ -167,7 +167,7 @@ func (t *taking) addWebhookNames(kind string, names []string) {
 // that did not make it, by its name and UID. If the makers could not be read, the workload's
 // own owner reference counts. It sets MadeBy of a ReplicaSet that is not what its Deployment
 // says, otherwise Sets of the Deployment.
-func (t *taking) hasMaker(kind string, object metav1.Object, w *audit.Workload) bool {
+func (t *snapshotReader) hasMaker(kind string, object metav1.Object, w *audit.Workload) bool {
 	owner := metav1.GetControllerOf(object)
 	if owner == nil {
 		return false
@@ -214,7 +214,7 @@ func matchesMaker(w, maker audit.Workload) bool {
 }
 
 // addMaker adds a workload that can be the maker of others. t is locked.
-func (t *taking) addMaker(kind string, meta *metav1.ObjectMeta, w audit.Workload) {
+func (t *snapshotReader) addMaker(kind string, meta *metav1.ObjectMeta, w audit.Workload) {
 	t.makers.Add(kind, meta)
 	if t.indices == nil {
 		t.indices = map[cluster.Key]int{}
@@ -225,7 +225,7 @@ func (t *taking) addMaker(kind string, meta *metav1.ObjectMeta, w audit.Workload
 
 // readOtherWorkloads reads a kind that creates pods, without objects that are what another
 // workload makes.
-func (t *taking) readOtherWorkloads(ctx context.Context, kind string) error {
+func (t *snapshotReader) readOtherWorkloads(ctx context.Context, kind string) error {
 	all := metav1.ListOptions{}
 	add := func(meta *metav1.ObjectMeta, template *corev1.PodTemplateSpec) {
 		if template == nil {

@@ -296,7 +296,7 @@ func (d *decision) keysToDecide() []cluster.Key {
 			keys = append(keys, clusterRoleKey(name))
 		}
 	}
-	for _, kind := range []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"} {
+	for _, kind := range []string{cluster.KindPolicy, cluster.KindPolicyBinding} {
 		if d.facts.live.Serves(kind) && d.facts.live.Sees(kind) {
 			keys = append(keys, cluster.Key{Kind: kind, Name: install.AdmissionName})
 		}

@@ -27,7 +27,7 @@ import (
 type addFunc func(kind string, object metav1.Object, asks *rails.Demand)
 
 // addDemand keeps what an object asks for.
-func (t *taking) addDemand(kind string, object metav1.Object, asks *rails.Demand) {
+func (t *snapshotReader) addDemand(kind string, object metav1.Object, asks *rails.Demand) {
 	if asks == nil {
 		return
 	}

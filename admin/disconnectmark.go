@@ -52,7 +52,7 @@ func missingForMark(ctx context.Context, c *cluster.Client, home string) ([]clus
 		return missing, err
 	}
 	live := cluster.NewLive()
-	policy := cluster.Key{Kind: "ValidatingAdmissionPolicy", Name: install.OwnersName}
+	policy := cluster.Key{Kind: cluster.KindPolicy, Name: install.OwnersName}
 	err = c.Lookup(ctx, live, []cluster.Key{policy})
 	if err != nil && !apierrors.IsForbidden(err) {
 		return nil, err

@@ -113,9 +113,9 @@ func (d *decision) freezeMeans() (means tenant.FreezeMeans, why string, err erro
 		return tenant.FreezeByRole, "the tenant has all namespaces, of which the admission policy holds none", nil
 	case len(d.railed()) < len(d.claimed()):
 		return tenant.FreezeByRole, "the tenant has a namespace of Kubernetes' own, where no admission policy is set", nil
-	case !live.Serves("ValidatingAdmissionPolicy"):
+	case !live.Serves(cluster.KindPolicy):
 		return tenant.FreezeByRole, "this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30)", nil
-	case !live.Sees("ValidatingAdmissionPolicy") || !live.Sees("ValidatingAdmissionPolicyBinding"):
+	case !seesPolicies(live):
 		return tenant.FreezeByRole, "you may not list validatingadmissionpolicies", nil
 	}
 	rules, _, err := d.roleRules(d.tenant.Role)

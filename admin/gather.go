@@ -156,7 +156,7 @@ func (f *facts) list(ctx context.Context, c *cluster.Client, names []string, ado
 			f.live = live
 			noObjects = c.ReadShared(ctx, f.live)
 		}
-		if noObjects == nil && !f.live.Serves("ValidatingAdmissionPolicy") {
+		if noObjects == nil && !f.live.Serves(cluster.KindPolicy) {
 			var info version.Info
 			info, noObjects = c.ServerVersion(ctx)
 			f.server = audit.ServerOf(info)

@@ -118,7 +118,7 @@ func wantedGuard(live *cluster.Live, modes ...tenant.Guard) []runtime.Object {
 	}
 	return slices.DeleteFunc(wanted, func(object runtime.Object) bool {
 		key := cluster.KeyOf(object)
-		return key.Kind == "ValidatingAdmissionPolicy" && rails.DependsOnPriorities(key.Name) && live.Get(key) != nil
+		return key.Kind == cluster.KindPolicy && rails.DependsOnPriorities(key.Name) && live.Get(key) != nil
 	})
 }
 

@@ -18,7 +18,7 @@ import (
 
 // guardKinds are the names in Unseen of the guard's kinds of objects.
 var guardKinds = map[string]string{
-	"ValidatingAdmissionPolicy": "validatingadmissionpolicies", "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+	cluster.KindPolicy: "validatingadmissionpolicies", cluster.KindPolicyBinding: "validatingadmissionpolicybindings",
 	"PriorityClass": "priorityclasses",
 }
 
@@ -32,7 +32,7 @@ func guardState(live *cluster.Live, records []audit.Record) (audit.GuardState, [
 	}
 	modes, frozen := audit.GuardModes(records), audit.AnyFrozen(records)
 	const matters = "whether the guard's admission policies are in force"
-	if !live.Serves("ValidatingAdmissionPolicy") {
+	if !live.Serves(cluster.KindPolicy) {
 		state.Unserved = true
 		return state, nil, nil
 	}
@@ -46,7 +46,7 @@ func guardState(live *cluster.Live, records []audit.Record) (audit.GuardState, [
 			unseen = append(unseen, audit.Unseen{Resource: resource, What: listed, Why: "listing them is forbidden", Matters: matters})
 		}
 	}
-	if !live.Sees("ValidatingAdmissionPolicy") || !live.Sees("ValidatingAdmissionPolicyBinding") {
+	if !seesPolicies(live) {
 		return state, unseen, nil
 	}
 	compare := func(objects []runtime.Object) (problems []audit.GuardProblem, err error) {
@@ -92,12 +92,12 @@ func guardState(live *cluster.Live, records []audit.Record) (audit.GuardState, [
 }
 
 // readGuard reads what guardState compares.
-func (t *taking) readGuard(ctx context.Context) error {
+func (t *snapshotReader) readGuard(ctx context.Context) error {
 	return t.client.ReadShared(ctx, t.guard)
 }
 
 // addGuard sets the state of the guard, after the records were read.
-func (t *taking) addGuard() error {
+func (t *snapshotReader) addGuard() error {
 	s := &t.snapshot
 	var unseen []audit.Unseen
 	var err error
@@ -115,7 +115,7 @@ func (t *taking) addGuard() error {
 }
 
 // readVolumes reads the PersistentVolumes that any claim can bind.
-func (t *taking) readVolumes(ctx context.Context) error {
+func (t *snapshotReader) readVolumes(ctx context.Context) error {
 	return cluster.Each(ctx, t.client, "PersistentVolume", "", metav1.ListOptions{}, func(v *corev1.PersistentVolume) {
 		if v.Status.Phase == corev1.VolumeAvailable && v.Spec.ClaimRef == nil && v.DeletionTimestamp == nil {
 			t.locked(func() {

@@ -125,27 +125,27 @@ func TestLeads(t *testing.T) {
 			config = admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: namespace, Name: name}}
 		}
 		setServer(&w, config)
-		taking := &taking{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive(), snapshot: audit.Snapshot{Webhooks: []audit.Webhook{w}}}
-		if err := taking.take(t.Context(), []reading{{"pods", "", taking.readPods}}, nil); err != nil {
+		reader := &snapshotReader{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive(), snapshot: audit.Snapshot{Webhooks: []audit.Webhook{w}}}
+		if err := reader.take(t.Context(), []reading{{"pods", "", reader.readPods}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, place := range taking.snapshot.Webhooks[0].Leads {
+		for _, place := range reader.snapshot.Webhooks[0].Leads {
 			got = append(got, place.String())
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s leads to %q, not %q", called, got, want)
 		}
-		for place := range taking.snapshot.Webhooks[0].Selectors {
+		for place := range reader.snapshot.Webhooks[0].Selectors {
 			if place.Kind != "Service" || !strings.Contains("plain hook added node balanced", place.Name) {
 				t.Errorf("%s: %s has no selector", called, place)
 			}
 		}
-		selected := slices.ContainsFunc(append([]audit.ObjectRef{w.Service}, taking.snapshot.Webhooks[0].Leads...), func(place audit.ObjectRef) bool {
+		selected := slices.ContainsFunc(append([]audit.ObjectRef{w.Service}, reader.snapshot.Webhooks[0].Leads...), func(place audit.ObjectRef) bool {
 			return place.Kind == "Service" && slices.Contains([]string{"plain", "hook", "added", "node", "balanced"}, place.Name) && place != (audit.ObjectRef{Kind: "Service", Namespace: "ops", Name: "balanced"})
 		})
-		if selected != (len(taking.snapshot.Webhooks[0].Selectors) > 0) {
-			t.Errorf("%s: the selectors are %v", called, taking.snapshot.Webhooks[0].Selectors)
+		if selected != (len(reader.snapshot.Webhooks[0].Selectors) > 0) {
+			t.Errorf("%s: the selectors are %v", called, reader.snapshot.Webhooks[0].Selectors)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // followWebhooks reads what says where webhooks lead, when Services and pods are known, and sets
 // what answers for them.
-func (t *taking) followWebhooks(ctx context.Context) error {
+func (t *snapshotReader) followWebhooks(ctx context.Context) error {
 	l, webhooks := &t.leads, t.snapshot.Webhooks
 	l.pods = map[string][]audit.ObjectRef{}
 	for _, pod := range t.snapshot.Pods {
@@ -47,7 +47,7 @@ func (t *taking) followWebhooks(ctx context.Context) error {
 	return nil
 }
 
-func (t *taking) slicesReading(services []audit.ObjectRef) reading {
+func (t *snapshotReader) slicesReading(services []audit.ObjectRef) reading {
 	return reading{"endpointslices", "which webhooks a tenant answers for", func(ctx context.Context) error {
 		return unlessUnserved(t.readSlices(ctx, services))
 	}}
@@ -56,7 +56,7 @@ func (t *taking) slicesReading(services []audit.ObjectRef) reading {
 // readSlices reads the addresses of EndpointSlices of these Services that Kubernetes' controller
 // did not make: there are few. It makes none for a Service without a selector, whose slices can
 // have its mark as well.
-func (t *taking) readSlices(ctx context.Context, services []audit.ObjectRef) error {
+func (t *snapshotReader) readSlices(ctx context.Context, services []audit.ObjectRef) error {
 	l := &t.leads
 	l.endpoints = map[audit.ObjectRef][]string{}
 	add := func(service audit.ObjectRef, s *cluster.EndpointSlice) {

@@ -35,7 +35,7 @@ const unheldOwners = "RBAC lets them write everything in the two bindings, such 
 // servesPolicies reports whether the API server has admission policies, as far as the
 // caller may see them.
 func servesPolicies(live *cluster.Live) bool {
-	return live.Serves("ValidatingAdmissionPolicy") && !(live.Scoped() && !live.Sees("ValidatingAdmissionPolicy"))
+	return live.Serves(cluster.KindPolicy) && !(live.Scoped() && !live.Sees(cluster.KindPolicy))
 }
 
 // ownerRisks are the facts by which a tenant's owners could do more than choose its members and

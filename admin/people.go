@@ -214,7 +214,7 @@ func (d *decision) settlePeople() error {
 		d.unreadTerms = current.unread
 		d.noteTerms(current)
 	}
-	if d.tenant.Engine.Has(tenant.EngineTiller) && !d.facts.live.Serves("ValidatingAdmissionPolicy") {
+	if d.tenant.Engine.Has(tenant.EngineTiller) && !d.facts.live.Serves(cluster.KindPolicy) {
 		d.note("this API server has no ValidatingAdmissionPolicy (Kubernetes 1.30): a chart can write Secrets into the home namespace")
 	}
 	d.tenant.OwnersKept = kept[tenant.RelationOwner]

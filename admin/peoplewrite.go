@@ -224,7 +224,7 @@ func keepLabels(wanted []runtime.Object, live *cluster.Live) {
 // checkOwners reads the admission policy of owners. The error is a *RiskError if the tenant's
 // owners are a risk that was not accepted.
 func (p *peopleChange) checkOwners(ctx context.Context, c *cluster.Client, live *cluster.Live, t tenant.Tenant) error {
-	policy := cluster.Key{Kind: "ValidatingAdmissionPolicy", Name: install.OwnersName}
+	policy := cluster.Key{Kind: cluster.KindPolicy, Name: install.OwnersName}
 	if err := c.Lookup(ctx, live, []cluster.Key{policy}); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // railReadings returns the lists of the guard rails' objects in tenants' namespaces, except
 // NetworkPolicies. A kind is listed if the record of a tenant asks for such an object, so the
 // records are read first.
-func (t *taking) railReadings() []reading {
+func (t *snapshotReader) railReadings() []reading {
 	// The objects of helm-tenant carry the label.
 	labelled := metav1.ListOptions{LabelSelector: tenant.LabelTenant}
 	return []reading{
@@ -41,7 +41,7 @@ func (t *taking) railReadings() []reading {
 }
 
 // recorded reports whether the guard rails of any record satisfy the condition.
-func (t *taking) recorded(are func(tenant.Rails) bool) bool {
+func (t *snapshotReader) recorded(are func(tenant.Rails) bool) bool {
 	return slices.ContainsFunc(t.snapshot.Records, func(r audit.Record) bool {
 		return r.Problem == "" && !r.Tenant.AllNamespaces && are(r.Tenant.Rails)
 	})

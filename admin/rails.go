@@ -44,7 +44,7 @@ func (d *decision) guarded() bool {
 // seesPolicies reports whether the API server has admission policies, and the caller may list
 // them and their bindings.
 func seesPolicies(live *cluster.Live) bool {
-	return live.Serves("ValidatingAdmissionPolicy") && live.Sees("ValidatingAdmissionPolicy") && live.Sees("ValidatingAdmissionPolicyBinding")
+	return live.Serves(cluster.KindPolicy) && live.Sees(cluster.KindPolicy) && live.Sees(cluster.KindPolicyBinding)
 }
 
 // railsMeta is rails.NamespaceMeta for a live namespace that may not exist: a nil pointer would be
@@ -103,9 +103,9 @@ func (d *decision) noteRails() error {
 	}
 	if t.Guard != tenant.GuardOff {
 		switch {
-		case !live.Serves("ValidatingAdmissionPolicy"):
+		case !live.Serves(cluster.KindPolicy):
 			d.note("%s", NoGuardHere)
-		case !live.Sees("ValidatingAdmissionPolicy") || !live.Sees("ValidatingAdmissionPolicyBinding"):
+		case !seesPolicies(live):
 			d.note("%s", GuardUnseen)
 		case !live.Sees("PriorityClass"):
 			d.note("%s", priorityNote(live))

@@ -60,7 +60,7 @@ func Render(requests []Request, kubeVersion string, now time.Time) (Manifests, e
 			continue
 		}
 		m.Notes[r.Tenant.Name] = append(prepared.Warnings, prepared.Notes...)
-		if prepared.Tenant.Guard != tenant.GuardOff && f.live.Serves("ValidatingAdmissionPolicy") {
+		if prepared.Tenant.Guard != tenant.GuardOff && f.live.Serves(cluster.KindPolicy) {
 			m.Notes[r.Tenant.Name] = append(m.Notes[r.Tenant.Name], notePriorities)
 		}
 		for _, change := range prepared.Plan.Changes {
@@ -89,7 +89,7 @@ func renderFacts(requests []Request, kubeVersion string) (*facts, error) {
 	}
 	var unserved []string
 	if v.LessThan(version.MajorMinor(1, 30)) {
-		unserved = []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+		unserved = []string{cluster.KindPolicy, cluster.KindPolicyBinding}
 	}
 	roles := map[string]runtime.Object{}
 	for _, r := range requests {

@@ -47,8 +47,8 @@ func (r reading) where() string {
 	return "in the cluster"
 }
 
-// taking is a snapshot under construction. Several lists are read concurrently.
-type taking struct {
+// snapshotReader reads a snapshot. Several lists are read concurrently.
+type snapshotReader struct {
 	client   *cluster.Client
 	snapshot audit.Snapshot
 	// records are the ConfigMaps that look like a tenant's record; homes decides which
@@ -68,7 +68,7 @@ type taking struct {
 	mutex sync.Mutex
 }
 
-func (t *taking) locked(do func()) {
+func (t *snapshotReader) locked(do func()) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	do()
@@ -78,7 +78,7 @@ func (t *taking) locked(do func()) {
 // there are. What the caller may not read is in the snapshot's Unseen; an error means
 // that there is no snapshot.
 func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) {
-	t := &taking{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive()}
+	t := &snapshotReader{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive()}
 	if err := t.readFacts(ctx); err != nil && !apierrors.IsForbidden(err) {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func TakeSnapshot(ctx context.Context, c *cluster.Client) (*audit.Snapshot, erro
 // TakeReach reads those of TakeSnapshot's lists that audit.Reach needs. What the caller
 // may not read is in the snapshot's Unseen.
 func TakeReach(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) {
-	t := &taking{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive()}
+	t := &snapshotReader{client: c, homes: cluster.NewHomes(), guard: cluster.NewLive()}
 	if err := t.readFacts(ctx); err != nil && !apierrors.IsForbidden(err) {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func TakeReach(ctx context.Context, c *cluster.Client) (*audit.Snapshot, error) 
 }
 
 // take makes the readings, then those after, and sets the fields that follow from them.
-func (t *taking) take(ctx context.Context, readings, after []reading) error {
+func (t *snapshotReader) take(ctx context.Context, readings, after []reading) error {
 	s := &t.snapshot
 	if err := t.readAll(ctx, readings); err != nil {
 		return err
@@ -144,7 +144,7 @@ func (t *taking) take(ctx context.Context, readings, after []reading) error {
 }
 
 // reaching returns the lists that decide who reaches deployers.
-func (t *taking) reaching() []reading {
+func (t *snapshotReader) reaching() []reading {
 	readings := []reading{
 		{"namespaces", "which tenants there are, and how their namespaces are labelled", t.readNamespaces},
 		{"configmaps", "which tenants there are", t.readRecords},
@@ -181,7 +181,7 @@ func (t *taking) reaching() []reading {
 
 // reachingLater returns those of reaching that are read when others are known: makers of pods
 // after the pods, so that no maker of a listed pod is missing, and Services after the webhooks.
-func (t *taking) reachingLater() []reading {
+func (t *snapshotReader) reachingLater() []reading {
 	return []reading{
 		{"replicasets", "which pods are Tillers'", t.readReplicaSets},
 		{"services", "whether Tillers are reached from outside, and who answers for webhooks", t.readServices},
@@ -189,7 +189,7 @@ func (t *taking) reachingLater() []reading {
 }
 
 // readings returns the lists of a snapshot beside those of reaching.
-func (t *taking) readings() []reading {
+func (t *snapshotReader) readings() []reading {
 	readings := []reading{
 		{"mutatingadmissionpolicybindings", "which policies change the objects of homes", t.readMutatingBindings},
 		{guardPolicies, "whether the guard's admission policies are in force", t.readGuard},
@@ -208,15 +208,15 @@ func (t *taking) readings() []reading {
 }
 
 // boundReadings returns the lists of policies, whose bindings are read before.
-func (t *taking) boundReadings() []reading {
+func (t *snapshotReader) boundReadings() []reading {
 	return []reading{{"mutatingadmissionpolicies", "which policies change the objects of homes", t.readMutatingPolicies}}
 }
 
 // madeReadings returns the lists of workloads that others make, whose makers are read
 // before.
-func (t *taking) madeReadings() []reading { return t.workloadReadings("Job", "ReplicaSet") }
+func (t *snapshotReader) madeReadings() []reading { return t.workloadReadings("Job", "ReplicaSet") }
 
-func (t *taking) workloadReadings(kinds ...string) []reading {
+func (t *snapshotReader) workloadReadings(kinds ...string) []reading {
 	var readings []reading
 	for _, kind := range kinds {
 		readings = append(readings, reading{strings.ToLower(kind) + "s", "what runs beside deployers", func(ctx context.Context) error {
@@ -228,7 +228,7 @@ func (t *taking) workloadReadings(kinds ...string) []reading {
 
 // readAll makes the readings, a few concurrently. A forbidden one becomes an entry of
 // Unseen.
-func (t *taking) readAll(ctx context.Context, readings []reading) error {
+func (t *snapshotReader) readAll(ctx context.Context, readings []reading) error {
 	group, ctx := errgroup.WithContext(ctx) // after a failure the other answers are of no use
 	group.SetLimit(4)
 	for _, r := range readings {
@@ -245,7 +245,7 @@ func (t *taking) readAll(ctx context.Context, readings []reading) error {
 }
 
 // unseen records that a list is forbidden, once for each kind.
-func (t *taking) unseen(r reading, err error) {
+func (t *snapshotReader) unseen(r reading, err error) {
 	list := r.what + " " + r.where()
 	if !slices.ContainsFunc(t.snapshot.Unseen, func(u audit.Unseen) bool { return u.What == list }) {
 		t.snapshot.Unseen = append(t.snapshot.Unseen, audit.Unseen{Resource: r.resource(), What: list, Why: reason(err), Matters: r.matters})
@@ -253,7 +253,7 @@ func (t *taking) unseen(r reading, err error) {
 }
 
 // recordOf returns the record in a ConfigMap, and whether it is believed.
-func (t *taking) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
+func (t *snapshotReader) recordOf(m corev1.ConfigMap) (audit.Record, bool) {
 	name := m.Labels[tenant.LabelTenant]
 	// In other namespaces anybody can write a ConfigMap that looks like a record. If
 	// namespaces can't be read, it is not known which ones count.
@@ -295,7 +295,7 @@ func readAdmission(ctx context.Context, c *cluster.Client, wanted []runtime.Obje
 	if err := c.Lookup(ctx, live, keys); err != nil {
 		return audit.AdmissionUnknown, err
 	}
-	if !live.Serves("ValidatingAdmissionPolicy") {
+	if !live.Serves(cluster.KindPolicy) {
 		return audit.AdmissionUnserved, nil
 	}
 	if slices.ContainsFunc(keys, func(key cluster.Key) bool { return live.Get(key) == nil }) {

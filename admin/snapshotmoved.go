@@ -16,7 +16,7 @@ import (
 // readMoved finds the Helm 3 and 4 releases that came from Tiller, by the field manager
 // of their records, for tenants whose objects are not known to name their releases. Only
 // metadata is read, and nothing if there is no such tenant.
-func (t *taking) readMoved(ctx context.Context) error {
+func (t *snapshotReader) readMoved(ctx context.Context) error {
 	owner := map[string]int{}
 	for i, r := range t.snapshot.Records {
 		if r.OwnershipSet || r.Migrating != nil || r.Problem != "" || r.Tenant.Engine != tenant.EngineImpersonation {

@@ -16,7 +16,7 @@ import (
 	"helm-tenant/tenant"
 )
 
-func (t *taking) readNamespaces(ctx context.Context) error {
+func (t *snapshotReader) readNamespaces(ctx context.Context) error {
 	return cluster.Each(ctx, t.client, "Namespace", "", metav1.ListOptions{}, func(ns *corev1.Namespace) {
 		t.homes.AddNamespace(ns)
 		annotations := map[string]string{tenant.AnnotationHome: ns.Annotations[tenant.AnnotationHome]}
@@ -29,21 +29,21 @@ func (t *taking) readNamespaces(ctx context.Context) error {
 	})
 }
 
-func (t *taking) readRecords(ctx context.Context) error {
+func (t *snapshotReader) readRecords(ctx context.Context) error {
 	options := metav1.ListOptions{LabelSelector: tenant.LabelTenant, FieldSelector: "metadata.name=" + tenant.RecordName}
 	return cluster.Each(ctx, t.client, "ConfigMap", "", options, func(m *corev1.ConfigMap) {
 		t.records = append(t.records, cluster.BriefRecord(m))
 	})
 }
 
-func (t *taking) readAccounts(ctx context.Context) error {
+func (t *snapshotReader) readAccounts(ctx context.Context) error {
 	return cluster.Each(ctx, t.client, "ServiceAccount", "", metav1.ListOptions{}, func(sa *corev1.ServiceAccount) {
 		mounts := sa.AutomountServiceAccountToken == nil || *sa.AutomountServiceAccountToken
 		t.snapshot.Accounts = append(t.snapshot.Accounts, audit.ServiceAccount{Namespace: sa.Namespace, Name: sa.Name, Mounts: mounts})
 	})
 }
 
-func (t *taking) readSecrets(ctx context.Context) error {
+func (t *snapshotReader) readSecrets(ctx context.Context) error {
 	options := metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeServiceAccountToken)}
 	return t.client.EachMeta(ctx, "Secret", "", options, func(m *metav1.PartialObjectMetadata) {
 		t.snapshot.Tokens = append(t.snapshot.Tokens, audit.Token{Namespace: m.Namespace, Name: m.Name, Account: m.Annotations[corev1.ServiceAccountNameKey]})
@@ -53,7 +53,7 @@ func (t *taking) readSecrets(ctx context.Context) error {
 // readPlaced reads the names of the release records of one storage, and the namespaces of
 // the releases. Records of older revisions contain values as well, and only their names
 // are read. It runs after it is known where helm stores records.
-func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
+func (t *snapshotReader) readPlaced(ctx context.Context, storage tenant.Storage) error {
 	var part audit.Snapshot
 	err := t.client.EachPlaced(ctx, storage, t.stores(), func(key cluster.Key) {
 		part.RecordNames = append(part.RecordNames, audit.ObjectRef(key))
@@ -70,7 +70,7 @@ func (t *taking) readPlaced(ctx context.Context, storage tenant.Storage) error {
 }
 
 // readRecordNames reads only the names of release records.
-func (t *taking) readRecordNames(ctx context.Context, kind string) error {
+func (t *snapshotReader) readRecordNames(ctx context.Context, kind string) error {
 	return t.client.EachMeta(ctx, kind, "", metav1.ListOptions{LabelSelector: release.OfTiller}, func(m *metav1.PartialObjectMetadata) {
 		t.locked(func() {
 			t.snapshot.RecordNames = append(t.snapshot.RecordNames, audit.ObjectRef{Kind: kind, Namespace: m.Namespace, Name: m.Name})
@@ -82,7 +82,7 @@ func (t *taking) readRecordNames(ctx context.Context, kind string) error {
 // namespace: one in which a Tiller runs, or a tenant's home. A tenant's other namespaces
 // do not count, whatever its members create there to look like a Tiller. If namespaces
 // can't be read, all count.
-func (t *taking) stores() func(namespace string) bool {
+func (t *snapshotReader) stores() func(namespace string) bool {
 	if len(t.snapshot.Namespaces) == 0 {
 		return func(string) bool { return true }
 	}
@@ -104,7 +104,7 @@ func (t *taking) stores() func(namespace string) bool {
 	return func(namespace string) bool { return namespaces[namespace] }
 }
 
-func (t *taking) readPods(ctx context.Context) error {
+func (t *snapshotReader) readPods(ctx context.Context) error {
 	return cluster.Each(ctx, t.client, "Pod", "", metav1.ListOptions{}, func(pod *corev1.Pod) {
 		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 			return
@@ -116,7 +116,7 @@ func (t *taking) readPods(ctx context.Context) error {
 
 // readReplicaSets reads the ReplicaSets that own pods which look like Tillers. One that names a
 // Deployment with another UID than the Deployment of that name is of none: it can name any.
-func (t *taking) readReplicaSets(ctx context.Context) error {
+func (t *snapshotReader) readReplicaSets(ctx context.Context) error {
 	owners := map[string]bool{}
 	for _, pod := range t.snapshot.Pods {
 		if pod.Owner.Kind == "ReplicaSet" && pod.Spec != nil {
@@ -144,7 +144,7 @@ func (t *taking) readReplicaSets(ctx context.Context) error {
 	})
 }
 
-func (t *taking) readServices(ctx context.Context) error {
+func (t *snapshotReader) readServices(ctx context.Context) error {
 	return cluster.Each(ctx, t.client, "Service", "", metav1.ListOptions{}, func(service *corev1.Service) {
 		t.leads.addService(service)
 		t.addDemand("Service", service, rails.OfService(service))
@@ -154,7 +154,7 @@ func (t *taking) readServices(ctx context.Context) error {
 	})
 }
 
-func (t *taking) readPolicies(ctx context.Context) error {
+func (t *snapshotReader) readPolicies(ctx context.Context) error {
 	return cluster.Each(ctx, t.client, "NetworkPolicy", "", metav1.ListOptions{}, func(policy *networkingv1.NetworkPolicy) {
 		t.snapshot.Policies = append(t.snapshot.Policies, audit.NetworkPolicy{Namespace: policy.Namespace, Name: policy.Name, Spec: policy.Spec})
 	})

@@ -43,6 +43,12 @@ func (k kind) older() (kind, bool) {
 	return older, k.before != ""
 }
 
+// These are the kinds of admission policies in CEL, and of their bindings.
+const (
+	KindPolicy        = "ValidatingAdmissionPolicy"
+	KindPolicyBinding = KindPolicy + "Binding"
+)
+
 // Phase orders the writes of a plan. The writes of one phase are made concurrently, after
 // those of the phases before it.
 type Phase int
@@ -88,9 +94,9 @@ var kinds = map[string]kind{
 	"ResourceQuota":      {resource: gvr("", "v1", "resourcequotas"), namespaced: true, outsideHome: true, phase: PhaseObjects, fields: []string{"spec"}},
 	"LimitRange":         {resource: gvr("", "v1", "limitranges"), namespaced: true, outsideHome: true, phase: PhaseObjects, fields: []string{"spec"}},
 	"Deployment":         {resource: gvr("apps", "v1", "deployments"), namespaced: true, phase: PhaseWorkload, fields: []string{"spec"}, immutable: "spec.selector"},
-	"ValidatingAdmissionPolicy": {
+	KindPolicy: {
 		resource: gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies"), phase: PhaseObjects, fields: []string{"spec"}},
-	"ValidatingAdmissionPolicyBinding": {
+	KindPolicyBinding: {
 		resource: gvr("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"), phase: PhaseObjects, fields: []string{"spec"}},
 
 	"ClusterRole": {resource: gvr("rbac.authorization.k8s.io", "v1", "clusterroles"), phase: PhaseObjects, fields: []string{"rules"}},

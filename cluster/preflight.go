@@ -87,7 +87,7 @@ func (p *Preflight) unclaimable(ctx context.Context, plan *Plan) ([]Permission, 
 	wide := Permission{Verb: "create", Group: rbacv1.GroupName, Resource: "rolebindings"}
 	var missing []Permission
 	for _, change := range plan.Changes {
-		if change.Key.Kind != "Namespace" || !p.live.Serves("ValidatingAdmissionPolicy") {
+		if change.Key.Kind != "Namespace" || !p.live.Serves(KindPolicy) {
 			continue
 		}
 		claim := Permission{Verb: rails.VerbClaim, Group: rails.GroupClaim, Resource: rails.ResourceClaim, Name: change.Key.Name}

@@ -73,7 +73,7 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 // their bindings, and PriorityClasses. A kind that the API server does not have, or that
 // the caller may not list, is no error: see Serves and Sees.
 func (c *Client) ReadShared(ctx context.Context, live *Live) error {
-	shared := []string{"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "PriorityClass"}
+	shared := []string{KindPolicy, KindPolicyBinding, "PriorityClass"}
 	return concurrently(len(shared), Width, func(i int) error {
 		kindName, options := shared[i], metav1.ListOptions{}
 		if kindName != "PriorityClass" {
