@@ -24,18 +24,24 @@ func (s *Split) start(ctx context.Context, p *SplitPlan) error {
 	}
 	waiting, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	for _, r := range s.Requests {
-		t := r.Tenant.WithDefaults()
-		if !p.targets()[t.Name] {
-			continue
-		}
+	return s.eachTarget(p, func(t tenant.Tenant) error {
 		if s.Wait {
 			if err := s.Client.WaitForTiller(waiting, t.Home(), s.Event.sayTiller(t.Name)); err != nil {
 				return err
 			}
 		}
-		if err := s.setReceiving(ctx, t, nil, nil); err != nil {
-			return err
+		return s.setReceiving(ctx, t, nil, nil)
+	})
+}
+
+// eachTarget calls do for each tenant that gets releases, until one call fails.
+func (s *Split) eachTarget(p *SplitPlan, do func(tenant.Tenant) error) error {
+	targets := p.targets()
+	for _, t := range s.tenants() {
+		if targets[t.Name] {
+			if err := do(t); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -45,16 +51,7 @@ func (s *Split) start(ctx context.Context, p *SplitPlan) error {
 func (s *Split) stopTenants(ctx context.Context, p *SplitPlan, state *tenant.Split) error {
 	waiting, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	for _, r := range s.Requests {
-		t := r.Tenant.WithDefaults()
-		if !p.targets()[t.Name] {
-			continue
-		}
-		if err := s.stopTenant(waiting, t, receiving(state, s.From, t)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.eachTarget(p, func(t tenant.Tenant) error { return s.stopTenant(waiting, t, receiving(state, s.From, t)) })
 }
 
 // stopTenant stops the tenant's Tiller, if it has one, and waits until it is stopped.

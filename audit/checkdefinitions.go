@@ -25,11 +25,7 @@ func (x *rights) redefine(somebody Subject) []Need {
 		if lender.span == aside || controllers || !slices.Contains(x.served, lender.group) {
 			continue
 		}
-		var names []string
-		for _, resource := range lender.resources {
-			names = append(names, resource+"."+lender.group)
-		}
-		needs = append(needs, pather{}.either(change, Ask{Group: definitionsGroup, Resource: definitions, Names: names})...)
+		needs = append(needs, changeDefinitions(lender.group, lender.resources)...)
 	}
 	return needs
 }
@@ -44,16 +40,20 @@ func (x *rights) redefining(somebody Subject) Path {
 func (x *rights) remake() []Need {
 	var needs []Need
 	for _, maker := range podMakers {
-		if !slices.Contains(x.served, maker.group) {
-			continue
+		if slices.Contains(x.served, maker.group) {
+			needs = append(needs, changeDefinitions(maker.group, maker.resources)...)
 		}
-		var names []string
-		for _, resource := range maker.resources {
-			names = append(names, resource+"."+maker.group)
-		}
-		needs = append(needs, pather{}.either(change, Ask{Group: definitionsGroup, Resource: definitions, Names: names})...)
 	}
 	return needs
+}
+
+// changeDefinitions returns the needs for changing the definitions of resources of an API group.
+func changeDefinitions(group string, resources []string) []Need {
+	var names []string
+	for _, resource := range resources {
+		names = append(names, resource+"."+group)
+	}
+	return pather{}.either(change, Ask{Group: definitionsGroup, Resource: definitions, Names: names})
 }
 
 // checkDefinitions reports subjects that can change the content of the objects of a lender, or
