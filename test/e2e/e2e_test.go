@@ -123,13 +123,23 @@ func anyHome(t testing.TB, c *testcluster.Cluster, major int) (env []string, dir
 	}
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "HELM_") && name != "HELM_TENANT_CACHE" || name == "TILLER_NAMESPACE" || name == "KUBECONFIG" || name == "PATH" {
+		if strings.HasPrefix(name, "HELM_") && name != "HELM_TENANT_CACHE" || slices.Contains([]string{"TILLER_NAMESPACE", "KUBECONFIG", "PATH", "XDG_CACHE_HOME", "GOCACHE"}, name) {
 			continue
 		}
 		env = append(env, entry)
 	}
-	return append(env, "PATH="+bin+":"+os.Getenv("PATH")), dir
+	// helm-tenant's cache is the person's own: nothing is left in that of whoever runs the tests.
+	return append(env, "PATH="+bin+":"+os.Getenv("PATH"), "XDG_CACHE_HOME="+filepath.Join(dir, "own-cache"), "GOCACHE="+goCache()), dir
 }
+
+// goCache returns the folder of Go's build cache, which the plugin's install hook uses.
+var goCache = sync.OnceValue(func() string {
+	out, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		panic(err) // go runs these tests
+	}
+	return strings.TrimSpace(string(out))
+})
 
 // plugin returns a plugin's folder with helm-tenant in it, which all tests share: none
 // writes into it.
