@@ -430,7 +430,12 @@ metadata: {name: token, namespace: `+home+`, annotations: {kubernetes.io/service
 			t.Errorf("bound are %s", got)
 		}
 		lacks(t, admin.jsonpath("{.rules}", "role", "helm-tenant-member", "-n", home), "impersonate")
-		with[3].in(t).isOut("both-b")
+		// The members are still members; the API server refuses them as it does strangers.
+		bela := with[3].in(t)
+		bela.fails(1, "unreachable: unknown", "helm", "tenant", "--tenant", "both-b", "ls")
+		if who := bela.whoami(1, "--tenant", "both-b"); !strings.Contains(who.Deployer.Problem, "the tenant has a Tiller by now") {
+			t.Errorf("whoami says %q", who.Deployer.Problem)
+		}
 		with[2].in(t).run("helm", "tenant", "--tenant", "both-b", "ls")
 		contains(t, admin.tenant("init", "both-b"), "nothing was written")
 	})

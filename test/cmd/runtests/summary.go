@@ -75,6 +75,9 @@ func (s *summary) ended(t test, e event) {
 		fmt.Fprint(s.out, text)
 	}
 	delete(s.output, t)
+	if t.name == "" {
+		s.unfinished(t.pkg)
+	}
 	switch {
 	case e.Action == "fail":
 		s.failed = append(s.failed, t)
@@ -84,6 +87,37 @@ func (s *summary) ended(t test, e event) {
 	if t.name == "" && e.Action != "skip" {
 		fmt.Fprintf(s.out, "%s  %-4s %s, %s\n", s.since(e.Time), e.Action, t.pkg, took)
 	}
+}
+
+// unfinished tells what the tests of a package have printed that did not end before it: a timeout
+// or a panic ends the package without them, and the goroutines are among their output.
+func (s *summary) unfinished(pkg string) {
+	left := slices.Collect(maps.Keys(s.output))
+	left = append(left, slices.Collect(maps.Keys(s.running))...)
+	slices.SortFunc(left, func(a, b test) int { return cmp.Compare(a.name, b.name) })
+	for _, t := range slices.Compact(left) {
+		if t.pkg != pkg {
+			continue
+		}
+		if text := s.output[t]; text != nil && said(text.String()) {
+			fmt.Fprint(s.out, text)
+		}
+		if _, running := s.running[t]; running {
+			s.failed = append(s.failed, t)
+		}
+		delete(s.output, t)
+		delete(s.running, t)
+	}
+}
+
+// said reports whether the output of a test has more than go test's own lines about it.
+func said(output string) bool {
+	for line := range strings.Lines(output) {
+		if !strings.HasPrefix(line, "=== ") {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *summary) since(now time.Time) string { return now.Sub(s.began).Round(time.Second).String() }
