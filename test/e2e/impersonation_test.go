@@ -209,7 +209,7 @@ func TestHelmSignals(t *testing.T) {
 		}
 		for way, tenant := range w.ways() {
 			t.Run(way, func(t *testing.T) {
-				args := append(append([]string{}, tenant...), "install", "never-"+way, chart(t), "--set", "image=example.invalid/none:1", "--wait", "--timeout", "20m")
+				args := append(append([]string{}, tenant...), "install", "never-"+way, chart(t), "--set", "image=127.0.0.1:10256/none:1", "--wait", "--timeout", "20m")
 				path := args[0]
 				if path == "helm" {
 					path = w.cluster.Bin(fmt.Sprintf("helm%d", major))

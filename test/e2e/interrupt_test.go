@@ -115,7 +115,7 @@ spec:
   selector: {matchLabels: {release: {{ .Release.Name }}}}
   template:
     metadata: {labels: {release: {{ .Release.Name }}}}
-    spec: {terminationGracePeriodSeconds: 1, containers: [{name: main, image: "registry.example/nowhere:1"}]}
+    spec: {terminationGracePeriodSeconds: 1, containers: [{name: main, image: "127.0.0.1:10256/none:1"}]}
 `)
 	return folder
 }

@@ -149,7 +149,7 @@ func TestReplaced(t *testing.T) {
 	dave := w.user("dave")
 	dave.tenant("use", "replaced")
 
-	cmd := exec.Command(w.binary(), "install", chart(t), "--name", "never", "--set", "image=example.invalid/none:1", "--wait", "--timeout", "1200")
+	cmd := exec.Command(w.binary(), "install", chart(t), "--name", "never", "--set", "image=127.0.0.1:10256/none:1", "--wait", "--timeout", "1200")
 	cmd.Env = dave.env
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -219,6 +219,10 @@ state = "/run/containerd"
 		"evictionHard":                object{},
 		"imageGCHighThresholdPercent": 100,
 
+		// An image whose registry does not answer is tried for minutes: other pods' images need not
+		// wait for it.
+		"serializeImagePulls": false,
+
 		"nodeStatusUpdateFrequency": (10 * time.Second).String(), // Ready is seen at once all the same
 		"nodeStatusReportFrequency": time.Minute.String(),        // while nothing changes
 		"kubeAPIQPS":                200,
