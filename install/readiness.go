@@ -3,6 +3,7 @@ package install
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -24,7 +25,7 @@ func Readiness(d *appsv1.Deployment, pods []corev1.Pod, sets ...metav1.PartialOb
 	case d.Status.ObservedGeneration < d.Generation:
 		return "waiting for the Deployment to be seen by its controller", false
 	case d.Status.UpdatedReplicas < want || d.Status.AvailableReplicas < want || d.Status.Replicas > d.Status.UpdatedReplicas:
-	case d.Status.Replicas > want || slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil && PodReady(pod) }):
+	case d.Status.Replicas > want || living(d, pods) > want || slices.ContainsFunc(pods, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil && PodReady(pod) }):
 		// Helm 2 takes the first Ready pod, and a pod that is being deleted stays Ready
 		// for a while.
 		return "waiting for the old pod to end", false
@@ -51,6 +52,21 @@ func Readiness(d *appsv1.Deployment, pods []corev1.Pod, sets ...metav1.PartialOb
 		return "waiting for the old pod to end", false
 	}
 	return "waiting for the pod to be made", false
+}
+
+// living returns the number of the Deployment's pods that are not ending. The Deployment's own
+// number comes from its ReplicaSet's status: right after it was scaled down, that can be of before
+// it was scaled up, and the pod that is deleted next may be the one that Helm 2 takes.
+func living(d *appsv1.Deployment, pods []corev1.Pod) int32 {
+	number := int32(0)
+	for _, pod := range pods {
+		owner := metav1.GetControllerOf(&pod)
+		ended := pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
+		if owner != nil && owner.Kind == "ReplicaSet" && strings.HasPrefix(owner.Name, d.Name+"-") && !ended {
+			number++
+		}
+	}
+	return number
 }
 
 // revision is the annotation with the number of a rollout on a Deployment and its

@@ -160,6 +160,38 @@ func TestPodReady(t *testing.T) {
 
 // TestReadinessOfCurrentSet: the trouble of an older ReplicaSet's pod is none of the
 // rollout that is under way.
+// TestReadinessAfterScaling: a Deployment that was scaled to two and at once back to one counts one
+// replica, while both pods are there.
+func TestReadinessAfterScaling(t *testing.T) {
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "tiller-deploy"}, Status: appsv1.DeploymentStatus{UpdatedReplicas: 1, AvailableReplicas: 1, Replicas: 1}}
+	pod := func(kind, owner string, phase corev1.PodPhase, going bool) corev1.Pod {
+		p := corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Kind: kind, Name: owner, Controller: new(true)}}}, Status: corev1.PodStatus{Phase: phase}}
+		if going {
+			p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
+		}
+		return p
+	}
+	one := pod("ReplicaSet", "tiller-deploy-1", corev1.PodRunning, false)
+	for _, test := range []struct {
+		name  string
+		other corev1.Pod
+		done  bool
+	}{
+		{"another of the same set", one, false},
+		{"one that has not started", pod("ReplicaSet", "tiller-deploy-1", corev1.PodPending, false), false},
+		{"of an earlier set", pod("ReplicaSet", "tiller-deploy-0", corev1.PodRunning, false), false},
+		{"one that ends, and is not ready", pod("ReplicaSet", "tiller-deploy-1", corev1.PodRunning, true), true},
+		{"evicted", pod("ReplicaSet", "tiller-deploy-1", corev1.PodFailed, false), true},
+		{"somebody else's with the same labels", pod("ReplicaSet", "other-1", corev1.PodRunning, false), true},
+		{"a StatefulSet's", pod("StatefulSet", "tiller-deploy-1", corev1.PodRunning, false), true},
+		{"nobody's", corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodRunning}}, true},
+	} {
+		if sentence, done := Readiness(d, []corev1.Pod{one, test.other}); done != test.done || !done && sentence != "waiting for the old pod to end" {
+			t.Errorf("%s: %q, %t", test.name, sentence, done)
+		}
+	}
+}
+
 func TestReadinessOfCurrentSet(t *testing.T) {
 	pod := func(name, hash string, second int64, reason string) corev1.Pod {
 		return corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"pod-template-hash": hash}, CreationTimestamp: metav1.Unix(second, 0)},
