@@ -88,7 +88,7 @@ func TestPodSecurityOfForeignHome(t *testing.T) {
 		want    string
 	}{
 		{"a-tiller", true, "helm tenant init a"},
-		{"old", false, "where the namespace holds objects of others, init leaves its level to you: kubectl label namespace old pod-security.kubernetes.io/enforce=restricted"},
+		{"old", false, "where the namespace holds objects of others, init leaves its level to you: set its label pod-security.kubernetes.io/enforce to restricted"},
 		{"kube-system", false, ""},
 	} {
 		a := team("a", tenant.EngineTiller)

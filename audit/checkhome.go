@@ -36,7 +36,7 @@ func (a *auditor) checkHome(d *deployer) {
 		f.Chains = [][]string{{"namespace " + home, "label pod-security.kubernetes.io/enforce"}}
 		f.Fix = init
 		if ns.Labels[tenant.LabelManagedBy] != tenant.ManagedBy {
-			f.Fix = init.With("where the namespace holds objects of others, init leaves its level to you: kubectl label namespace " + home + " pod-security.kubernetes.io/enforce=restricted")
+			f.Fix = init.With("where the namespace holds objects of others, init leaves its level to you: set its label pod-security.kubernetes.io/enforce to restricted")
 		}
 		a.add(idPodSecurity, "", f)
 	}

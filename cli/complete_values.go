@@ -116,9 +116,9 @@ func listNames(ctx context.Context, client *cluster.Client, kind, namespace stri
 	return names
 }
 
-// known returns what the kubeconfig context knows of the first of these tenants, or else of
+// knownTenant returns what the kubeconfig context knows of the first of these tenants, or else of
 // its default tenant.
-func (s *session) known(k *tenant.Kubeconfig, args []string) (tenant.Known, bool) {
+func knownTenant(k *tenant.Kubeconfig, args []string) (tenant.Known, bool) {
 	if k.Extension == nil {
 		return tenant.Known{}, false
 	}
@@ -135,7 +135,7 @@ func (s *session) knownNamespaces(args []string) []string {
 	if err != nil {
 		return nil
 	}
-	known, _ := s.known(k, args)
+	known, _ := knownTenant(k, args)
 	return known.Namespaces
 }
 
@@ -154,7 +154,7 @@ func (s *session) accountNames(ctx context.Context, typed string) []string {
 // kubeconfig context knows, listed as the tenant.
 func (s *session) tenantAccounts(ctx context.Context, args []string, typed string) []string {
 	return s.connected(ctx, func(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig) []string {
-		known, found := s.known(k, args)
+		known, found := knownTenant(k, args)
 		if !found || known.Engine != tenant.EngineImpersonation {
 			return nil
 		}
