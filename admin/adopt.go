@@ -76,7 +76,6 @@ func (d *decision) looksByHand() bool {
 	return deployment == nil || deployment.GetLabels()[tenant.LabelTenant] == ""
 }
 
-// byHand returns the Tillers in the home that were made by hand.
 func (d *decision) byHand() (byHand, error) {
 	return answerAbout(d.facts.byHand, "the Tillers", d.tenant.Home())
 }
@@ -278,7 +277,6 @@ func orDefault(value *int, other int) int {
 	return *value
 }
 
-// settingText returns a setting on one line.
 func settingText(setting any) string {
 	if text := strings.TrimPrefix(fmt.Sprint(setting), "map"); text != "[]" {
 		return text

@@ -12,7 +12,6 @@ import (
 	"helm-tenant/cluster"
 )
 
-// setServer sets what answers for a webhook.
 func setServer(w *audit.Webhook, config admissionv1.WebhookClientConfig) {
 	switch {
 	case config.Service != nil:

@@ -138,7 +138,6 @@ func leadsTo(service *unstructured.Unstructured, podLabels map[string]string) bo
 	return labels.SelectorFromSet(selector).Matches(labels.Set(podLabels))
 }
 
-// readByHand reads the Tillers in a home namespace that were made by hand.
 func readByHand(ctx context.Context, c *cluster.Client, home string) (byHand, error) {
 	found, err := findByHandIn(ctx, c, home, append([]string{"Service"}, runnerKinds...))
 	if err != nil || len(found.tillers) == 0 {
@@ -171,7 +170,6 @@ func findByHandIn(ctx context.Context, c *cluster.Client, namespace string, kind
 	return findByHand(objects)
 }
 
-// countStorages counts the release records of Tillers by storage.
 func countStorages(records []cluster.Stored) map[tenant.Storage]int {
 	count := map[tenant.Storage]int{}
 	for _, record := range records {

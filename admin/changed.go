@@ -77,7 +77,6 @@ func (d *decision) noteClosed(change cluster.Change) {
 	}
 }
 
-// imageIn returns the image of the Tiller in a Deployment.
 func imageIn(deployment *unstructured.Unstructured) string {
 	containers, _, _ := unstructured.NestedSlice(deployment.Object, "spec", "template", "spec", "containers")
 	if len(containers) == 0 {

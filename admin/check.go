@@ -164,7 +164,6 @@ func (d *decision) checkClusterWide() error {
 	return d.request.Accepted.unless(RiskClusterWide, "%s for all namespaces, with the role %s, makes everybody who may use tenant %q an admin of the cluster", deployer, d.tenant.Role, d.tenant.Name)
 }
 
-// checkNamespaces refuses namespaces that the tenant can't have.
 func (d *decision) checkNamespaces() error {
 	var missing []string
 	var refusals []error
@@ -201,7 +200,6 @@ func (d *decision) checkClaim(name string) error {
 	return nil
 }
 
-// checkSystemNamespace refuses Kubernetes' own namespaces.
 func (d *decision) checkSystemNamespace(name string) error {
 	if !tenant.IsSystemNamespace(name) {
 		return nil

@@ -243,7 +243,6 @@ func (d *decision) plan() (cluster.Plan, error) {
 	return plan, nil
 }
 
-// compare returns the changes that make the live objects the wanted ones.
 func (d *decision) compare(wanted []runtime.Object) (cluster.Plan, error) {
 	return cluster.NewPlan(d.tenant.Name, wanted, d.facts.live, func(key cluster.Key) bool {
 		return key.Kind == "Namespace" || d.request.Adopt // checkNamespaces and checkHome looked at the namespaces
@@ -273,7 +272,6 @@ func (d *decision) compareRefused() (cluster.Plan, error) {
 	return foreign.Rest, foreign
 }
 
-// roleRefOf returns the kind and the name of the role to which a binding refers.
 func roleRefOf(binding *unstructured.Unstructured) (kind, name string) {
 	ref, _, _ := unstructured.NestedStringMap(binding.Object, "roleRef")
 	return ref["kind"], ref["name"]

@@ -26,7 +26,6 @@ import (
 // nothing.
 type addFunc func(kind string, object metav1.Object, asks *rails.Demand)
 
-// addDemand keeps what an object asks for.
 func (t *snapshotReader) addDemand(kind string, object metav1.Object, asks *rails.Demand) {
 	if asks == nil {
 		return

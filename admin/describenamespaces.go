@@ -85,7 +85,6 @@ func describeNamespaces(ctx context.Context, c *cluster.Client, t tenant.Tenant,
 	return described, nil
 }
 
-// list reads the namespaces with one list of each kind.
 func (r *namespaceReads) list(ctx context.Context, c *cluster.Client, t tenant.Tenant) error {
 	ours := map[string]bool{}
 	for _, ns := range t.Namespaces {
@@ -143,7 +142,6 @@ func (r *namespaceReads) read(ctx context.Context, c *cluster.Client, t tenant.T
 	r.exist[ns], r.bindings[ns], r.quotas[ns], r.unread[ns], r.quotasUnread[ns] = !missing, bindings, quotas, noBindings, noQuotas
 }
 
-// quotasOf selects the tenant's quotas.
 func quotasOf(t tenant.Tenant) metav1.ListOptions {
 	return metav1.ListOptions{LabelSelector: tenant.LabelTenant + "=" + t.Name}
 }
@@ -175,7 +173,6 @@ func bindingsOf(t tenant.Tenant, ns string, bindings []rbacv1.RoleBinding) []Bin
 	return described
 }
 
-// quotaUse returns the use of each key of the tenant's quotas in a namespace.
 func quotaUse(t tenant.Tenant, quotas []corev1.ResourceQuota) []QuotaUse {
 	var all []QuotaUse
 	for _, quota := range quotas {

@@ -172,7 +172,6 @@ func lasting(t tenant.Tenant) []string {
 	return lines
 }
 
-// accounts lists the service accounts of the tenant's namespaces.
 func (d *Disconnect) accounts(ctx context.Context) (all []NamespaceAccounts, unknown string) {
 	switch {
 	case d.Tenant.AllNamespaces:

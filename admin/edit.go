@@ -37,7 +37,6 @@ func withAnnotation(name, value string) func(*unstructured.Unstructured) {
 	}
 }
 
-// ofTenant labels a namespace for the tenant of that name and home.
 func ofTenant(name, home string) func(*unstructured.Unstructured) {
 	return func(object *unstructured.Unstructured) {
 		labels := object.GetLabels()
@@ -50,7 +49,6 @@ func ofTenant(name, home string) func(*unstructured.Unstructured) {
 	}
 }
 
-// withReplicas sets the replicas of a Deployment.
 func withReplicas(replicas int32) func(*unstructured.Unstructured) {
 	return func(object *unstructured.Unstructured) {
 		spec, _ := object.Object["spec"].(map[string]any)
@@ -62,7 +60,6 @@ func withReplicas(replicas int32) func(*unstructured.Unstructured) {
 	}
 }
 
-// withSubjects sets the subjects of a binding.
 func withSubjects(subjects []rbacv1.Subject) (func(*unstructured.Unstructured), error) {
 	list := make([]any, len(subjects))
 	for i := range subjects {

@@ -231,7 +231,6 @@ type deployerAnswer struct {
 	metav1.Status
 }
 
-// by reports whether that admission policy refused the write.
 func (a deployerAnswer) by(policy string) bool {
 	found, _ := refusal.Read(a.Message)
 	return found.Policy == policy

@@ -26,7 +26,6 @@ func (d *decision) noteFlux() error {
 	return nil
 }
 
-// droppedAccounts returns the accounts for Flux that the tenant loses.
 func (d *decision) droppedAccounts() []cluster.Key {
 	var keys []cluster.Key
 	for _, ns := range d.was.Namespaces {

@@ -261,7 +261,6 @@ func answerAbout[T any](answers map[string]answer[T], question, namespace string
 	return a.value, a.err
 }
 
-// releasesOf returns the releases that the tenant has through that engine.
 func (f *facts) releasesOf(t tenant.Tenant, engine tenant.Engine) ([]Release, error) {
 	if engine == tenant.EngineTiller {
 		return answerAbout(f.tillerReleases, "the releases", t.Home())
@@ -278,7 +277,6 @@ func (f *facts) releasesOf(t tenant.Tenant, engine tenant.Engine) ([]Release, er
 	return all, nil
 }
 
-// addReleases adds the reads that releasesOf needs.
 func (n *reads) addReleases(t tenant.Tenant, engine tenant.Engine) {
 	if engine == tenant.EngineTiller {
 		n.tillerReleases = append(n.tillerReleases, t.Home())

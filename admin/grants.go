@@ -20,7 +20,6 @@ import (
 // deployer, or is a group that contains deployers; by subject.
 type foreignGrants map[tenant.Subject][]grant
 
-// grant is a summary of a binding.
 type grant struct {
 	key cluster.Key
 	// role is the kind and name of the role.
@@ -71,7 +70,6 @@ func canBeDeployer(s tenant.Subject) bool {
 	return s.Kind == rbacv1.ServiceAccountKind && (s.Name == tenant.TillerAccount || s.Name == tenant.HelmAccount)
 }
 
-// deployers returns the tenant's deployers as subjects.
 func (d *decision) deployers() []tenant.Subject {
 	var subjects []tenant.Subject
 	for _, account := range d.tenant.Engine.DeployerAccounts() {

@@ -91,7 +91,6 @@ func guardState(live *cluster.Live, records []audit.Record) (audit.GuardState, [
 	return state, unseen, err
 }
 
-// readGuard reads what guardState compares.
 func (t *snapshotReader) readGuard(ctx context.Context) error {
 	return t.client.ReadShared(ctx, t.guard)
 }

@@ -192,7 +192,6 @@ func tillerIn(tillers []Tiller, namespace, owner string) *Tiller {
 	return &tillers[index]
 }
 
-// intersect returns the names that are in the set.
 func intersect(names []string, set map[string]bool) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return !set[name] })
 }

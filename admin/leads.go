@@ -105,7 +105,6 @@ func (l *leads) addNode(pod *corev1.Pod) {
 	}
 }
 
-// addService adds the facts of a Service.
 func (l *leads) addService(service *corev1.Service) {
 	if l.services == nil {
 		l.services, l.at, l.ports = map[audit.ObjectRef]called{}, map[string][]audit.ObjectRef{}, map[string]audit.ObjectRef{}
@@ -197,7 +196,6 @@ func (l *leads) routed(to target) []audit.ObjectRef {
 	return services
 }
 
-// podsAt returns the pods that have one of the addresses.
 func (l *leads) podsAt(addresses ...string) []audit.ObjectRef {
 	var pods []audit.ObjectRef
 	for _, address := range addresses {

@@ -54,7 +54,6 @@ func (n *migrationNotes) keeps(ctx context.Context, namespace string) func(migra
 	}
 }
 
-// add adds the notes to the releases.
 func (n *migrationNotes) add(ctx context.Context, releases []migrate.Release) error {
 	for i := range releases {
 		releases[i].NoteUnserved(func(resource migrate.Resource) bool {

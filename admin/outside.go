@@ -25,7 +25,6 @@ func (o outsideObject) String() string {
 	return fmt.Sprintf("%s of release %s", o.Object, o.Owner.Name)
 }
 
-// findOutside finds the outsideObjects of the releases.
 func findOutside(ctx context.Context, c *cluster.Client, held []ReleaseObjects) ([]outsideObject, error) {
 	var outside []outsideObject
 	err := eachObject(ctx, c, held, func(owner migrate.Owner, object migrate.Object, kind *cluster.ServedKind) error {

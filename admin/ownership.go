@@ -54,7 +54,6 @@ func currentRecords(records []cluster.Stored, deployed bool) []cluster.Stored {
 	return current
 }
 
-// readReleaseObjects reads the objects of the releases from their records.
 func readReleaseObjects(ctx context.Context, c *cluster.Client, records []cluster.Stored) ([]ReleaseObjects, error) {
 	held := map[migrate.Owner]*ReleaseObjects{}
 	type part struct {

@@ -103,7 +103,6 @@ func (p people) put(t *tenant.Tenant) {
 	t.Temporary = p.terms
 }
 
-// peopleKey returns the key of the binding of a relation in a home namespace.
 func peopleKey(home string, as tenant.Relation) cluster.Key {
 	return cluster.Key{Kind: "RoleBinding", Namespace: home, Name: rbac.BindingName(as)}
 }

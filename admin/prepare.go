@@ -133,7 +133,6 @@ func prepareOnce(ctx context.Context, c *cluster.Client, asked []Request) ([]Out
 	return outcomes, nil
 }
 
-// decided sets the outcome to the results of decide.
 func (o *Outcome) decided(prepared *Prepared, err error) {
 	o.Prepared, o.refused, o.Err = prepared, nil, err
 	if err != nil {

@@ -190,7 +190,6 @@ func newTarget(t tenant.Tenant, home string) *prove.Target {
 	}
 }
 
-// chooseProvable keeps the tenants that were named.
 func chooseProvable(all *[]provable, names []string, where string) error {
 	if len(names) == 0 {
 		return nil

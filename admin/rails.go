@@ -36,7 +36,6 @@ func (d *decision) railed() []string {
 	return slices.DeleteFunc(slices.Clone(d.claimed()), tenant.IsSystemNamespace)
 }
 
-// guarded reports whether the guard's policies are wanted.
 func (d *decision) guarded() bool {
 	return d.tenant.Guard != tenant.GuardOff && len(d.railed()) > 0 && seesPolicies(d.facts.live)
 }
@@ -81,7 +80,6 @@ func (d *decision) checkRails() error {
 	return refuse(append(refusals, d.checkViolations())...)
 }
 
-// protectsNode reports whether a level keeps pods from the node.
 func protectsNode(level tenant.PodSecurity) bool {
 	return level == tenant.PodSecurityBaseline || level == tenant.PodSecurityRestricted
 }

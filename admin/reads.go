@@ -117,7 +117,6 @@ func (s *readSet) inventory() {
 	s.list("namespaces", "configmaps", roleBindingsResource, deploymentsResource, "statefulsets.apps", "daemonsets.apps", "pods", "secrets")
 }
 
-// proof adds what prove reads.
 func (s *readSet) proof() { s.list("namespaces", "configmaps", roleBindingsResource) }
 
 // requested adds what an init of the request reads. live is what was read so far, nil for
@@ -187,7 +186,6 @@ func explainReads(ctx context.Context, c *cluster.Client, err error, fill func(*
 	return refuse(append([]error{&ReadDeniedError{Missing: missing}}, others...)...)
 }
 
-// explainNeeded is explainReads for a verb that needs all of its reads.
 func explainNeeded(ctx context.Context, c *cluster.Client, err error, fill func(*readSet)) error {
 	err = explainReads(ctx, c, err, fill)
 	if denied, ok := errors.AsType[*ReadDeniedError](err); ok {

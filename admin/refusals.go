@@ -45,7 +45,6 @@ func refuse(errs ...error) error {
 	return reasons
 }
 
-// joined returns the text of several errors on one line.
 func joined(errs []error) string {
 	var texts []string
 	for _, err := range errs {

@@ -94,7 +94,6 @@ func namespacesOf(tenants []tenant.Tenant) []string {
 	return slices.Compact(namespaces)
 }
 
-// read lists the releases of one engine in the places.
 func (l *ReleaseList) read(ctx context.Context, c *cluster.Client, places []place, owners map[place][]string, charts bool) error {
 	if len(places) == 0 {
 		return nil

@@ -36,7 +36,6 @@ type Release struct {
 // Gone reports whether the release was deleted and only its history is kept.
 func (r Release) Gone() bool { return release.Gone(r.Status) }
 
-// releaseOf returns a release in the form of a list.
 func releaseOf(l cluster.LatestRelease, engine tenant.Engine) Release {
 	r := Release{Name: l.Release, Namespace: l.Namespace, Revision: l.Revision.Version, Status: l.Status, Chart: l.Chart, AppVersion: l.AppVersion, Updated: timeOf(l.Updated), Engine: engine}
 	if engine == tenant.EngineImpersonation {
@@ -69,7 +68,6 @@ func readReleasesIn(ctx context.Context, c *cluster.Client, engine tenant.Engine
 	return releases, nil
 }
 
-// readReleases reads the releases that the tenant has through that engine.
 func readReleases(ctx context.Context, c *cluster.Client, t tenant.Tenant, engine tenant.Engine) ([]Release, error) {
 	if engine == tenant.EngineTiller {
 		return readReleasesIn(ctx, c, engine, t.Home())

@@ -77,7 +77,6 @@ func Render(requests []Request, kubeVersion string, now time.Time) (Manifests, e
 	return m, nil
 }
 
-// notePriorities describes the cluster that Render assumes.
 const notePriorities = "the guard of pod priorities is for a cluster without PriorityClasses of its own; on one that has some, an init or apply adapts it"
 
 // renderFacts returns the facts of a cluster that has nothing but the ClusterRoles which

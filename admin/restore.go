@@ -202,7 +202,6 @@ func restore(f *facts, r Request, unreadable error) (was tenant.Tenant, existed 
 	return was, true, nil
 }
 
-// noteRestored notes what was restored from live objects.
 func (d *decision) noteRestored() error {
 	if !d.restored {
 		return nil

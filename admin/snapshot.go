@@ -31,13 +31,11 @@ type reading struct {
 // releaseMaps names the ConfigMaps with release records, which are read separately.
 const releaseMaps = "configmaps of releases"
 
-// resource returns the API's name of what is read.
 func (r reading) resource() string {
 	first, _, _ := strings.Cut(r.what, " ")
 	return first
 }
 
-// where returns where all of that lies.
 func (r reading) where() string {
 	for gvr, known := range cluster.Resources() {
 		if gvr.Resource == r.resource() && known.Namespaced {
@@ -188,7 +186,6 @@ func (t *snapshotReader) reachingLater() []reading {
 	}
 }
 
-// readings returns the lists of a snapshot beside those of reaching.
 func (t *snapshotReader) readings() []reading {
 	readings := []reading{
 		{"mutatingadmissionpolicybindings", "which policies change the objects of homes", t.readMutatingBindings},

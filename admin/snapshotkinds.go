@@ -15,7 +15,6 @@ import (
 	"helm-tenant/tenant"
 )
 
-// readRBAC reads the roles or bindings of a kind into the snapshot.
 func readRBAC(ctx context.Context, c *cluster.Client, kind, namespace string, into *audit.Snapshot) error {
 	// Thousands of bindings have the same names of roles and subjects.
 	known := map[string]string{}

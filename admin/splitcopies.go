@@ -10,7 +10,6 @@ import (
 	"helm-tenant/cluster"
 )
 
-// movingRecords returns the records of the releases that move.
 func (p *SplitPlan) movingRecords() []cluster.Stored {
 	var records []cluster.Stored
 	for _, r := range p.Releases {

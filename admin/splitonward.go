@@ -83,7 +83,6 @@ func (s *Split) checkVerifier(ctx context.Context, state *tenant.Split) error {
 	return nil
 }
 
-// recordedTenant is the recorded state of a tenant of the split.
 type recordedTenant struct {
 	tenant    tenant.Tenant
 	existed   bool
@@ -103,7 +102,6 @@ func (s *Split) readRecorded(ctx context.Context, name string) (recordedTenant, 
 	return st, err
 }
 
-// finished reports whether the migration of the tenant is finished.
 func (s recordedTenant) finished() bool {
 	return s.existed && s.migration == nil && !s.tenant.Engine.Has(tenant.EngineTiller)
 }
@@ -168,7 +166,6 @@ func (s *Split) previewOnward(ctx context.Context, e *SplitEnd) error {
 	return nil
 }
 
-// finishOnward finishes the migrations.
 func (s *Split) finishOnward(ctx context.Context, e *SplitEnd) error {
 	for _, name := range e.state.Onward {
 		st, err := s.readRecorded(ctx, name)

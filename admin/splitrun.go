@@ -279,7 +279,6 @@ func (s *Split) convert(ctx context.Context, p *SplitPlan, state *tenant.Split) 
 	return copied, s.step(ctx, copied.State, tenant.PhaseConverted)
 }
 
-// step moves the split to its next phase.
 func (s *Split) step(ctx context.Context, state *tenant.Split, phase tenant.Phase) error {
 	next := *state
 	next.Phase = phase
@@ -290,7 +289,6 @@ func (s *Split) step(ctx context.Context, state *tenant.Split, phase tenant.Phas
 	return err
 }
 
-// apply writes the tenants of the requests.
 func (s *Split) apply(ctx context.Context, requests []Request) error {
 	requests = slices.Clone(requests)
 	for i := range requests {

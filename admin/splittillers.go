@@ -165,7 +165,6 @@ func (s *Split) wantedPods(ctx context.Context) (int, error) {
 	return wanted, nil
 }
 
-// readyPods returns the number of ready pods of the split Tiller.
 func (s *Split) readyPods(ctx context.Context) (int, error) {
 	pods, err := s.Client.List(ctx, "Pod", s.From, metav1.ListOptions{})
 	ready := 0

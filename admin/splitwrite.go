@@ -18,7 +18,6 @@ import (
 	"helm-tenant/tenant"
 )
 
-// splitObject returns the ConfigMap with the state of a split.
 func splitObject(from string, state tenant.Split) (*corev1.ConfigMap, error) {
 	text, err := state.Text()
 	return &corev1.ConfigMap{
@@ -264,7 +263,6 @@ func writeCopies(ctx context.Context, c *cluster.Client, from string, batch map[
 	return err
 }
 
-// holdsSame reports whether a live object has the data of the copy.
 func holdsSame(live *unstructured.Unstructured, object runtime.Object) (bool, error) {
 	var stored cluster.Record
 	switch live.GetKind() {

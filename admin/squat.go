@@ -62,7 +62,6 @@ func (d *decision) labelledOnly() bool {
 	})
 }
 
-// peopleKeys returns the bindings of people in a home.
 func peopleKeys(home string) []cluster.Key {
 	var keys []cluster.Key
 	for _, as := range tenant.Relations {
@@ -290,7 +289,6 @@ func (d *decision) bindingsIn(ns string) ([]cluster.Stranger, error) {
 	return ofKinds(strangers, "RoleBinding"), err
 }
 
-// ofKinds returns the strangers of some kinds.
 func ofKinds(strangers []cluster.Stranger, kinds ...string) []cluster.Stranger {
 	return slices.DeleteFunc(slices.Clone(strangers), func(s cluster.Stranger) bool { return !slices.Contains(kinds, s.Kind) })
 }

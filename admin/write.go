@@ -137,7 +137,6 @@ func withDenied(ctx context.Context, preflight *cluster.Preflight, refused *Prep
 	return refuse(err, &DeniedError{missing})
 }
 
-// withoutPlan returns a copy with nothing to write.
 func (p *Prepared) withoutPlan() *Prepared {
 	q := *p
 	q.Plan = cluster.Plan{}

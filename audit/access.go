@@ -153,7 +153,6 @@ func ownGrants(s Subject) func(grant) bool {
 	return func(g grant) bool { return g.binding != nil && g.to == s && !isComponent(g.binding, s) }
 }
 
-// ownGrantsInside is ownGrants for RoleBindings.
 func ownGrantsInside(s Subject) func(grant) bool {
 	own := ownGrants(s)
 	return func(g grant) bool { return own(g) && g.binding.Namespace != "" }

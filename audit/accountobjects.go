@@ -2,7 +2,6 @@ package audit
 
 import "slices"
 
-// accountObjects returns the objects that lead to a service account.
 func (a *auditor) accountObjects(account Subject) AccountObjects {
 	held := AccountObjects{Workloads: map[string][]string{}}
 	for _, w := range a.workloads[account.Namespace] {
@@ -31,7 +30,6 @@ func (a *auditor) namesKnown() bool {
 	return !a.unseen("pods", "deployments", "statefulsets", "daemonsets", "secrets")
 }
 
-// webhooks returns the names of webhook configurations for a Target.
 func (a *auditor) webhooks() map[string][]string {
 	names := map[string][]string{}
 	for _, webhook := range webhookKinds {
@@ -55,7 +53,6 @@ func (a *auditor) beAccount(s Subject, impersonating bool) []Need {
 	return a.rights.beAccount(s, held, a.snapshot.Server, a.namesKnown(), impersonating)
 }
 
-// policiesIn returns the names of the NetworkPolicies in a namespace.
 func (a *auditor) policiesIn(namespace string) []string {
 	var names []string
 	for i := range a.snapshot.Policies {

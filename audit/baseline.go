@@ -64,7 +64,6 @@ func ParseBaseline(name string, r io.Reader) (*Baseline, error) {
 	return b, nil
 }
 
-// reportKind is the kind of a report in JSON and YAML.
 const reportKind = "AuditReport"
 
 // Gone is a finding of the baseline that is found no more.

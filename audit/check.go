@@ -69,7 +69,6 @@ func (a *auditor) check() {
 	a.checkFile()
 }
 
-// about begins a finding on a deployer.
 func (d *deployer) about(subject, text string, arguments ...any) Finding {
 	f := Finding{Home: d.target.Home, Subject: subject, Text: fmt.Sprintf(text, arguments...)}
 	if d.tenant() != "" {

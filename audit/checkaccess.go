@@ -86,7 +86,6 @@ func (a *auditor) checkAccess(d *deployer) {
 	}
 }
 
-// describeRule returns one atom of a rule as text.
 func describeRule(rule rbacv1.PolicyRule) string {
 	if len(rule.NonResourceURLs) > 0 {
 		return rule.Verbs[0] + " " + rule.NonResourceURLs[0]
@@ -199,7 +198,6 @@ func writesMore(rules []rbacv1.PolicyRule) bool {
 	return set.answer(act{"patch", "", "secrets"}).some
 }
 
-// checkMembers checks the list of members.
 func (a *auditor) checkMembers(r *Record) {
 	d := a.byRecord[r]
 	if d == nil {
@@ -227,7 +225,6 @@ func (a *auditor) reportOpen(r *Record, s Subject, as tenant.Relation) {
 	a.add(idOpenGroup, severity, f)
 }
 
-// relationChain returns the chain from a subject to its relation to a tenant.
 func relationChain(r *Record, s Subject, as tenant.Relation) []string {
 	name := rbac.BindingName(as)
 	return []string{s.String(), objectName("RoleBinding", r.Namespace, name), "Role " + name}

@@ -47,7 +47,6 @@ func (x *rights) remake() []Need {
 	return needs
 }
 
-// changeDefinitions returns the needs for changing the definitions of resources of an API group.
 func changeDefinitions(group string, resources []string) []Need {
 	var names []string
 	for _, resource := range resources {
@@ -92,7 +91,6 @@ func (a *auditor) checkDefinitions() {
 	})
 }
 
-// checkLentDefinitions is checkDefinitions for lenders.
 func (a *auditor) checkLentDefinitions() {
 	a.eachOther(nil, func(s Subject, mine func(grant) bool) {
 		path := a.rights.redefining(s)

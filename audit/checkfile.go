@@ -10,7 +10,6 @@ import (
 	"helm-tenant/tenant"
 )
 
-// checkFile compares the tenants with those of a tenants file.
 func (a *auditor) checkFile() {
 	if a.snapshot.File == nil {
 		return

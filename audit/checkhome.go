@@ -123,7 +123,6 @@ func (a *auditor) checkPolicies(d *deployer) {
 	}
 }
 
-// checkStorage checks the storage of Tiller's releases.
 func (a *auditor) checkStorage(d *deployer, c *corev1.Container) {
 	storage := recognise.StorageOf(c)
 	switch {
@@ -277,7 +276,6 @@ func (a *auditor) checkNamespaces(r *Record) {
 	}
 }
 
-// addForeign reports a subject that has rights in the tenant's namespaces.
 func (a *auditor) addForeign(r *Record, s Subject, f *foreignRights) {
 	finding := r.about(s.String(), "%s has rights in namespace %s by a binding that is not the tenant's", s, shortened(f.spaces))
 	severity := Medium
@@ -311,8 +309,6 @@ func (a *auditor) deployerOf(s Subject) *deployer {
 	return a.homes[s.Namespace][s.Name]
 }
 
-// isDeployerIn reports whether the subject is the deployer of a tenant that has that
-// namespace.
 func (a *auditor) isDeployerIn(s Subject, ns string) bool {
 	d := a.deployerOf(s)
 	return d != nil && d.record != nil && slices.Contains(d.record.Tenant.Namespaces, ns)

@@ -94,7 +94,6 @@ func (a *auditor) markPowerReported(d *deployer, g grant) {
 	}
 }
 
-// checkOutside checks a deployer's rights outside its namespaces.
 func (a *auditor) checkOutside(d *deployer, grants []grant) {
 	for _, g := range grants {
 		ns := g.binding.Namespace

@@ -74,7 +74,6 @@ func (a *auditor) checkReaders(r *Record) {
 	}
 }
 
-// checkReadersRights finds rights of the readers' account beyond reading.
 func (a *auditor) checkReadersRights(r *Record, reader Subject) {
 	for _, subject := range []Subject{reader, Group(tenant.GroupAccounts + ":" + r.Namespace)} {
 		for _, g := range a.rights.bySubject[subject] {
@@ -156,7 +155,6 @@ func (a *auditor) checkOtherReaders(r *Record, t tenant.Tenant, reader Subject) 
 	}
 }
 
-// readPath returns the path of a reader.
 func (a *auditor) readPath(reader Subject) Path {
 	p := pather{Target{Server: a.snapshot.Server}, a.rights}
 	return Path{ID: "impersonate-reader", Name: "read its releases and Secrets as " + reader.Text(), needs: p.impersonate(reader)}

@@ -122,7 +122,6 @@ func (a *auditor) checkAdded(role, part *Role, own []rbacv1.PolicyRule, users []
 	a.add(idAddedRole, severity, f)
 }
 
-// checkTenantRole reports dangerous rules of a role itself.
 func (a *auditor) checkTenantRole(role *Role, rules []rbacv1.PolicyRule, users []*Record) {
 	fix := otherRole(role.Name, users)
 	chain := func(text string) [][]string {
@@ -168,7 +167,6 @@ func otherRole(role string, users []*Record) command.Fix {
 	return giveRole(instead, users)
 }
 
-// giveRole returns the commands that give tenants a role.
 func giveRole(role string, users []*Record) command.Fix {
 	const limit = 20
 	var fix command.Fix
@@ -188,7 +186,6 @@ func setTenant(f *Finding, users []*Record) {
 	}
 }
 
-// tenantsOf names the tenants of records.
 func tenantsOf(records []*Record) string {
 	var names []string
 	for _, r := range records {

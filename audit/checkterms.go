@@ -51,7 +51,6 @@ func (a *auditor) reportUnended(r *Record, b *Binding) {
 	a.add(idUnended, "", f)
 }
 
-// compareReaders compares the readers and owners with those of the file.
 func (a *auditor) compareReaders(want tenant.Tenant, r *Record, differs differFunc) {
 	live := a.withReaders(r)
 	for _, as := range []tenant.Relation{tenant.RelationReader, tenant.RelationOwner} {

@@ -46,13 +46,11 @@ func (d *deployer) tenant() string {
 // isTenants reports whether there is one, and it is a tenant's.
 func (d *deployer) isTenants() bool { return d != nil && d.tenant() != "" }
 
-// isOwn reports whether the subject is one of the tenant's deployers.
 func (d *deployer) isOwn(s Subject) bool {
 	return s == d.account || d.record != nil && s.Namespace == d.target.Home && s.Kind == d.account.Kind &&
 		slices.Contains(d.record.Tenant.Engine.DeployerAccounts(), s.Name)
 }
 
-// name returns its name in the text of findings.
 func (d *deployer) name() string {
 	if d.tenant() == "" {
 		return "the Tiller in namespace " + d.target.Home
@@ -219,7 +217,6 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 	}
 }
 
-// hasClass reports whether a priority class exists.
 func (a *auditor) hasClass(name string) bool {
 	return !a.snapshot.Priorities.Unknown && slices.Contains(a.snapshot.PriorityClasses, name)
 }
@@ -265,7 +262,6 @@ type actor struct {
 	account string
 }
 
-// actorsOf returns the deployers that a tenant of that engine has.
 func actorsOf(engine tenant.Engine) []actor {
 	var actors []actor
 	for _, part := range engine.Parts() {

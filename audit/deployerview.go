@@ -35,7 +35,6 @@ type Wide struct {
 	Paths   []OpenPath `json:"paths"`
 }
 
-// view returns the deployer for a report.
 func (d *deployer) view() Deployer {
 	view := Deployer{Tenant: d.tenant(), Engine: d.target.Engine, Home: d.target.Home, Account: d.target.Account, Version: d.version,
 		Open: d.network.listens && !d.network.closed, Temporary: d.terms, Power: d.power, Access: d.access}

@@ -70,7 +70,6 @@ func hasNodePort(spec corev1.PodSpec, listener recognise.Listener) bool {
 	return declares(spec, func(port corev1.ContainerPort) bool { return port.HostPort != 0 && listener.Leads(port.ContainerPort) })
 }
 
-// declares reports whether a container of the pod declares such a port of TCP.
 func declares(spec corev1.PodSpec, such func(corev1.ContainerPort) bool) bool {
 	return slices.ContainsFunc(recognise.Listening(spec), func(c *corev1.Container) bool {
 		return slices.ContainsFunc(c.Ports, func(port corev1.ContainerPort) bool {

@@ -21,7 +21,6 @@ func (r *Record) init(flags ...string) command.Fix {
 	return init
 }
 
-// endMigration returns the commands that end the tenant's migration.
 func (r *Record) endMigration() command.Fix {
 	name := r.Tenant.Name
 	if from := r.Migrating.From; from != "" {
@@ -52,7 +51,6 @@ func (r *Record) abortMigration() []command.Fix {
 	return []command.Fix{command.Run(command.Tenant("migrate", r.Tenant.Name, "--abort")).With("takes the migration back")}
 }
 
-// splitCommand returns a split of the Tiller in a namespace.
 func splitCommand(from string, flags ...string) command.Command {
 	return append(append(command.Command{"helm", "tenant", "split"}, flags...), "--from="+from)
 }
@@ -65,7 +63,6 @@ func memberFlag(s Subject) string {
 	return command.List("--"+s.Flag(), s.Text())
 }
 
-// revoke returns the command that takes a relation to a tenant away from a subject.
 func revoke(name string, s Subject, as tenant.Relation) command.Fix {
 	var flags []string
 	if as != tenant.RelationMember {
@@ -92,7 +89,6 @@ func (a *auditor) takeAway(b *Binding, s Subject) command.Fix {
 	return command.Run(command.Kubectl("delete", b.Namespace, resource, b.Name))
 }
 
-// takeAwayAll returns the commands for all paths.
 func (a *auditor) takeAwayAll(paths []opened) command.Fix {
 	var fix command.Fix
 	for _, o := range paths {
@@ -103,7 +99,6 @@ func (a *auditor) takeAwayAll(paths []opened) command.Fix {
 	return fix
 }
 
-// finding begins a finding on a subject to which a path is open.
 func (a *auditor) finding(s Subject, by opened, text string, arguments ...any) Finding {
 	return Finding{Subject: s.String(), Text: fmt.Sprintf(text, arguments...), Chains: by.chains(s), Fix: a.takeAwayAll([]opened{by})}
 }
@@ -152,7 +147,6 @@ func deletePod(namespace, name string, owned bool) command.Fix {
 	return fix
 }
 
-// deleteObject returns the command that deletes an object of that kind.
 func deleteObject(namespace, kind, name string) command.Fix {
 	return command.Run(command.Kubectl("delete", namespace, strings.ToLower(kind), name))
 }

@@ -80,7 +80,6 @@ func withoutHostPorts(live *corev1.PodSpec, such func(int32) bool) {
 	}
 }
 
-// leaveOutContext is leaveOut for the parts of security contexts.
 func leaveOutContext(part string, live, want *corev1.PodSpec, c, w *corev1.Container) {
 	for _, context := range []**corev1.SecurityContext{&c.SecurityContext, &w.SecurityContext} {
 		if *context == nil {

@@ -207,7 +207,6 @@ func (p pather) writesOf(group, resource string, in Ask) []Need {
 	return append([]Need{{create}}, p.either(change, in)...)
 }
 
-// changesOf returns the needs for changing an object of a custom kind.
 func (p pather) changesOf(group, resource string, in Ask) []Need {
 	exists, named := p.rights.mayExist(group)
 	if !exists {

@@ -38,7 +38,6 @@ type listener struct {
 	neighbours neighbours
 }
 
-// what describes all that it is sent.
 func (w listener) what() string {
 	var parts []string
 	if w.objects != "" {
@@ -100,7 +99,6 @@ func (w Webhook) configuration() string { return w.Kind + " " + w.Configuration 
 // by its rules.
 func (w Webhook) isAdmission() bool { return w.Kind != Definition && w.Kind != AggregatedAPI }
 
-// changes reports whether it can change what it is sent.
 func (w Webhook) changes() bool {
 	return w.Kind == "MutatingWebhookConfiguration" || w.Kind == MutatingPolicy
 }

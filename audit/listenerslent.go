@@ -27,7 +27,6 @@ func (a *auditor) changesLent(w Webhook) string {
 	return ""
 }
 
-// changesObjects reports whether the webhook changes such objects of a lender where they act.
 func (a *auditor) changesObjects(w Webhook, lender lender, resource string) bool {
 	switch w.Kind {
 	case Definition:

@@ -16,12 +16,10 @@ func (w listener) places() []ObjectRef {
 	return slices.DeleteFunc(w.Webhook.places(), func(place ObjectRef) bool { return place.Namespace == systemNamespace })
 }
 
-// isAnsweredIn reports whether one of the places is in one of the namespaces.
 func (w Webhook) isAnsweredIn(namespaces ...string) bool {
 	return slices.ContainsFunc(w.places(), func(place ObjectRef) bool { return slices.Contains(namespaces, place.Namespace) })
 }
 
-// isAnsweredBy reports whether all places are in these namespaces.
 func (w Webhook) isAnsweredBy(namespaces ...string) bool {
 	places := w.places()
 	return len(places) > 0 && !slices.ContainsFunc(places, func(place ObjectRef) bool { return !slices.Contains(namespaces, place.Namespace) })

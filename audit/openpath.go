@@ -11,7 +11,6 @@ type OpenPath struct {
 	Chains [][]string `json:"chains"`
 }
 
-// opened is a path and the grants that open it.
 type opened struct {
 	path  Path
 	steps []step
@@ -33,7 +32,6 @@ func (o opened) byImpersonation() bool {
 	return slices.ContainsFunc(o.steps, func(s step) bool { return s.ask.isImpersonation() })
 }
 
-// pathNames returns the names of paths.
 func pathNames(paths []opened) []string {
 	var all []string
 	for _, o := range paths {
@@ -42,7 +40,6 @@ func pathNames(paths []opened) []string {
 	return all
 }
 
-// open returns the paths to the deployer that are open to an identity.
 func (a *auditor) open(holder identity, d *deployer, only, fit func(grant) bool) []opened {
 	var open []opened
 	for _, path := range a.paths(d) {

@@ -80,7 +80,6 @@ const (
 	pathImpersonate = "impersonate-deployer"
 )
 
-// memberPath returns the path that a member has.
 func memberPath(engine tenant.Engine) string {
 	if engine == tenant.EngineImpersonation {
 		return pathImpersonate
@@ -93,7 +92,6 @@ const replaceImage = "replace-image"
 
 const rbacGroup = rbacv1.GroupName
 
-// pather makes the paths to one target.
 type pather struct {
 	Target
 	rights *rights
@@ -315,7 +313,6 @@ func (p pather) write(resource, name string) []Need {
 	return needs
 }
 
-// workloadKind is a kind that creates pods.
 type workloadKind struct {
 	kind, group, resource string
 	// changes reports whether the pods of an existing one can be changed; a Job's can't.

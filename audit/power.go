@@ -44,7 +44,6 @@ func (a *auditor) findOwnHome(d *deployer) {
 	}
 }
 
-// findPower finds the rights of a deployer by its own bindings.
 func (a *auditor) findPower(d *deployer) {
 	escalates := map[string]bool{}
 	for _, s := range d.holders() {
@@ -68,7 +67,6 @@ func (a *auditor) findPower(d *deployer) {
 	})
 }
 
-// everything reports whether the rules allow everything.
 func everything(rules *ruleSet) bool { return rules.answer(act{"*", "*", "*"}).all }
 
 // escalations returns the rights with which a subject can get more rights.

@@ -77,7 +77,6 @@ type Options struct {
 	Baseline *Baseline
 }
 
-// auditor is the state of an audit.
 type auditor struct {
 	snapshot   *Snapshot
 	rights     *rights
@@ -247,7 +246,6 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 	}
 }
 
-// report returns the report with all findings.
 func (a *auditor) report(o Options) *Report {
 	r := &Report{Server: a.snapshot.Version, Unseen: a.snapshot.Unseen, Administrators: a.administrators, Findings: []Finding{}, Deployers: []Deployer{}}
 	a.reportFindings(r, o)

@@ -47,7 +47,6 @@ func objectName(kind, namespace, name string) string {
 	return fmt.Sprintf("%s %s in namespace %s", kind, name, namespace)
 }
 
-// rights answers which rights subjects have.
 type rights struct {
 	roles map[roleKey]*ruleSet
 	// inCluster are the grants of ClusterRoleBindings; those of RoleBindings are by

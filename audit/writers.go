@@ -60,7 +60,6 @@ func writersOf(bindings []*Binding, rules func(roleKey) []rbacv1.PolicyRule, hel
 	return slices.Compact(writers)
 }
 
-// isKubernetes reports whether a subject is one of Kubernetes' own components.
 func isKubernetes(s Subject) bool {
 	switch s.Kind {
 	case rbacv1.ServiceAccountKind:
@@ -71,7 +70,6 @@ func isKubernetes(s Subject) bool {
 	return s.Name == tenant.GroupNodes || s.Name == tenant.GroupBootstrappers || strings.HasPrefix(s.Name, tenant.GroupBootstrappers+":") || s.Name == "system:monitoring"
 }
 
-// readingVerbs change nothing.
 var readingVerbs = []string{"get", "list", "watch"}
 
 // outsideNamespaces are resources of the cluster, and those whose objects are questions

@@ -52,7 +52,6 @@ func (b *wholeBackup) isOlder(file string) bool {
 	return err == nil && older
 }
 
-// savedItem is an item of a backup file.
 type savedItem struct {
 	text   []byte
 	isYAML bool

@@ -23,7 +23,6 @@ func scopedHomeFlag(cmd *cobra.Command, into *string) {
 	cmd.Flags().StringVar(into, "home-namespace", "", "with --no-cluster-reads: the tenant's home namespace, if it is not the conventional one")
 }
 
-// checkScopedHome checks the flags of scopeFlag and scopedHomeFlag.
 func checkScopedHome(cmd *cobra.Command, home string, scoped bool) error {
 	if home != "" && !scoped {
 		return asUsage(cmd, errors.New("--home-namespace goes with --no-cluster-reads; otherwise the tenant's home is found by its labels"))

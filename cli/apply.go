@@ -203,7 +203,6 @@ func (s *session) sayPodSecurity(ctx context.Context, client *cluster.Client, ou
 	}
 }
 
-// requests returns the requests for the file's tenants.
 func (o *applyOptions) requests(located []tenant.Located) []admin.Request {
 	requests := make([]admin.Request, len(located))
 	file := make([]tenant.Tenant, len(located))

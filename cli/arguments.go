@@ -60,7 +60,6 @@ func oneTenant(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// oneArgument checks that one tenant is named.
 func oneArgument(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
@@ -71,7 +70,6 @@ func oneArgument(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// tenantNames checks arguments that are all names of tenants.
 func tenantNames(cmd *cobra.Command, args []string) error {
 	for _, name := range args {
 		if err := tenant.CheckName(name); err != nil {

@@ -107,7 +107,6 @@ that the audit needs, 1 failure.`,
 	return cmd
 }
 
-// readBaseline reads an earlier report.
 func readBaseline(ctx context.Context, name string) (*audit.Baseline, error) {
 	return untilDone(ctx, func() (*audit.Baseline, error) {
 		file, err := os.Open(name)
@@ -119,7 +118,6 @@ func readBaseline(ctx context.Context, name string) (*audit.Baseline, error) {
 	})
 }
 
-// readIgnores reads files of accepted findings.
 func readIgnores(ctx context.Context, files []string) ([]audit.Ignore, error) {
 	var all []audit.Ignore
 	var wrong problems

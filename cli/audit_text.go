@@ -263,7 +263,6 @@ func (t *reportText) canReach(r *audit.Report, tenants []string) {
 	t.canRead(r.CanRead)
 }
 
-// canRead writes the tenants that somebody reads.
 func (t *reportText) canRead(read []audit.Reached) {
 	for _, one := range read {
 		title := "and reads tenant " + one.Tenant

@@ -45,7 +45,6 @@ func explainHidden(err error) error {
 	return withHint(err, "name the context: helm tenant --context CONTEXT COMMAND")
 }
 
-// connect returns a client of the API server of k.
 func (c caller) connect(k *tenant.Kubeconfig, timeout time.Duration) (*cluster.Client, error) {
 	return cluster.Connect(k, "helm-tenant/"+wrapper.Version(), timeout)
 }

@@ -156,7 +156,6 @@ func (c caller) completeOurs(ctx context.Context, args []string) (int, error) {
 	return exitDone, root.ExecuteContext(ctx)
 }
 
-// fileFlags are the flags whose value is a file.
 var fileFlags = []string{"kubeconfig", "filename", "file", "ignore-file", "output-file", "backup", "metrics", "baseline", "for-admin"}
 
 // noFiles keeps a shell from completing values as names of files where they are none. A flag
@@ -259,7 +258,6 @@ func (c caller) completeHelm2(ctx context.Context, client helm.Client, toComplet
 	return answer(typeable(strings.Fields(out)), cobra.ShellCompDirectiveNoFileComp)
 }
 
-// completeValues adds completion of a flag's values.
 func completeValues(cmd *cobra.Command, flag string, values ...string) {
 	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	if err != nil {
@@ -267,7 +265,6 @@ func completeValues(cmd *cobra.Command, flag string, values ...string) {
 	}
 }
 
-// risks and engines return the values of these flags.
 func risks() []string {
 	var names []string
 	for _, risk := range admin.Risks {
@@ -280,7 +277,6 @@ func engines() []string {
 	return []string{string(tenant.EngineTiller), string(tenant.EngineImpersonation), string(tenant.EngineBoth)}
 }
 
-// completionHelp is the help of the completion command.
 const completionHelp = `Print the script with which a shell completes helm-tenant.
 
   source <(helm-tenant completion bash)

@@ -178,7 +178,6 @@ func prefixed(before string, names []string, after string) []string {
 	return all
 }
 
-// subjectNames returns the subjects of a kind that have any relation to a tenant.
 func (s *session) subjectNames(ctx context.Context, args []string, home, kind string) []string {
 	if len(args) == 0 {
 		return nil

@@ -104,7 +104,6 @@ func (s *session) destroy(ctx context.Context, name string, o *destroyOptions) e
 	return withHint(failure.Of("destroy", name, client.Where()).Wrap(err), hintsFor(err, inFlags)...)
 }
 
-// destroyTenant removes one tenant.
 func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, name string, o *destroyOptions) error {
 	var left []string
 	var changes []cluster.Change
@@ -150,7 +149,6 @@ func (s *session) backups(client *cluster.Client, name string, say func(string, 
 	return backup.Backups{Tenant: name, Now: s.Env.Now, Say: say, Read: client.EachRecord}
 }
 
-// event prints an event of a run.
 func (s *session) event(e admin.Event) {
 	switch {
 	case e.Change != nil:

@@ -25,7 +25,6 @@ type destruction struct {
 	Notes []string `json:"notes"`
 }
 
-// destroyedRelease is a release of a tenant that is destroyed.
 type destroyedRelease struct {
 	Name      string        `json:"name"`
 	Namespace string        `json:"namespace"`
@@ -45,7 +44,6 @@ func destructionOf(removal *admin.Removal, o *destroyOptions, changes []cluster.
 	return d
 }
 
-// printDestruction prints what a destroy did or would do.
 func (s *session) printDestruction(removal *admin.Removal, o *destroyOptions, changes []cluster.Change, left []string) error {
 	switch {
 	case o.output == "name":
@@ -60,7 +58,6 @@ func (s *session) printDestruction(removal *admin.Removal, o *destroyOptions, ch
 	return nil
 }
 
-// previewDestroy prints what a destroy would do.
 func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
 	s.previewReleases(removal, o)
 	for _, change := range removal.Prepared.Plan.Changes {
@@ -68,7 +65,6 @@ func (s *session) previewDestroy(removal *admin.Removal, o *destroyOptions) {
 	}
 }
 
-// previewReleases says what a destroy would do with the releases and their records.
 func (s *session) previewReleases(removal *admin.Removal, o *destroyOptions) {
 	if o.keepReleases {
 		s.sayWhatStays(removal)

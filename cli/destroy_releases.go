@@ -61,7 +61,6 @@ func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, clie
 	return left, nil
 }
 
-// deletions returns the helm commands that delete the tenant's releases.
 func (s *session) deletions(ctx context.Context, k *tenant.Kubeconfig, removal *admin.Removal) ([]helm.Invocation, error) {
 	h, err := s.HelmClient(ctx, false)
 	if err != nil {
@@ -83,7 +82,6 @@ func (s *session) deletions(ctx context.Context, k *tenant.Kubeconfig, removal *
 	return invocations, nil
 }
 
-// leftObjectsError reports that helm deleted releases and left some of their objects.
 type leftObjectsError struct {
 	tenant  string
 	objects []string

@@ -17,7 +17,6 @@ import (
 	"helm-tenant/visible"
 )
 
-// disconnectFlag adds --disconnect.
 func disconnectFlag(cmd *cobra.Command, into *bool, whose string) {
 	cmd.Flags().BoolVar(into, "disconnect", false, "also end the open connections of "+whose+": wait for pending releases, then restart Tiller")
 }

@@ -19,7 +19,6 @@ import (
 	"helm-tenant/tenant"
 )
 
-// These are the values of export's --format.
 var exportFormats = []string{formatTenants, formatArgoCD, formatFlux}
 
 const (

@@ -12,7 +12,6 @@ import (
 	"helm-tenant/visible"
 )
 
-// freezeOptions are the flags of freeze and thaw.
 type freezeOptions struct {
 	home, output   string
 	dryRun, scoped bool
@@ -70,7 +69,6 @@ write again what they could write before.`,
 	return cmd
 }
 
-// freeze makes the request to freeze or thaw a tenant.
 func (s *session) freeze(cmd *cobra.Command, request admin.Request, o freezeOptions) error {
 	if err := checkScopedHome(cmd, o.home, o.scoped); err != nil {
 		return err
@@ -125,7 +123,6 @@ func (s *session) freeze(cmd *cobra.Command, request admin.Request, o freezeOpti
 	return s.frozen(prepared, writers, unseen, o.output)
 }
 
-// frozen prints the result.
 func (s *session) frozen(prepared *admin.Prepared, writers []audit.Writer, unseen []string, output string) error {
 	t := prepared.Tenant
 	for _, note := range prepared.Notes {

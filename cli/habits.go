@@ -19,7 +19,6 @@ type habit struct {
 	instead      hint
 }
 
-// habits are in the order in which they are looked for.
 var habits = []habit{
 	{[]string{"releases"}, []string{"A", "all-namespaces"}, "all namespaces of the tenant are listed without it; the releases of all tenants: helm tenant releases --all"},
 	{[]string{"releases"}, []string{"status"}, "each status is a flag: --deployed, --failed, --pending, --uninstalled, --uninstalling, --unknown"},

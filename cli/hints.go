@@ -310,7 +310,6 @@ func initCommand(t tenant.Tenant) command.Command {
 	return command.Tenant("init", t.Name, args...)
 }
 
-// memberArguments returns the flags that name these subjects.
 func memberArguments(subjects tenant.Members) []string {
 	var flags []string
 	for _, s := range subjects {

@@ -113,7 +113,6 @@ func memberFlags(cmd *cobra.Command, into *tenant.Members) {
 	f.Var(&memberList{rbacv1.ServiceAccountKind, into}, "service-account", "service account as NAMESPACE:NAME, repeatable")
 }
 
-// memberList is a nameList whose names become members of one kind.
 type memberList struct {
 	kind string
 	into *tenant.Members

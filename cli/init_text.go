@@ -92,7 +92,6 @@ func (s *session) printTenantName(name string) {
 	visible.Fprintf(s.out(), "tenant/%s\n", name)
 }
 
-// useOf returns the command with which a member selects the tenant.
 func useOf(t tenant.Tenant) command.Command {
 	if t.Home() == t.Engine.ConventionalHome(t.Name) {
 		return command.Tenant("use", t.Name)
@@ -100,7 +99,6 @@ func useOf(t tenant.Tenant) command.Command {
 	return command.Tenant("use", t.Name, "--home-namespace="+t.Home())
 }
 
-// tenantObject returns a tenant for machine output.
 func tenantObject(t tenant.Tenant) any {
 	return struct {
 		APIVersion string `json:"apiVersion"`

@@ -53,7 +53,6 @@ func (d derivation) check(name string, given func(string) bool) error {
 	return nil
 }
 
-// accountProblem returns what is wrong with the name of the service account.
 func (d derivation) accountProblem() error {
 	who := tenant.Members{tenant.ParseSubject(rbacv1.ServiceAccountKind, d.account)}
 	if problems := who.Validate(); len(problems) > 0 {
@@ -180,7 +179,6 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 // kubeconfig, which somebody else may have written.
 func (s *session) printDerived(text []byte) error { return printYAML(s.Env.Stdout, text) }
 
-// theContexts returns the names of contexts behind their noun.
 func theContexts(names []string) string {
 	if len(names) == 1 {
 		return "context " + names[0]
@@ -209,7 +207,6 @@ func (s *session) unmergeKubeconfig(name, context string) error {
 	return nil
 }
 
-// accountToken requests a token of the named service account.
 func (s *session) accountToken(ctx context.Context, client *cluster.Client, known tenant.Known, d derivation) (tenant.Credentials, error) {
 	namespace, name, _ := strings.Cut(d.account, ":")
 	if slices.Contains(known.Namespaces, namespace) {

@@ -77,7 +77,6 @@ func (s *session) explainMembers(verb, name string, client *cluster.Client, err 
 	return withHint(memberChange(verb, name, client).Wrap(err), hints...)
 }
 
-// memberChange describes a grant or a revoke for errors.
 func memberChange(verb, name string, client *cluster.Client) failure.Error {
 	change := failure.Of(verb, name, client.Where())
 	change.Tenant.Preposition = "for"
@@ -108,7 +107,6 @@ type subjectWays struct {
 	Rights []string `json:"rights"`
 }
 
-// reaches reports whether a subject has a way to a deployer.
 func (w subjectWays) reaches() bool { return len(w.Ways) > 0 }
 
 // stillIn finds the ways, known to an audit, by which the subjects can still reach the
@@ -150,7 +148,6 @@ func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, remov
 	return remaining, nil
 }
 
-// membershipChange is the change that a verb makes.
 type membershipChange int
 
 const (
@@ -161,7 +158,6 @@ const (
 // mayAs has what the subjects of each relation may do with a tenant.
 var mayAs = map[tenant.Relation]string{tenant.RelationMember: "use", tenant.RelationReader: "read", tenant.RelationOwner: "grant and revoke members of"}
 
-// done describes a change of somebody's membership.
 func (c membershipChange) done(as tenant.Relation, dryRun bool) string {
 	switch {
 	case c == revoked && dryRun:
@@ -174,7 +170,6 @@ func (c membershipChange) done(as tenant.Relation, dryRun bool) string {
 	return "can now " + mayAs[as]
 }
 
-// undone says that nothing had to be changed.
 func (c membershipChange) undone(as tenant.Relation) string {
 	if c == revoked {
 		return fmt.Sprintf("was no %s of", as)

@@ -120,7 +120,6 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	return withHint(failure.Of("migrate", name, client.Where()).Wrap(err), hintsFor(err, inFlags)...)
 }
 
-// newMigration returns a run of migrate with these options.
 func (s *session) newMigration(k *tenant.Kubeconfig, client *cluster.Client, name string, o *migrateOptions) *migration {
 	m := &migration{session: s, k: k, name: name, options: o}
 	m.run = admin.Migrate{
@@ -134,7 +133,6 @@ func (s *session) newMigration(k *tenant.Kubeconfig, client *cluster.Client, nam
 	return m
 }
 
-// migration is one run of migrate.
 type migration struct {
 	*session
 	k       *tenant.Kubeconfig
@@ -176,7 +174,6 @@ func (m *migration) end(ctx context.Context, run func(context.Context) (*admin.P
 	return nil
 }
 
-// print prints what moves.
 func (m *migration) print(live *admin.Migration) error {
 	type moving struct {
 		Name      string   `json:"name"`

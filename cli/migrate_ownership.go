@@ -9,7 +9,6 @@ import (
 	"helm-tenant/visible"
 )
 
-// stamp implements migrate --stamp.
 func (m *migration) stamp(ctx context.Context) error {
 	releases, left, err := m.run.Stamp(ctx)
 	switch {

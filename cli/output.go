@@ -53,7 +53,6 @@ func timeoutFlag(cmd *cobra.Command, into *time.Duration) {
 	cmd.Flags().Var((*nonNegativeDuration)(into), "timeout", "maximum time to wait")
 }
 
-// nonNegativeDuration is a duration flag that refuses negative values.
 type nonNegativeDuration time.Duration
 
 func (d *nonNegativeDuration) String() string { return time.Duration(*d).String() }
@@ -172,7 +171,6 @@ func someOf(names []string) string {
 	return strings.Join(shown, ", ")
 }
 
-// isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	file, isFile := stream.(*os.File)
 	return isFile && term.IsTerminal(int(file.Fd()))

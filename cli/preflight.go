@@ -97,7 +97,6 @@ tried; if helm can't render the chart, helm's own message and exit code.`,
 	return cmd
 }
 
-// flight is the state of a preflight.
 type flight struct {
 	*session
 	deployment *helm.Deployment
@@ -126,7 +125,6 @@ type flight struct {
 	inputs string
 }
 
-// preflight judges a deployment and prints the report.
 func (s *session) preflight(ctx context.Context, client helm.Client, d *helm.Deployment, output string) error {
 	f := &flight{session: s, deployment: d}
 	if err := f.locate(ctx, client); err != nil {
@@ -216,13 +214,11 @@ func (f *flight) locate(ctx context.Context, client helm.Client) error {
 	return nil
 }
 
-// startDryRun starts helm's own dry run.
 func (f *flight) startDryRun(ctx context.Context) {
 	f.exact = f.start(ctx, f.deployment.DryRun())
 	f.renders++
 }
 
-// storesSecrets reports whether helm stores its releases in Secrets.
 func (f *flight) storesSecrets() bool {
 	driver := f.Env.Get(envvar.Driver)
 	return driver == "" || driver == "secret" || driver == "secrets"
@@ -266,7 +262,6 @@ func (f *flight) readRelease(ctx context.Context) error {
 // helmTimeout bounds a rendering by helm.
 const helmTimeout = 5 * time.Minute
 
-// writeForAdmin writes to a file the objects that an admin would have to create.
 func (s *session) writeForAdmin(file string, report *preflight.Report, objects []preflight.ForAdmin) error {
 	if len(objects) == 0 {
 		s.say("There is nothing for an admin to create; %s was not written.", file)

@@ -43,7 +43,6 @@ func (f *flight) keepInputs(ctx context.Context) error {
 	return err
 }
 
-// removeCopies removes the folders that the preflight made.
 func (f *flight) removeCopies() {
 	for _, folder := range []string{f.folder, f.inputs} {
 		if folder != "" {

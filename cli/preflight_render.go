@@ -40,7 +40,6 @@ func (s *session) sayHelmFailed(failed *helmError) error {
 	return &codeError{code: failed.code}
 }
 
-// runHelm runs helm for this call with another line.
 func (f *flight) runHelm(ctx context.Context, line helm.Line) (helm.Output, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, helmTimeout, fmt.Errorf("helm %s took more than %s", line.Command, helmTimeout))
 	defer cancel()

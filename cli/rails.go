@@ -109,7 +109,6 @@ func railLines(r tenant.Rails) [][2]string {
 	return lines
 }
 
-// printQuotas prints the use of the quota in each namespace.
 func printQuotas(w io.Writer, in []admin.NamespaceOf) {
 	if !slices.ContainsFunc(in, func(ns admin.NamespaceOf) bool { return len(ns.Quota) > 0 }) {
 		return

@@ -53,7 +53,6 @@ func (q releaseQuery) choose(all []admin.ListedRelease, pattern *regexp.Regexp) 
 	return chosen
 }
 
-// inNamespace reports whether a namespace's releases are listed.
 func (q releaseQuery) inNamespace(namespace string) bool {
 	return len(q.namespaces) == 0 || slices.Contains(q.namespaces, namespace)
 }
@@ -78,7 +77,6 @@ func updatedAt(r admin.ListedRelease) time.Time {
 	return *r.Updated
 }
 
-// wants reports whether a release of that status is listed.
 func (q releaseQuery) wants(status string) bool {
 	status = helmStatus(status)
 	if strings.HasPrefix(status, "pending") {

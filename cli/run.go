@@ -22,7 +22,6 @@ import (
 	"helm-tenant/wrapper"
 )
 
-// verbs makes each of wrapper.Verbs.
 var verbs = []verb{
 	{"init", newInit},
 	{"grant", newGrant},
@@ -55,7 +54,6 @@ type verb struct {
 	make func(*session) *cobra.Command
 }
 
-// session is one run of one of our verbs.
 type session struct {
 	caller
 	// These are flags of every verb.
@@ -175,7 +173,6 @@ func nearWords(name string, known []string) []hint {
 	return []hint{hint("did you mean: --" + strings.Join(near, ", --"))}
 }
 
-// newRoot returns the tree of our commands.
 func newRoot(s *session) *cobra.Command {
 	root := &cobra.Command{
 		Use:         "tenant",
@@ -264,7 +261,6 @@ func asUsage(cmd *cobra.Command, err error) error {
 	return &usageError{err, strings.TrimSpace(cmd.UseLine())}
 }
 
-// riskFlag adds the flag with which dangers are accepted.
 func riskFlag(cmd *cobra.Command, into *[]string) {
 	cmd.Flags().StringSliceVar(into, "accept-risk", nil, "accept a risk by its name; the error that requires it explains the risk")
 	completeValues(cmd, "accept-risk", risks()...)
@@ -320,7 +316,6 @@ func isDeployer(user string) bool {
 	return s == tenant.Account(s.Namespace, tenant.HelmAccount) || s == tenant.Account(s.Namespace, tenant.ReaderAccount)
 }
 
-// say prints a message to stderr.
 func (s *session) say(format string, args ...any) {
 	s.changesMade()
 	var text strings.Builder
@@ -339,8 +334,6 @@ func plainErrors(args []any) []any {
 	return plain
 }
 
-// next prints to stderr what to type next.
 func (s *session) next(text string, c command.Command) { s.say("%s: %s", text, command.Run(c)) }
 
-// out returns the stream for data.
 func (s *session) out() io.Writer { return visible.Writer{W: s.Env.Stdout} }

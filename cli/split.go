@@ -177,7 +177,6 @@ func splitCommand(from string, flags ...string) command.Command {
 	return c
 }
 
-// splitHints returns what to type instead.
 func (s *session) splitHints(err error, o *splitOptions) []hint {
 	hints := hintsFor(err, inFile)
 	if errors.Is(err, admin.ErrNoSplit) {

@@ -124,7 +124,6 @@ type tenantItem struct {
 	Releases  map[string]int  `json:"releases"`
 }
 
-// tenantItems returns an inventory's tenants for machine output.
 func tenantItems(inventory *admin.Inventory) []tenantItem {
 	items := []tenantItem{}
 	for _, t := range inventory.Tenants {
@@ -141,7 +140,6 @@ func tenantItems(inventory *admin.Inventory) []tenantItem {
 	return items
 }
 
-// tenantList returns an inventory for machine output.
 func tenantList(inventory *admin.Inventory) any {
 	var unseen []string
 	for _, err := range inventory.Unseen {
@@ -217,7 +215,6 @@ const (
 	unmanaged = "(unmanaged)"
 )
 
-// tenantRows returns the rows of the table of tenants.
 func tenantRows(inventory *admin.Inventory, wide bool) [][]string {
 	var rows [][]string
 	releases := func(byStatus map[string]int) string {

@@ -253,7 +253,6 @@ func (e *twoHomesError) Error() string {
 	return fmt.Sprintf("tenant %q has a record in namespace %s and in namespace %s, and one of them may be a stranger's: ask an admin which is its home", e.records[0].Name, describeHome(e.homes[0], e.records[0]), describeHome(e.homes[1], e.records[1]))
 }
 
-// describeHome returns a home namespace with the namespaces in its record.
 func describeHome(home string, record tenant.Tenant) string {
 	if record.AllNamespaces {
 		return fmt.Sprintf("%q (all namespaces)", home)
@@ -265,7 +264,6 @@ func describeHome(home string, record tenant.Tenant) string {
 	return fmt.Sprintf("%q (%s %s)", home, noun, brief(record.Namespaces))
 }
 
-// helmsFor names the helms that work with an engine.
 func helmsFor(e tenant.Engine) string {
 	if e == tenant.EngineTiller {
 		return "Helm 2"

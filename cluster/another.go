@@ -7,7 +7,6 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 )
 
-// attributes returns the permission in the form of a review.
 func (p Permission) attributes() *authorizationv1.ResourceAttributes {
 	resource, subresource, _ := strings.Cut(p.Resource, "/")
 	return &authorizationv1.ResourceAttributes{

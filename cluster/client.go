@@ -115,7 +115,6 @@ func (c *Client) Unpacked() *release.Budget { return c.unpacked }
 // Where returns a description of the client's context.
 func (c *Client) Where() string { return c.where }
 
-// resource returns the API client of a kind.
 func (c *Client) resource(k kind, namespace string) dynamic.ResourceInterface {
 	api := c.dynamic.Resource(k.resource)
 	if k.namespaced {

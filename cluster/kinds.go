@@ -28,7 +28,6 @@ type kind struct {
 	brief bool
 }
 
-// phaseOf returns the phase of a change of an object of the kind.
 func (k kind) phaseOf(key Key) Phase {
 	if k.phase == PhaseBindings && key.Name == rbac.OwnerName {
 		return PhaseOwners

@@ -100,7 +100,6 @@ func (c *Client) pages(ctx context.Context, k kind, namespace string, options me
 	return c.explain(listing(k, namespace), ctx.Err())
 }
 
-// pageReader reads a list page by page.
 type pageReader struct {
 	list      listPage
 	namespace string

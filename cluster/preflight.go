@@ -198,7 +198,6 @@ func (p *Preflight) missing(ctx context.Context, needed []Permission) ([]Permiss
 	return slices.DeleteFunc(narrow, p.knows), nil
 }
 
-// knows reports whether a permission is known to be granted.
 func (p *Preflight) knows(permission Permission) bool {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()

@@ -56,7 +56,6 @@ func (c *Client) eachStored(ctx context.Context, engine tenant.Engine, kindName,
 	})
 }
 
-// tillerRecord reads the labels of an object with Tiller's label.
 func tillerRecord(object metav1.Object) (release.Revision, bool) {
 	return release.TillerRevision(object.GetLabels()), true
 }

@@ -91,7 +91,6 @@ func (c *Client) discoveryPaths(ctx context.Context) (map[string]string, error) 
 	return paths, nil
 }
 
-// kindsAt reads the discovery document of an API version.
 func (c *Client) kindsAt(ctx context.Context, apiVersion, path string) (map[string]ServedKind, error) {
 	var resources metav1.APIResourceList
 	if err := c.discover(ctx, path, &resources); err != nil {

@@ -99,7 +99,6 @@ func (s *EndpointSlice) DeepCopyObject() runtime.Object { c := *s; return &c }
 // DeepCopyObject implements runtime.Object.
 func (l *EndpointSliceList) DeepCopyObject() runtime.Object { c := *l; return &c }
 
-// addServed adds these types to a scheme.
 func addServed(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(definitionsVersion, &CustomResourceDefinition{}, &CustomResourceDefinitionList{})
 	scheme.AddKnownTypes(aggregationVersion, &APIService{}, &APIServiceList{})

@@ -127,7 +127,6 @@ func failuresIn(err error) []*Error {
 	return all
 }
 
-// wrapped returns the errors that err wraps directly.
 func wrapped(err error) []error {
 	if several, ok := any(err).(interface{ Unwrap() []error }); ok {
 		return several.Unwrap()

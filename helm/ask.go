@@ -133,7 +133,6 @@ var (
 	ErrForbidden = errors.New("forbidden")
 )
 
-// messageError is the message of a helm that failed.
 type messageError string
 
 func (m messageError) Error() string { return string(m) }

@@ -65,7 +65,6 @@ func Commands(major int) []string {
 	return names
 }
 
-// aliases of commands.
 var aliases = []string{"del", "ls", "hist", "dep", "dependencies"}
 
 // Subcommands returns the subcommands of a command of Helm 2.

@@ -306,7 +306,6 @@ func wrongEngine(client Client, r tenant.Resolved) error {
 	return fmt.Errorf("%s is for Helm 3 and 4, but %s is Helm %d: set HELM_BIN to a Helm 3 or 4, or, if the tenant has a Tiller by now, type once: helm tenant use %s", describeTenant(r), client.Path, client.Major, nameOf(r))
 }
 
-// describeTenant names a tenant in messages.
 func describeTenant(r tenant.Resolved) string {
 	if r.Name != "" {
 		return fmt.Sprintf("tenant %q", r.Name)

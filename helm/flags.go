@@ -19,7 +19,6 @@ type flagTable struct {
 	short map[byte]string
 }
 
-// flagUse is one flag as it was typed.
 type flagUse struct {
 	name, value string
 	// joined reports whether the value follows a "=".
@@ -29,7 +28,6 @@ type flagUse struct {
 	position, end int
 }
 
-// isTrue returns the value of a boolean flag.
 func (u flagUse) isTrue() bool {
 	if !u.joined {
 		return true

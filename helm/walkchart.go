@@ -75,7 +75,6 @@ func isArchive(name string) bool {
 	return strings.HasSuffix(name, ".tgz") || strings.HasSuffix(name, ".gz")
 }
 
-// walkArchive is walkChart for an archive.
 func walkArchive(path string, visit func(chartFile) bool) bool {
 	f, err := os.Open(path)
 	if err != nil {

@@ -25,7 +25,6 @@ func (o Object) String() string {
 	return fmt.Sprintf("%s %s in namespace %s", o.Kind, o.Name, o.Namespace)
 }
 
-// manifestObject has the fields of an object in a manifest that are read.
 type manifestObject struct {
 	APIVersion, Kind string
 	Metadata         struct {

@@ -63,7 +63,6 @@ func unquoted(value string) string {
 // notTexts are words that YAML reads as something else than a text.
 var notTexts = []string{"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
-// isPlainText reports whether YAML reads a value as the text that it is.
 func isPlainText(value string) bool {
 	return isPlainLabel(value) && value[0] >= 'A' && !slices.Contains(notTexts, strings.ToLower(value))
 }

@@ -327,7 +327,6 @@ func (r Release) judgeListed(standing Standing, listed *Listing, program string)
 	return Verdict{Same: true, Note: fmt.Sprintf("verified %s: revision %s, %s", r.where(), listed.Revision, listed.Status)}
 }
 
-// where names the release in a message.
 func (r Release) where() string {
 	return fmt.Sprintf("release %s in namespace %s", r.Name, r.Namespace)
 }

@@ -19,7 +19,6 @@ type Written struct {
 
 type recordName struct{ namespace, name string }
 
-// writtenRecord has the digests of a record's packed content and of its release.
 type writtenRecord struct{ packed, whole digest }
 
 // NewWritten returns an empty Written.

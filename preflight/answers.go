@@ -167,7 +167,6 @@ func invalid(o Object, message string) Finding {
 	return refused(o, Invalid, "the API server does not take it: "+strings.TrimPrefix(reason, "errors: "), "mend the chart's values or its template", message)
 }
 
-// by returns a finding for a refusal whose origin is known.
 func (q Question) by(o Object, verb string, origin refusal.Refusal, message string) Finding {
 	switch origin.Kind {
 	case refusal.RBAC:

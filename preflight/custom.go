@@ -36,7 +36,6 @@ func (q Question) JudgeCustom(p Plan, o Object, allowed bool) []Finding {
 	return append(findings, judgeSchema(definition, o)...)
 }
 
-// judgeSchema compares an object with the schema in its definition.
 func judgeSchema(definition, o Object) []Finding {
 	versions, _, _ := unstructured.NestedSlice(definition.Object, "spec", "versions")
 	for _, version := range versions {
@@ -69,7 +68,6 @@ func judgeSchema(definition, o Object) []Finding {
 		"use a version that it serves", "")}
 }
 
-// maxViolations limits the violations that are listed for one object.
 const maxViolations = 20
 
 // violations lists where a value does not match a structural schema

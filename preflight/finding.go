@@ -72,13 +72,11 @@ func (f Finding) Object() string {
 	return f.Kind + " " + cmp.Or(f.Name, "?")
 }
 
-// about returns a finding about an object.
 func about(o Object, id ID, result Result, why, do, answer string) Finding {
 	return Finding{ID: id, Result: result, APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName(), File: o.File,
 		Why: why, Do: do, Answer: answer}
 }
 
-// refused returns a finding about an object that can't be created.
 func refused(o Object, id ID, why, do, answer string) Finding {
 	return about(o, id, Refused, why, do, answer)
 }

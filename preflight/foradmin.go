@@ -117,7 +117,6 @@ var ownRoles = []string{"cluster-admin", "admin", "edit", "view"}
 // server that asks the API server who its caller is.
 var harmlessRoles = []string{"system:auth-delegator", "system:basic-user", "system:discovery", "system:public-info-viewer"}
 
-// givesRules describes what a role grants.
 func givesRules(o Object) (comments []string, refused string) {
 	for label := range o.GetLabels() {
 		if strings.HasPrefix(label, "rbac.authorization.k8s.io/") {

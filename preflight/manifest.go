@@ -53,7 +53,6 @@ const (
 	labelManagedBy         = "app.kubernetes.io/managed-by"
 )
 
-// events returns the events for which the hook is created.
 func (o Object) events() []string { return words(o.notes[annotationHook]) }
 
 // Replaces reports whether helm deletes an existing hook of that name before it creates this
@@ -86,7 +85,6 @@ func isCRDFile(name string) bool {
 	return len(parts) > 2 && slices.Contains(parts[1:], "crds") && !slices.Contains(parts[1:], "templates")
 }
 
-// gvk returns the object's kind.
 func (o Object) gvk() schema.GroupVersionKind { return o.GroupVersionKind() }
 
 // key identifies an object within a chart.

@@ -17,7 +17,6 @@ var templates = map[string][]string{
 	"ReplicationController": {"spec", "template"},
 }
 
-// builtin are the groups of these kinds.
 var builtin = []string{"", "apps", "batch", "extensions"}
 
 // Pod returns a pod as the object's controller would create it, with an existing service

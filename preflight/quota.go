@@ -149,7 +149,6 @@ func (u Use) add(asked corev1.ResourceList, quota corev1.ResourceQuota, least ma
 	}
 }
 
-// addService counts what a Service uses.
 func (u Use) addService(plus func(string, resource.Quantity)) {
 	if u.Resource != "services" || u.Object.gvk().Group != "" {
 		return

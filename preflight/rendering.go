@@ -246,7 +246,6 @@ func (r *Rendering) size(text []byte) {
 	}
 }
 
-// packedSize returns the size of a text in a record.
 func packedSize(text []byte) int {
 	var packed bytes.Buffer
 	writer, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)

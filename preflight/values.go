@@ -161,7 +161,6 @@ func pathsOf(values map[string]any, path, prefix string, depth int) []string {
 	return found
 }
 
-// isSwitch reports whether the path leads to true or false.
 func isSwitch(values map[string]any, path []string) bool {
 	for _, name := range path[:len(path)-1] {
 		inner, ok := values[name].(map[string]any)

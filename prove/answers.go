@@ -15,7 +15,6 @@ import (
 	"helm-tenant/visible"
 )
 
-// verdict is the meaning of an answer.
 type verdict struct {
 	result Result
 	by     string // what refused it
@@ -30,7 +29,6 @@ func (v verdict) names(a *Attempt) bool {
 	return slices.ContainsFunc(a.named, func(words string) bool { return strings.Contains(v.text, words) })
 }
 
-// judge returns the verdict on an answer.
 func judge(r Request, a Answer) verdict {
 	if a.Err != nil {
 		return verdict{result: Untried, text: visible.Excerpt(a.Err.Error())}

@@ -19,7 +19,6 @@ type place struct {
 	namespace string
 }
 
-// judging makes the rows of one tenant.
 type judging struct {
 	t    *Target
 	rows []Row
@@ -64,7 +63,6 @@ func (t *Target) Judge(exchanges []Exchange) []Row {
 	return j.rows
 }
 
-// forAttempt returns the verdict on one of the attempts of a request.
 func (v verdict) forAttempt(a *Attempt, together int) verdict {
 	switch {
 	case together == 1 || v.result != Refused || v.by == "RBAC" || v.named && v.names(a):

@@ -73,7 +73,6 @@ func creates[T any](api, resource string, object func(namespace string) T) func(
 	return func(_ *Target, ns string) *ask { return create(pathIn(api, ns, resource), object(ns)) }
 }
 
-// createsPod is creates for a pod that differs from the harmless one.
 func createsPod(change func(*corev1.Pod)) func(*Target, string) *ask {
 	return creates(coreAPI, "pods", func(ns string) *corev1.Pod {
 		pod := harmless(ns)
@@ -82,17 +81,14 @@ func createsPod(change func(*corev1.Pod)) func(*Target, string) *ask {
 	})
 }
 
-// createsInCluster is creates for a cluster-scoped object.
 func createsInCluster[T any](path string, object func() T) func(*Target, string) *ask {
 	return func(*Target, string) *ask { return create(path, object()) }
 }
 
-// bind creates a RoleBinding of a ClusterRole.
 func bind(namespace, role, kind, subject string) *ask {
 	return create(pathIn(rbacAPI, namespace, "rolebindings"), binding(namespace, role, kind, subject))
 }
 
-// binds is creates for a RoleBinding.
 func binds(role, kind, subject string) func(*Target, string) *ask {
 	return func(_ *Target, ns string) *ask { return bind(ns, role, kind, subject) }
 }
@@ -112,7 +108,6 @@ func onOther(request func(*Other) *ask) func(*Target, string) *ask {
 	}
 }
 
-// list requests one object of a collection.
 func list(path string) *ask {
 	return (&ask{method: http.MethodGet, path: path, query: url.Values{"limit": {"1"}}}).inNamespace()
 }

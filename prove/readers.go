@@ -57,7 +57,6 @@ func readerMay(id, title, why, verb, group, resource, subresource string) *Attem
 		request: func(_ *Target, ns string) *ask { return review(verb, group, resource, subresource, ns, "") }}
 }
 
-// readerUser returns the user name of the readers' account.
 func (t *Target) readerUser() string { return tenant.AccountUser(t.Home, tenant.ReaderAccount) }
 
 func deployment(namespace string) *appsv1.Deployment {

@@ -27,7 +27,6 @@ var (
 		request:    binds("view", "ServiceAccount", "default")}
 )
 
-// deployerUser returns the user name of the tenant's deployer.
 func (t *Target) deployerUser() string { return tenant.AccountUser(t.Home, t.Account) }
 
 // identity returns the identity for a role in a namespace; nil if it is not known.

@@ -80,7 +80,6 @@ func exceptions() []admissionv1.MatchCondition {
 	}
 }
 
-// commonVariables returns the variables of all policies.
 func commonVariables() []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "notes", Expression: ifHas(`namespaceObject.metadata.annotations`, `{}`)},
@@ -106,7 +105,6 @@ func noteList(annotation, otherwise string) string {
 	return quoted(annotation) + ` in variables.notes ? variables.notes[` + quoted(annotation) + `].split(",") : ` + otherwise
 }
 
-// celList returns a list of strings in CEL.
 func celList(values []string) string {
 	var items []string
 	for _, value := range values {
@@ -182,7 +180,6 @@ func (p policy) object() *admissionv1.ValidatingAdmissionPolicy {
 	}
 }
 
-// actions are the actions of a binding in each mode.
 var actions = map[tenant.Guard]admissionv1.ValidationAction{
 	tenant.GuardEnforce: admissionv1.Deny, tenant.GuardWarn: admissionv1.Warn, tenant.GuardAudit: admissionv1.Audit,
 }
@@ -197,7 +194,6 @@ func ModeOf(b *admissionv1.ValidatingAdmissionPolicyBinding) tenant.Guard {
 	return tenant.GuardEnforce
 }
 
-// binding returns the policy's binding for the namespaces in a mode.
 func (p policy) binding(mode tenant.Guard) *admissionv1.ValidatingAdmissionPolicyBinding {
 	name := p.name()
 	if mode != tenant.GuardEnforce {

@@ -71,7 +71,6 @@ func classMessageExpression(p Priorities) string {
 	return refused + fmt.Sprintf(`", which is above the cluster's default priority of %d; allowed: " + (variables.allowed.size() == 0 ? "those up to it" : variables.allowed.join(", ") + ", and those up to it")`, p.Default)
 }
 
-// allowedClasses returns the names of the classes that a pod may have.
 func allowedClasses(p Priorities) []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "allowed", Expression: noteList(annotationClasses, `[]`)},

@@ -178,7 +178,6 @@ func clusterWide(t tenant.Tenant) *rbacv1.ClusterRoleBinding {
 	}
 }
 
-// deployers returns the tenant's deployers as subjects of a binding.
 func deployers(t tenant.Tenant) []rbacv1.Subject {
 	var subjects []rbacv1.Subject
 	for _, account := range t.Engine.DeployerAccounts() {

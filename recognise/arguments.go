@@ -182,7 +182,6 @@ func unresolved(text string, c *corev1.Container) string {
 	return "variable " + name
 }
 
-// sourceOf says where a variable's value is.
 func sourceOf(e corev1.EnvVar) string {
 	switch from := e.ValueFrom; {
 	case from.ConfigMapKeyRef != nil:

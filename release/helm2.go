@@ -265,7 +265,6 @@ func (w *wire) skip(size int64) error {
 	return cut(err)
 }
 
-// text reads a field of text.
 func (w *wire) text(f field, into *string) error {
 	if f.size > maxText {
 		return errors.New("a name in it is longer than any can be")

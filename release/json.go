@@ -196,7 +196,6 @@ func (s *scanner) quoted() error {
 	}
 }
 
-// skip reads a value of any kind to its end.
 func (s *scanner) skip() error {
 	depth := 0
 	for {

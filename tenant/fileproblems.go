@@ -29,7 +29,6 @@ func (d *Document) addTenant(i int, t Tenant) {
 	}
 }
 
-// fieldOf returns the path of a problem's field below a path.
 func fieldOf(problem error, below ...any) []any {
 	if field, isField := errors.AsType[*FieldError](problem); isField {
 		return append(below, field.Path...)

@@ -200,7 +200,6 @@ func (s *splice) end() int {
 	return end
 }
 
-// remove removes the entries with these names from a list.
 func (s *splice) remove(name string, entries []string) bool {
 	key, list, ok := s.block(name)
 	if !ok || list == nil {

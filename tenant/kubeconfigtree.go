@@ -48,7 +48,6 @@ func parseTree(text []byte) (*tree, error) {
 // top returns the mapping that is the document.
 func (t *tree) top() *yamlv3.Node { return t.doc.Content[0] }
 
-// keyStyle returns the style of added keys and names.
 func (t *tree) keyStyle() yamlv3.Style {
 	if t.isJSON {
 		return yamlv3.DoubleQuotedStyle
@@ -74,7 +73,6 @@ func (t *tree) node(value any) (*yamlv3.Node, error) {
 	return node.Content[0], nil
 }
 
-// item returns an entry for one of the lists of named values in a kubeconfig.
 func (t *tree) item(key string, value *yamlv3.Node, name string) *yamlv3.Node {
 	item := &yamlv3.Node{Kind: yamlv3.MappingNode}
 	setMapValue(item, key, value, t.keyStyle())

@@ -15,7 +15,6 @@ import (
 // accounts. Files and machine-readable output have a list of names for each kind.
 type Members []Subject
 
-// memberLists is the form of members in files.
 type memberLists struct {
 	Users  []string `yaml:"users,flow,omitempty" json:"users"`
 	Groups []string `yaml:"groups,flow,omitempty" json:"groups"`
@@ -56,7 +55,6 @@ func (m Members) lists() memberLists {
 	return l
 }
 
-// fileForm returns a value of the type that members have in files.
 func (m Members) fileForm() any { return memberLists{} }
 
 // MarshalYAML is for gopkg.in/yaml.v2.
@@ -92,7 +90,6 @@ func (m Members) OfKind(kind string) Members {
 // Validate returns everything that is wrong with the members.
 func (m Members) Validate() []error { return m.validate(peopleFields[RelationMember]) }
 
-// validate is Validate for the subjects in a field of a tenant.
 func (m Members) validate(field string) []error {
 	var problems []error
 	for _, k := range memberKinds {

@@ -15,7 +15,6 @@ import (
 	"helm-tenant/visible"
 )
 
-// newEntry is an entry that is added to a list of a kubeconfig.
 type newEntry struct {
 	list, key, name string
 	value           any
@@ -213,7 +212,6 @@ func withoutEntries(text []byte, contexts, users []string) ([]byte, error) {
 	return after, err
 }
 
-// putEntry puts an entry into the tree.
 func (t *tree) putEntry(entry newEntry) error {
 	value, err := t.node(entry.value)
 	if err != nil {

@@ -116,7 +116,6 @@ func plainScalar(node *yamlv3.Node) string {
 	return node.Value
 }
 
-// yamlFields returns the types of a struct's fields by their names in YAML.
 func yamlFields(t reflect.Type) map[string]reflect.Type {
 	fields := map[string]reflect.Type{}
 	for field := range t.Fields() {

@@ -41,7 +41,6 @@ const (
 // Relations are all relations.
 var Relations = []Relation{RelationMember, RelationReader, RelationOwner}
 
-// peopleFields are the fields of a tenant for each relation.
 var peopleFields = map[Relation]string{RelationMember: "members", RelationReader: "readers", RelationOwner: "owners"}
 
 // People returns the subjects with a relation.
@@ -113,7 +112,6 @@ func (t Tenant) CheckReaders() error {
 	return nil
 }
 
-// checkReaders is CheckReaders for a tenant that has readers or their objects.
 func (t Tenant) checkReaders() error {
 	if len(t.Readers)+len(t.Temporary.As(RelationReader)) == 0 && !t.ReadersKept {
 		return nil

@@ -136,7 +136,6 @@ func (r Rails) withFileDefaults(defaults Rails) Rails {
 	return r.Or(defaults)
 }
 
-// modesOr is Or for the fields that every tenant has a value of.
 func (r Rails) modesOr(others Rails) Rails {
 	if r.PodSecurity == "" {
 		r.PodSecurity = others.PodSecurity

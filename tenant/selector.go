@@ -90,7 +90,6 @@ type LabelledNamespace struct {
 // Selection has the namespaces that the selectors of a tenants file choose in a cluster.
 type Selection struct{ byTenant map[string]*selected }
 
-// selected has the namespaces that the selector of one tenant chooses.
 type selected struct {
 	namespaces []string
 	// leftOut are the namespaces that match, each with the reason why the tenant can't

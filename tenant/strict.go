@@ -83,7 +83,6 @@ func meantField(problem string, into any) string {
 	return ""
 }
 
-// fieldNames returns the YAML names of a struct's fields.
 func fieldNames(of reflect.Type) []string {
 	if of == nil || of.Kind() != reflect.Struct {
 		return nil

@@ -210,7 +210,6 @@ func (s Subject) AccountsOf() string {
 	return namespace
 }
 
-// object returns the subject as a binding names it.
 func (s Subject) object() rbacv1.Subject {
 	out := rbacv1.Subject{Kind: s.Kind, APIGroup: rbacv1.GroupName, Namespace: s.Namespace, Name: s.Name}
 	if s.Kind == rbacv1.ServiceAccountKind {

@@ -62,7 +62,6 @@ func words[S ~string](values []S) []string {
 	return out
 }
 
-// fileForm returns a value of the type that a term has in files.
 func (t Term) fileForm() any { return termForm{} }
 
 func (t Term) form() termForm {
@@ -129,7 +128,6 @@ func (t *Term) UnmarshalJSON(text []byte) error {
 // formatTime formats a time for terms: RFC 3339 in UTC, in whole seconds.
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// over reports whether the term has ended.
 func (t Term) over(now time.Time) bool { return !now.Before(t.Until) }
 
 // String returns a text like `until 2026-01-31T18:00:00Z, "INC-12"`.

@@ -146,7 +146,6 @@ func (s Tiller) checkResources() []error {
 // sharedResources are the resources whose request may be smaller than their limit.
 var sharedResources = []string{"cpu", "memory", "ephemeral-storage"}
 
-// isResource reports whether a container can have a resource of that name.
 func isResource(name string) bool {
 	if slices.Contains(sharedResources, name) || strings.HasPrefix(name, "hugepages-") && len(name) > len("hugepages-") {
 		return true

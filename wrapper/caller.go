@@ -60,7 +60,6 @@ func (c Caller) HelmClient(ctx context.Context, exact bool) (helm.Client, error)
 	return client, client.Check()
 }
 
-// errLoop reports that the helm that was found starts helm-tenant again.
 var errLoop = errors.New("the helm that was found starts helm-tenant again")
 
 // Loop returns errLoop if our own process id, or our parent's, is the one that last

@@ -91,7 +91,6 @@ func (c Caller) Start(ctx context.Context, client helm.Client, cluster Cluster) 
 	return start, err
 }
 
-// asksHelp reports whether a command is to show its help.
 func asksHelp(line helm.Line) bool {
 	return slices.Contains(line.Args, "--help") || slices.Contains(line.Args, "-h")
 }

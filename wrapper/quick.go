@@ -32,7 +32,6 @@ func (c Caller) Wraps() bool {
 	return !IsVerb(line.Command)
 }
 
-// errAsk reports that the API server has to be asked.
 var errAsk = errors.New("the caller's files do not say it")
 
 // filesOnly is a Cluster without answers.

@@ -117,7 +117,6 @@ type metrics struct {
 	text strings.Builder
 }
 
-// family begins a family of samples.
 func (m *metrics) family(name, help string) {
 	m.name = name
 	fmt.Fprintf(&m.text, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name)

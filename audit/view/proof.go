@@ -61,7 +61,6 @@ func ProofSARIF(r *prove.Report, version string) SARIFLog {
 	return SARIFLog{Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0", Runs: []sarifRun{run}}
 }
 
-// proofText returns a row in a sentence or two.
 func proofText(row prove.Row) string {
 	tenantName := "Tenant " + row.Tenant
 	if row.As != "" {
@@ -171,7 +170,6 @@ var proofTemplate = sync.OnceValues(func() (*template.Template, error) {
 	return template.New("proof").Parse(text)
 })
 
-// proofSection is one heading of the page.
 type proofSection struct {
 	Title, Class, Note string
 	Rows               []prove.Row

@@ -16,7 +16,6 @@ import (
 	"time"
 )
 
-// A file is one entry of an archive.
 type file struct {
 	data []byte
 	mode fs.FileMode
@@ -57,13 +56,11 @@ func tarParts(files map[string]file, modified time.Time) ([][]byte, error) {
 
 const tarBlock = 512
 
-// writeTar returns an archive of the files.
 func writeTar(files map[string]file, modified time.Time) ([]byte, error) {
 	parts, err := tarParts(files, modified)
 	return bytes.Join(parts, nil), err
 }
 
-// writeTgz returns a compressed archive of the files.
 func (b *build) writeTgz(files map[string]file) ([]byte, error) {
 	parts, err := tarParts(files, b.time)
 	if err != nil {
@@ -72,7 +69,6 @@ func (b *build) writeTgz(files map[string]file) ([]byte, error) {
 	return b.packer.gzip(parts)
 }
 
-// tarFolder is writeTar of all files below a folder.
 func tarFolder(dir string, modified time.Time) ([]byte, error) {
 	files := map[string]file{}
 	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {

@@ -70,7 +70,6 @@ func goVariables(caller []string, places map[string]string, toolchain string) []
 	return append(environment, "GOENV=off", "GOTOOLCHAIN="+toolchain, "GOFLAGS=-mod=readonly", "GOWORK=off", "CGO_ENABLED=0")
 }
 
-// compile builds a main package for a platform.
 func (b *build) compile(ctx context.Context, dir, pkg, ldflags, output string, p platform) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= "+ldflags, "-o", output, pkg)
 	cmd.Dir = dir
@@ -81,7 +80,6 @@ func (b *build) compile(ctx context.Context, dir, pkg, ldflags, output string, p
 	return nil
 }
 
-// binaries builds the programs of each platform.
 func (b *build) binaries(ctx context.Context) error {
 	for _, p := range b.platforms {
 		for _, program := range p.programs() {

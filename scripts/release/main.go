@@ -89,7 +89,6 @@ type platform struct{ os, arch string }
 
 func (p platform) String() string { return p.os + "-" + p.arch }
 
-// binary returns the file name of the platform's program.
 func (p platform) binary() string {
 	if p.os == "windows" {
 		return "helm-tenant-" + p.String() + ".exe"
@@ -158,7 +157,6 @@ func settings(ctx context.Context, root, out string, image bool) error {
 	return checkRelease(b.out)
 }
 
-// do makes all files of the release.
 func (b *build) do(ctx context.Context) error {
 	for _, step := range []struct {
 		what string

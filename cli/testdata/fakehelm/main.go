@@ -34,7 +34,6 @@ import (
 
 func main() { os.Exit(run(os.Args[1:])) }
 
-// run returns the exit code.
 func run(args []string) int {
 	version := os.Getenv("FAKE_HELM_VERSION")
 	if version == "" {
