@@ -331,7 +331,7 @@ func TestHostileKubeconfigs(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%q: %v", word, err)
 		}
-		text, contexts, err := k.Derive(tenant.Known{Name: "a", HomeNamespace: "a-helm", Engine: tenant.EngineImpersonation, Namespaces: []string{"a-1"}}, false, "", tenant.Credentials{})
+		text, contexts, err := k.Derive(tenant.Known{Name: "a", HomeNamespace: "a-helm", Engine: tenant.EngineImpersonation, Namespaces: []string{"a-1"}}, tenant.Derivation{})
 		if err != nil && strings.ContainsFunc(word, func(r rune) bool { return 0x7f <= r && r <= 0x9f }) {
 			if !strings.Contains(err.Error(), "in the kubeconfig's entry can't be written again") {
 				t.Errorf("%q: %v", word, err)
@@ -341,24 +341,34 @@ func TestHostileKubeconfigs(t *testing.T) {
 		if err != nil || !slices.Equal(contexts, []string{"a"}) {
 			t.Fatalf("%q: %q, %v", word, contexts, err)
 		}
-		if err := s.printDerived(text); err != nil {
-			t.Fatal(err)
-		}
-		if bytes.ContainsFunc(stdout.Bytes(), func(r rune) bool { return r != '\n' && visible.Hidden(r) }) {
-			t.Errorf("the kubeconfig of %q holds hidden characters", word)
-		}
-		derived, err := clientcmd.Load(stdout.Bytes())
-		if err != nil {
-			t.Errorf("the kubeconfig of %q can't be read: %v", word, err)
-			continue
-		}
-		user := derived.AuthInfos["a/"+word]
-		if user == nil || derived.Clusters[word] == nil || len(derived.Contexts) != 1 || user.Exec.Command != "login" || !slices.Equal(user.Exec.Args, []string{word, "--" + word}) || user.Exec.Env[0].Value != word {
-			t.Errorf("the kubeconfig of %q is another one:\n%s", word, stdout)
+		for _, output := range []string{"text", "json"} {
+			stdout.Reset()
+			err := s.printDerived(text, output)
+			if err != nil && output == "json" && strings.ContainsFunc(word, func(r rune) bool { return r > 0xffff }) {
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.ContainsFunc(stdout.Bytes(), func(r rune) bool { return r != '\n' && visible.Hidden(r) }) {
+				t.Errorf("the kubeconfig of %q holds hidden characters", word)
+			}
+			if json.Valid(stdout.Bytes()) != (output == "json") {
+				t.Errorf("the kubeconfig of %q as %s is %s", word, output, stdout)
+			}
+			derived, err := clientcmd.Load(stdout.Bytes())
+			if err != nil {
+				t.Errorf("the kubeconfig of %q can't be read: %v", word, err)
+				continue
+			}
+			user := derived.AuthInfos["a/"+word]
+			if user == nil || derived.Clusters[word] == nil || len(derived.Contexts) != 1 || user.Exec.Command != "login" || !slices.Equal(user.Exec.Args, []string{word, "--" + word}) || user.Exec.Env[0].Value != word {
+				t.Errorf("the kubeconfig of %q is another one:\n%s", word, stdout)
+			}
 		}
 	}
 	for _, name := range []string{"-x", "--kubeconfig=/dev/null", "a\u200bb", ""} {
-		if err := (derivation{contextName: name, duration: time.Hour}).check("a", func(flag string) bool { return flag == "context-name" }); err == nil {
+		if err := (derivation{Derivation: tenant.Derivation{ContextName: name}, duration: time.Hour}).check("a", func(flag string) bool { return flag == "context-name" }); err == nil {
 			t.Errorf("a context may be called %q", name)
 		}
 	}

@@ -25,18 +25,26 @@ type Credentials struct {
 	Token, User string
 }
 
+// Derivation is how a kubeconfig that acts as a tenant is made.
+type Derivation struct {
+	// EachNamespace asks for a context for each of the tenant's namespaces, instead of one.
+	EachNamespace bool
+	// ContextName is the context's name, empty for the tenant's name.
+	ContextName string
+	Credentials Credentials
+}
+
 // Derive returns a kubeconfig with which every client acts as the tenant: it has the
 // credentials, with `as:` the tenant's deployer, and one context for the tenant, or one
-// for each of its namespaces. name is the context's name, empty for the tenant's name.
-// The contexts have the extension that `use` writes. Files that the kubeconfig names keep
+// for each of its namespaces. The contexts have the extension that `use` writes. Files that the kubeconfig names keep
 // their absolute paths; with a token it has no credentials but the token, and the
 // server's certificate.
 //
 // Errors: a tenant with a Tiller, which nobody impersonates; a user that acts as somebody
 // else already; credentials of an auth-provider, whose refresh token can't be used by two
 // copies; an entry with control characters that client-go can't write.
-func (k *Kubeconfig) Derive(t Known, eachNamespace bool, name string, credentials Credentials) (text []byte, contexts []string, err error) {
-	config, contexts, err := k.derive(t, eachNamespace, name, credentials)
+func (k *Kubeconfig) Derive(t Known, d Derivation) (text []byte, contexts []string, err error) {
+	config, contexts, err := k.derive(t, d)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -59,7 +67,7 @@ func writeConfig(config *clientcmdapi.Config) ([]byte, error) {
 	return text, nil
 }
 
-func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, credentials Credentials) (config *clientcmdapi.Config, contexts []string, err error) {
+func (k *Kubeconfig) derive(t Known, d Derivation) (config *clientcmdapi.Config, contexts []string, err error) {
 	deployer := AccountUser(t.HomeNamespace, t.Account())
 	if !t.Engine.Has(EngineImpersonation) {
 		return nil, nil, fmt.Errorf("tenant %q has a Tiller and no account that can be impersonated", t.Name)
@@ -73,16 +81,16 @@ func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, credential
 		return nil, nil, failure.Naming(fmt.Errorf("%s names a cluster or user that the kubeconfig does not hold", k.Where()), k.Where())
 	}
 	cluster, user = cluster.DeepCopy(), user.DeepCopy()
-	if credentials.Token != "" {
+	if d.Credentials.Token != "" {
 		if cluster, err = inlineCA(cluster); err != nil {
 			return nil, nil, err
 		}
-		user, userName = clientcmdapi.NewAuthInfo(), credentials.User
-		user.Token = credentials.Token
+		user, userName = clientcmdapi.NewAuthInfo(), d.Credentials.User
+		user.Token = d.Credentials.Token
 	} else if err := k.checkCopied(user, deployer); err != nil {
 		return nil, nil, err
 	}
-	name = cmp.Or(name, t.Name)
+	name := cmp.Or(d.ContextName, t.Name)
 	if owner, derived := strings.CutPrefix(userName, name+"/"); derived && user.Impersonate == deployer {
 		userName = owner // the context was derived and merged itself
 	}
@@ -102,7 +110,7 @@ func (k *Kubeconfig) derive(t Known, eachNamespace bool, name string, credential
 		contexts = append(contexts, context)
 	}
 	switch {
-	case eachNamespace && len(t.Namespaces) > 0:
+	case d.EachNamespace && len(t.Namespaces) > 0:
 		for _, ns := range t.Namespaces {
 			add(name+"/"+ns, ns)
 		}
@@ -145,38 +153,52 @@ func inlineCA(cluster *clientcmdapi.Cluster) (*clientcmdapi.Cluster, error) {
 // only if it is empty, or all its contexts are in the new one, so that nobody's contexts
 // are lost. A symbolic link stays one. A device or a pipe, such as /dev/stdout, gets the text.
 func WriteDerived(file string, text []byte, contexts []string) error {
+	write, err := derivedWriter(file, contexts)
+	if err != nil {
+		return err
+	}
+	return write(text)
+}
+
+// CheckDerived returns the error that WriteDerived would return before it writes.
+func CheckDerived(file string, contexts []string) error {
+	_, err := derivedWriter(file, contexts)
+	return err
+}
+
+// derivedWriter returns what writes a derived kubeconfig into a file.
+func derivedWriter(file string, contexts []string) (func(text []byte) error, error) {
+	replace := func(text []byte) error { return replaceDerived(file, text) }
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return replaceDerived(file, text)
+		if _, err := os.Stat(filepath.Dir(file)); err != nil {
+			return nil, fmt.Errorf("%s can't be written: %w", file, reason(err))
+		}
+		return replace, nil
 	case err != nil:
-		return err
+		return nil, err
 	case info.IsDir():
-		return fmt.Errorf("%s is a folder; name a file", file)
+		return nil, fmt.Errorf("%s is a folder; name a file", file)
 	case !info.Mode().IsRegular():
-		return writeInto(file, text)
+		return func(text []byte) error { return writeInto(file, text) }, nil
 	}
 	if file, err = filepath.EvalSymlinks(file); err != nil {
-		return err
+		return nil, err
 	}
 	if info.Size() == 0 {
-		return replaceDerived(file, text) // as mktemp makes it
+		return replace, nil // as mktemp makes it
 	}
 	old, err := clientcmd.LoadFromFile(file)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%s exists and is no kubeconfig of this tenant; name another file, or remove it", file)
-	default:
-		for name := range old.Contexts {
-			if !slices.Contains(contexts, name) {
-				return fmt.Errorf("%s holds the context %q, which is not this tenant's; name another file, or remove it", file, name)
-			}
-		}
-		if len(old.Contexts) == 0 {
-			return fmt.Errorf("%s exists and is no kubeconfig of this tenant; name another file, or remove it", file)
+	if err != nil || len(old.Contexts) == 0 {
+		return nil, fmt.Errorf("%s exists and is no kubeconfig of this tenant; name another file, or remove it", file)
+	}
+	for name := range old.Contexts {
+		if !slices.Contains(contexts, name) {
+			return nil, fmt.Errorf("%s holds the context %q, which is not this tenant's; name another file, or remove it", file, name)
 		}
 	}
-	return replaceDerived(file, text)
+	return replace, nil
 }
 
 func writeInto(file string, text []byte) error {

@@ -13,49 +13,62 @@ import (
 	"helm-tenant/envvar"
 )
 
+// Merged is the result of Merge.
+type Merged struct {
+	// Contexts are the requested contexts, Users their users.
+	Contexts, Users []string
+	// Files are the files that are changed, none if they had all entries already.
+	Files []string
+	// Into is the file that has the contexts.
+	Into string
+}
+
 // Merge adds the contexts and the user of Derive to the caller's own kubeconfig; the
 // cluster's entry stays. The current context stays as well. Entries of an earlier Merge
-// are replaced; contexts has the names of all requested contexts, and file is the file
-// that has them.
+// are replaced.
 //
 // The file is edited as by Use: under client-go's lock file, keeping comments, unknown
-// keys, symbolic links and modes.
+// keys, symbolic links and modes. With dryRun nothing is written, and the result and the
+// errors are the same.
 //
 // Errors: those of Derive; a name that another entry has.
-func (k *Kubeconfig) Merge(t Known, eachNamespace bool, name string, credentials Credentials) (contexts []string, file string, err error) {
+func (k *Kubeconfig) Merge(t Known, d Derivation, dryRun bool) (Merged, error) {
 	if k.file() == "" {
-		return nil, "", errors.New("there is no kubeconfig to merge into: give --output-file FILE instead of --merge")
+		return Merged{}, errors.New("there is no kubeconfig to merge into: give --output-file FILE instead of --merge")
 	}
 	if err := k.CheckReadAgain(); err != nil {
-		return nil, "", err
+		return Merged{}, err
 	}
-	derived, contexts, err := k.derive(t, eachNamespace, name, credentials)
+	derived, contexts, err := k.derive(t, d)
 	if err != nil {
-		return nil, "", err
+		return Merged{}, err
 	}
 	derived.Clusters = nil
 	for context, kctx := range derived.Contexts {
 		if err := k.checkReplaced(context, kctx, derived.AuthInfos[kctx.AuthInfo].Impersonate); err != nil {
-			return nil, "", err
+			return Merged{}, err
 		}
 	}
+	merged := Merged{Contexts: contexts, Users: slices.Sorted(maps.Keys(derived.AuthInfos)), Into: k.file()}
+	edit := kubeconfigEdit{instead: insteadOfMerge, dryRun: dryRun}
 	// The user is written first: a context without its user can't be used.
-	if err := editKubeconfig(k.file(), insteadOfMerge, func(text []byte) ([]byte, error) { return withEntries(text, derived) }); err != nil {
-		return nil, "", err
+	if err := edit.apply(k.file(), func(text []byte) ([]byte, error) { return withEntries(text, derived) }); err != nil {
+		return Merged{}, err
 	}
 	for _, other := range k.files() {
-		if err := removeElsewhere(other, k.file(), derived); err != nil {
-			return nil, "", err
+		if err := removeElsewhere(other, k.file(), derived, &edit); err != nil {
+			return Merged{}, err
 		}
 	}
-	return contexts, k.file(), nil
+	merged.Files = edit.changed
+	return merged, nil
 }
 
 const insteadOfMerge = "write a file of its own with --output-file FILE"
 
 // removeElsewhere removes entries with the same names from another file of the
 // kubeconfig, since of two entries that of the first file counts.
-func removeElsewhere(other, target string, derived *clientcmdapi.Config) error {
+func removeElsewhere(other, target string, derived *clientcmdapi.Config, edit *kubeconfigEdit) error {
 	config, err := clientcmd.LoadFromFile(other)
 	if other == target || err != nil {
 		return nil // client-go ignores a file that can't be read
@@ -66,7 +79,7 @@ func removeElsewhere(other, target string, derived *clientcmdapi.Config) error {
 	if len(contexts)+len(users) == 0 {
 		return nil
 	}
-	return editKubeconfig(other, insteadOfMerge, func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) })
+	return edit.apply(other, func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) })
 }
 
 // checkReplaced returns an error if the kubeconfig has a context or user of that name
@@ -114,15 +127,18 @@ type Unmerged struct {
 	Contexts, Users []string
 	// Current reports whether the current context is among them.
 	Current bool
+	// Files are the files that are changed.
+	Files []string
 }
 
 // Unmerge removes the contexts that Merge wrote for the named tenant from the kubeconfig,
 // and their users if nothing else uses them. With context it removes only that one, and
 // those of its namespaces. It asks no cluster, since the tenant may have been removed.
-// env and explicitFile are as in LoadKubeconfig.
+// env and explicitFile are as in LoadKubeconfig. With dryRun nothing is written, and the
+// result and the errors are the same.
 //
 // Errors: contexts of several clusters without a context that names one of them.
-func Unmerge(env envvar.Environment, explicitFile, name, context string) (Unmerged, error) {
+func Unmerge(env envvar.Environment, explicitFile, name, context string, dryRun bool) (Unmerged, error) {
 	k, err := readFiles(env, explicitFile)
 	if err == nil {
 		err = k.CheckReadAgain()
@@ -158,6 +174,7 @@ func Unmerge(env envvar.Environment, explicitFile, name, context string) (Unmerg
 	if len(removed.Contexts) == 0 {
 		return removed, nil
 	}
+	edit := kubeconfigEdit{dryRun: dryRun}
 	for _, file := range k.files() {
 		inFile, err := clientcmd.LoadFromFile(file)
 		if err != nil {
@@ -168,9 +185,10 @@ func Unmerge(env envvar.Environment, explicitFile, name, context string) (Unmerg
 		if len(contexts)+len(users) == 0 {
 			continue
 		}
-		if err := editKubeconfig(file, "", func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) }); err != nil {
+		if err := edit.apply(file, func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) }); err != nil {
 			return Unmerged{}, err
 		}
 	}
+	removed.Files = edit.changed
 	return removed, nil
 }

@@ -48,9 +48,15 @@ func TestMergeAndUnmerge(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			file := write(t, "config", test.text, 0o640)
-			contexts, where, err := load(t, file, "").Merge(impersonated, true, "", Credentials{})
-			if err != nil || where != file || !cmp.Equal(contexts, []string{"team-a/a", "team-a/b"}) {
-				t.Fatalf("got %q in %s, %v", contexts, where, err)
+			want := Merged{Contexts: []string{"team-a/a", "team-a/b"}, Users: []string{"team-a/alice"}, Files: []string{file}, Into: file}
+			for _, dryRun := range []bool{true, false} {
+				done, err := load(t, file, "").Merge(impersonated, Derivation{EachNamespace: true}, dryRun)
+				if diff := cmp.Diff(want, done); err != nil || diff != "" {
+					t.Fatalf("dry run %v: %v, -want +got:\n%s", dryRun, err, diff)
+				}
+				if changed := read(t, file) != test.text; changed == dryRun {
+					t.Fatalf("dry run %v: the file changed: %v", dryRun, changed)
+				}
 			}
 			merged := read(t, file)
 			k := load(t, file, "team-a/b")
@@ -64,15 +70,20 @@ func TestMergeAndUnmerge(t *testing.T) {
 				t.Errorf("the current context is %+v", k)
 			}
 			// On the context itself it is a refresh.
-			if _, _, err := k.Merge(impersonated, true, "", Credentials{}); err != nil {
-				t.Fatal(err)
+			if done, err := k.Merge(impersonated, Derivation{EachNamespace: true}, false); err != nil || len(done.Files) > 0 {
+				t.Fatalf("a second time: %+v, %v", done, err)
 			}
 			if diff := cmp.Diff(merged, read(t, file)); diff != "" {
 				t.Errorf("a second time it changed:\n%s", diff)
 			}
-			removed, err := Unmerge(os.Environ(), file, "team-a", "")
-			if err != nil || removed.Current || !cmp.Equal(removed.Contexts, contexts) || !cmp.Equal(removed.Users, []string{"team-a/alice"}) {
-				t.Errorf("took out %+v, %v", removed, err)
+			for _, dryRun := range []bool{true, false} {
+				removed, err := Unmerge(os.Environ(), file, "team-a", "", dryRun)
+				if diff := cmp.Diff(Unmerged{Contexts: want.Contexts, Users: want.Users, Files: want.Files}, removed); err != nil || diff != "" {
+					t.Errorf("dry run %v: %v, -want +got:\n%s", dryRun, err, diff)
+				}
+				if changed := read(t, file) != merged; changed == dryRun {
+					t.Errorf("dry run %v: the file changed: %v", dryRun, changed)
+				}
 			}
 			if diff := cmp.Diff(config(t, test.text), config(t, read(t, file))); diff != "" {
 				t.Errorf("-before +after:\n%s", diff)
@@ -108,8 +119,8 @@ func TestMergeIntoOneOfTwoFiles(t *testing.T) {
 	first := write(t, "first", users, 0o600)
 	second := write(t, "second", "clusters:\n- cluster: {server: https://one}\n  name: one\ncontexts:\n- context: {cluster: one, user: alice}\n  name: main\ncurrent-context: main\n", 0o600)
 	t.Setenv("KUBECONFIG", strings.Join([]string{filepath.Join(t.TempDir(), "missing"), first, second}, string(os.PathListSeparator)))
-	if _, where, err := load(t, "", "").Merge(impersonated, false, "", Credentials{}); err != nil || where != second {
-		t.Fatalf("merged into %s: %v", where, err)
+	if merged, err := load(t, "", "").Merge(impersonated, Derivation{}, false); err != nil || merged.Into != second {
+		t.Fatalf("merged into %s: %v", merged.Into, err)
 	}
 	user := load(t, "", "team-a").config.AuthInfos["team-a/alice"]
 	if user == nil || user.ClientCertificate != filepath.Join(filepath.Dir(first), "alice.pem") || user.Exec.Command != filepath.Join(filepath.Dir(first), "login") {
@@ -125,13 +136,13 @@ func TestMergeIntoOneOfTwoFiles(t *testing.T) {
 	}
 	moved := impersonated
 	moved.Namespaces = []string{"c"}
-	if _, _, err := load(t, "", "main").Merge(moved, false, "", Credentials{}); err != nil {
+	if _, err := load(t, "", "main").Merge(moved, Derivation{}, false); err != nil {
 		t.Fatal(err)
 	}
 	if k := load(t, "", "team-a"); k.Namespace != "c" {
 		t.Errorf("the context's namespace is %q", k.Namespace)
 	}
-	if removed, err := Unmerge(os.Environ(), "", "team-a", ""); err != nil || len(removed.Contexts) != 1 {
+	if removed, err := Unmerge(os.Environ(), "", "team-a", "", false); err != nil || len(removed.Contexts) != 1 {
 		t.Errorf("took out %+v, %v", removed, err)
 	}
 	if text := read(t, first) + read(t, second); strings.Contains(text, "team-a") {
@@ -151,7 +162,7 @@ func TestMergeRefuses(t *testing.T) {
 		{"an auth-provider", provider, "whose refresh token works once"},
 	} {
 		file := write(t, "config", test.text, 0o600)
-		_, _, err := load(t, file, "main").Merge(impersonated, false, "", Credentials{})
+		_, err := load(t, file, "main").Merge(impersonated, Derivation{}, false)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v", test.name, err)
 		}
@@ -165,7 +176,7 @@ func TestMergeRefuses(t *testing.T) {
 func TestMergeForTwoClusters(t *testing.T) {
 	file := write(t, "config", twoClusters, 0o600)
 	merge := func(context, name string) error {
-		_, _, err := load(t, file, context).Merge(impersonated, false, name, Credentials{})
+		_, err := load(t, file, context).Merge(impersonated, Derivation{ContextName: name}, false)
 		return err
 	}
 	if err := merge("main", ""); err != nil {
@@ -180,22 +191,22 @@ func TestMergeForTwoClusters(t *testing.T) {
 	if server := load(t, file, "team-a").Server; server != "https://one" {
 		t.Errorf("team-a is on %s", server)
 	}
-	if _, err := Unmerge(os.Environ(), file, "team-a", ""); err == nil || !strings.Contains(err.Error(), "on the clusters one and two: name one with --context-name: team-a, two-a") {
+	if _, err := Unmerge(os.Environ(), file, "team-a", "", false); err == nil || !strings.Contains(err.Error(), "on the clusters one and two: name one with --context-name: team-a, two-a") {
 		t.Errorf("got %v", err)
 	}
-	if removed, err := Unmerge(os.Environ(), file, "team-a", "two-a"); err != nil || !cmp.Equal(removed.Contexts, []string{"two-a"}) {
+	if removed, err := Unmerge(os.Environ(), file, "team-a", "two-a", false); err != nil || !cmp.Equal(removed.Contexts, []string{"two-a"}) {
 		t.Errorf("took out %+v, %v", removed, err)
 	}
 	if err := os.WriteFile(file, []byte(strings.Replace(read(t, file), "current-context: main", "current-context: team-a", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if removed, err := Unmerge(os.Environ(), file, "team-a", ""); err != nil || !removed.Current {
+	if removed, err := Unmerge(os.Environ(), file, "team-a", "", false); err != nil || !removed.Current {
 		t.Errorf("took out %+v, %v", removed, err)
 	}
-	if removed, err := Unmerge(os.Environ(), file, "team-a", ""); err != nil || len(removed.Contexts) != 0 {
+	if removed, err := Unmerge(os.Environ(), file, "team-a", "", false); err != nil || len(removed.Contexts) != 0 {
 		t.Errorf("a second time: %+v, %v", removed, err)
 	}
-	if _, err := Unmerge(os.Environ(), filepath.Join(t.TempDir(), "missing"), "team-a", ""); err == nil || errors.Is(err, os.ErrNotExist) {
+	if _, err := Unmerge(os.Environ(), filepath.Join(t.TempDir(), "missing"), "team-a", "", false); err == nil || errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
@@ -205,7 +216,7 @@ func TestMergeForTwoClusters(t *testing.T) {
 func TestMergeIntoReadOnly(t *testing.T) {
 	file := write(t, "config", twoClusters, 0o400)
 	k := load(t, file, "")
-	_, _, err := k.Merge(impersonated, false, "", Credentials{})
+	_, err := k.Merge(impersonated, Derivation{}, false)
 	if want := "kubeconfig " + file + " is read-only: make it writable, or write a file of its own with --output-file FILE"; errorText(err) != want {
 		t.Errorf("a file: %v\nwant: %s", err, want)
 	}
@@ -221,7 +232,7 @@ func TestMergeIntoReadOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.Chmod(folder, 0o755) }) // or it could not be removed
-	heldByModes(t, func() { _, _, err = k.Merge(impersonated, false, "", Credentials{}) })
+	heldByModes(t, func() { _, err = k.Merge(impersonated, Derivation{}, false) })
 	if want := "kubeconfig " + file + " can't be written: open " + file + ".lock: permission denied; write a file of its own with --output-file FILE instead"; errorText(err) != want {
 		t.Errorf("a folder: %v\nwant: %s", err, want)
 	}

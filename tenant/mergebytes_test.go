@@ -81,7 +81,7 @@ func TestMergeKeepsEveryByte(t *testing.T) {
 				if err := os.Symlink(real, file); err != nil {
 					t.Fatal(err)
 				}
-				if _, _, err := load(t, file, "").Merge(impersonated, true, "", Credentials{}); err != nil {
+				if _, err := load(t, file, "").Merge(impersonated, Derivation{EachNamespace: true}, false); err != nil {
 					t.Fatal(err)
 				}
 				added(t, test.text, read(t, real))
@@ -91,10 +91,10 @@ func TestMergeKeepsEveryByte(t *testing.T) {
 				// Changed, and merged again, it is still that alone which goes.
 				moved := impersonated
 				moved.Namespaces = []string{"a", "c"}
-				if _, _, err := load(t, file, "").Merge(moved, true, "", Credentials{}); err != nil {
+				if _, err := load(t, file, "").Merge(moved, Derivation{EachNamespace: true}, false); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := Unmerge(os.Environ(), file, "team-a", ""); err != nil {
+				if _, err := Unmerge(os.Environ(), file, "team-a", "", false); err != nil {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(test.text, read(t, real)); diff != "" {
@@ -134,13 +134,13 @@ func TestMergeIntoEmptyLists(t *testing.T) {
 			first := write(t, "first", "users:\n- name: alice\n  user: {token: t}\n", 0o600)
 			second := write(t, "second", text, 0o600)
 			t.Setenv("KUBECONFIG", strings.Join([]string{first, second}, string(os.PathListSeparator)))
-			if _, where, err := load(t, "", "").Merge(impersonated, false, "", Credentials{}); err != nil || where != second {
-				t.Fatalf("merged into %s: %v", where, err)
+			if merged, err := load(t, "", "").Merge(impersonated, Derivation{}, false); err != nil || merged.Into != second {
+				t.Fatalf("merged into %s: %v", merged.Into, err)
 			}
 			if k := load(t, "", "team-a"); k.Namespace != "a" {
 				t.Errorf("%q: the context is %+v:\n%s", users, k, read(t, second))
 			}
-			if _, err := Unmerge(os.Environ(), "", "team-a", ""); err != nil {
+			if _, err := Unmerge(os.Environ(), "", "team-a", "", false); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(text, read(t, second)); diff != "" {
@@ -189,14 +189,14 @@ func TestMergeBesideTexts(t *testing.T) {
 		"notes: |\n  script\n  # kept\n" + head + "users:\n- name: alice\n  user: {token: t}\n",
 	} {
 		file := write(t, "config", text, 0o600)
-		if _, _, err := load(t, file, "").Merge(impersonated, true, "", Credentials{}); err != nil {
+		if _, err := load(t, file, "").Merge(impersonated, Derivation{EachNamespace: true}, false); err != nil {
 			t.Fatal(err)
 		}
 		merged := read(t, file)
 		if !strings.Contains(merged, "script") || !strings.Contains(merged, "team-a") {
 			t.Fatalf("merged is:\n%s", merged)
 		}
-		if _, err := Unmerge(os.Environ(), file, "team-a", ""); err != nil {
+		if _, err := Unmerge(os.Environ(), file, "team-a", "", false); err != nil {
 			t.Fatal(err)
 		}
 		for _, now := range []string{merged, read(t, file)} {

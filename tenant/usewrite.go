@@ -49,29 +49,41 @@ func (k *Kubeconfig) saveExtension(next func(*Extension) *Extension) error {
 	if err := k.CheckReadAgain(); err != nil {
 		return err
 	}
-	return editKubeconfig(k.file(), "name the tenant by HELM_TENANT or --tenant", func(before []byte) ([]byte, error) {
+	edit := kubeconfigEdit{instead: "name the tenant by HELM_TENANT or --tenant"}
+	return edit.apply(k.file(), func(before []byte) ([]byte, error) {
 		return withExtension(before, k.Context, next(extensionIn(before, k.Context)))
 	})
 }
 
-// editKubeconfig replaces a kubeconfig by the result of edit, under client-go's lock
-// file. A text that stays equal is not written. instead is what the errors of a file that can't be
-// written advise; empty for nothing.
-func editKubeconfig(name, instead string, edit func(before []byte) (after []byte, err error)) error {
+// kubeconfigEdit edits the files of a kubeconfig.
+type kubeconfigEdit struct {
+	// instead is what the errors of a file that can't be written advise; empty for nothing.
+	instead string
+	// dryRun takes no lock and writes nothing.
+	dryRun bool
+	// changed are the files whose text is another one than before.
+	changed []string
+}
+
+// apply replaces a kubeconfig by the result of edit, under client-go's lock file. A text
+// that stays equal is not written.
+func (e *kubeconfigEdit) apply(name string, edit func(before []byte) (after []byte, err error)) error {
 	// A kubeconfig is often a symbolic link into a folder of dotfiles, which is kept.
 	file, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s can't be written: %w", name, reason(err))
 	}
 	or, then := "", ""
-	if instead != "" {
-		or, then = ", or "+instead, "; "+instead+" instead"
+	if e.instead != "" {
+		or, then = ", or "+e.instead, "; "+e.instead+" instead"
 	}
-	unlock, err := lock(file, lockPatience, then)
-	if err != nil {
-		return err
+	if !e.dryRun {
+		unlock, err := lock(file, lockPatience, then)
+		if err != nil {
+			return err
+		}
+		defer unlock()
 	}
-	defer unlock()
 	info, err := os.Stat(file)
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s can't be written: %w", file, reason(err))
@@ -88,6 +100,10 @@ func editKubeconfig(name, instead string, edit func(before []byte) (after []byte
 		return fmt.Errorf("kubeconfig %s: %w", file, err)
 	}
 	if bytes.Equal(before, after) {
+		return nil
+	}
+	e.changed = append(e.changed, name)
+	if e.dryRun {
 		return nil
 	}
 	if err := replaceFile(file, after, info); err != nil {

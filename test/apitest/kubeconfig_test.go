@@ -1,10 +1,12 @@
 package apitest
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +45,16 @@ func TestKubeconfig(t *testing.T) {
 	w.admin(t).must(t, "grant", team.name, "--reader", "--service-account", team.a+":reads", "--accept-risk=reads-secrets")
 
 	file := filepath.Join(t.TempDir(), "team.kubeconfig")
-	r := member.must(t, "kubeconfig", team.name, "--output-file", file, "--each-namespace")
+	r := member.must(t, "kubeconfig", team.name, "--output-file", file, "--dry-run")
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) || r.Stderr != "would write "+file+" with the context "+team.name+"\n" {
+		t.Errorf("a dry run wrote the file: %v, %v", r, err)
+	}
+	asJSON := filepath.Join(t.TempDir(), "team.json")
+	must(t, os.WriteFile(asJSON, []byte(member.must(t, "kubeconfig", team.name, "-o", "json").Stdout), 0o600))
+	if out, err := w.with(t, asJSON, "kubectl", "auth", "whoami", "-o", "name"); err != nil {
+		t.Errorf("kubectl with JSON: %v\n%s", err, out)
+	}
+	r = member.must(t, "kubeconfig", team.name, "--output-file", file, "--each-namespace")
 	if r.Stdout != "" || !strings.Contains(r.Stderr, team.name+"/"+team.b) {
 		t.Errorf("it says %v", r)
 	}
@@ -168,7 +179,13 @@ func TestKubeconfigMerge(t *testing.T) {
 	person := *member
 	person.kubeconfig = link
 
-	r := person.must(t, "kubeconfig", team.name, "--merge")
+	before, err := os.ReadFile(link)
+	must(t, err)
+	r := person.must(t, "kubeconfig", team.name, "--merge", "--dry-run", "-o", "json")
+	if after, err := os.ReadFile(link); err != nil || string(after) != string(before) || !strings.Contains(r.Stdout, `"dryRun": true`) || !strings.Contains(r.Stdout, strconv.Quote(link)) || !strings.Contains(r.Stdout, `"`+team.name+"/") {
+		t.Errorf("a dry run: %v, and the file is %s, %v", r, after, err)
+	}
+	r = person.must(t, "kubeconfig", team.name, "--merge")
 	if r.Stdout != "" || !strings.Contains(r.Stderr, "kubectl config use-context "+team.name) {
 		t.Errorf("it says %v", r)
 	}
@@ -216,6 +233,9 @@ func TestKubeconfigMerge(t *testing.T) {
 
 	// It goes though the tenant is gone.
 	w.admin(t).must(t, "revoke", team.name, "--user", member.name)
+	if r := person.must(t, "kubeconfig", team.name, "--unmerge", "--dry-run"); !strings.Contains(r.Stderr, "would remove the context "+team.name+" from "+link+"\n") {
+		t.Errorf("a dry run says %v", r)
+	}
 	if r := person.must(t, "kubeconfig", team.name, "--unmerge"); !strings.Contains(r.Stderr, "Warning: it was the current context") {
 		t.Errorf("it says %v", r)
 	}
@@ -232,6 +252,7 @@ func TestKubeconfigMerge(t *testing.T) {
 		{[]string{"--unmerge"}, "needs the tenant's name"},
 		{[]string{team.name, "--unmerge", "--merge"}, "contradict"},
 		{[]string{team.name, "--merge", "--output-file", "x"}, "give one of them"},
+		{[]string{team.name, "--dry-run"}, "--dry-run goes with"},
 	} {
 		if r := person.run(t, append([]string{"kubeconfig"}, c.args...)...); r.Code != 2 || !strings.Contains(r.Stderr, c.want) {
 			t.Errorf("wanted %q: %v", c.want, r)
