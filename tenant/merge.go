@@ -25,7 +25,7 @@ type Merged struct {
 
 // Merge adds the contexts and the user of Derive to the caller's own kubeconfig; the
 // cluster's entry stays. The current context stays as well. Entries of an earlier Merge
-// are replaced.
+// are replaced, and users with credentials that no context has any more are removed.
 //
 // The file is edited as by Use: under client-go's lock file, keeping comments, unknown
 // keys, symbolic links and modes. With dryRun nothing is written, and the result and the
@@ -55,8 +55,13 @@ func (k *Kubeconfig) Merge(t Known, d Derivation, dryRun bool) (Merged, error) {
 	if err := edit.apply(k.file(), func(text []byte) ([]byte, error) { return withEntries(text, derived) }); err != nil {
 		return Merged{}, err
 	}
-	for _, other := range k.files() {
-		if err := removeElsewhere(other, k.file(), derived, &edit); err != nil {
+	replaced := replacedUsers(k.config, derived)
+	for _, file := range k.files() {
+		contexts, users := slices.Collect(maps.Keys(derived.Contexts)), slices.Concat(replaced, merged.Users)
+		if file == k.file() {
+			contexts, users = nil, replaced
+		}
+		if err := edit.remove(file, contexts, users); err != nil {
 			return Merged{}, err
 		}
 	}
@@ -66,20 +71,36 @@ func (k *Kubeconfig) Merge(t Known, d Derivation, dryRun bool) (Merged, error) {
 
 const insteadOfMerge = "write a file of its own with --output-file FILE"
 
-// removeElsewhere removes entries with the same names from another file of the
-// kubeconfig, since of two entries that of the first file counts.
-func removeElsewhere(other, target string, derived *clientcmdapi.Config, edit *kubeconfigEdit) error {
-	config, err := clientcmd.LoadFromFile(other)
-	if other == target || err != nil {
+// replacedUsers returns the users of contexts that an earlier Merge wrote with other
+// credentials, such as a token, if no other context has them.
+func replacedUsers(before, derived *clientcmdapi.Config) (users []string) {
+	used := map[string]bool{}
+	for name, kctx := range before.Contexts {
+		if derived.Contexts[name] == nil {
+			used[kctx.AuthInfo] = true
+		}
+	}
+	for name := range derived.Contexts {
+		if kctx := before.Contexts[name]; kctx != nil && !used[kctx.AuthInfo] && derived.AuthInfos[kctx.AuthInfo] == nil && !slices.Contains(users, kctx.AuthInfo) {
+			users = append(users, kctx.AuthInfo)
+		}
+	}
+	return users
+}
+
+// remove removes entries from a file of a kubeconfig, if it has them. Of two entries with the
+// same name in several files, that of the first counts.
+func (e *kubeconfigEdit) remove(file string, contexts, users []string) error {
+	config, err := clientcmd.LoadFromFile(file)
+	if err != nil {
 		return nil // client-go ignores a file that can't be read
 	}
-	contexts, users := slices.Collect(maps.Keys(derived.Contexts)), slices.Collect(maps.Keys(derived.AuthInfos))
-	contexts = slices.DeleteFunc(contexts, func(name string) bool { return config.Contexts[name] == nil })
-	users = slices.DeleteFunc(users, func(name string) bool { return config.AuthInfos[name] == nil })
+	contexts = slices.DeleteFunc(slices.Clone(contexts), func(name string) bool { return config.Contexts[name] == nil })
+	users = slices.DeleteFunc(slices.Clone(users), func(name string) bool { return config.AuthInfos[name] == nil })
 	if len(contexts)+len(users) == 0 {
 		return nil
 	}
-	return edit.apply(other, func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) })
+	return e.apply(file, func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) })
 }
 
 // checkReplaced returns an error if the kubeconfig has a context or user of that name
@@ -176,16 +197,7 @@ func Unmerge(env envvar.Environment, explicitFile, name, context string, dryRun 
 	}
 	edit := kubeconfigEdit{dryRun: dryRun}
 	for _, file := range k.files() {
-		inFile, err := clientcmd.LoadFromFile(file)
-		if err != nil {
-			continue // client-go could not read it either
-		}
-		contexts := slices.DeleteFunc(slices.Clone(removed.Contexts), func(name string) bool { return inFile.Contexts[name] == nil })
-		users := slices.DeleteFunc(slices.Clone(removed.Users), func(name string) bool { return inFile.AuthInfos[name] == nil })
-		if len(contexts)+len(users) == 0 {
-			continue
-		}
-		if err := edit.apply(file, func(text []byte) ([]byte, error) { return withoutEntries(text, contexts, users) }); err != nil {
+		if err := edit.remove(file, removed.Contexts, removed.Users); err != nil {
 			return Unmerged{}, err
 		}
 	}

@@ -2,8 +2,10 @@ package tenant
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -235,5 +237,43 @@ func TestMergeIntoReadOnly(t *testing.T) {
 	heldByModes(t, func() { _, err = k.Merge(impersonated, Derivation{}, false) })
 	if want := "kubeconfig " + file + " can't be written: open " + file + ".lock: permission denied; write a file of its own with --output-file FILE instead"; errorText(err) != want {
 		t.Errorf("a folder: %v\nwant: %s", err, want)
+	}
+}
+
+// A merge with other credentials leaves no token of the former behind.
+func TestMergeReplacesCredentials(t *testing.T) {
+	token := Derivation{Credentials: Credentials{Token: "secret-token", User: "a:ci"}}
+	for _, test := range []struct {
+		name          string
+		first, second Derivation
+		shared        bool // another context has the first one's user
+		want          []string
+	}{
+		{"the caller's after a token", token, Derivation{}, false, []string{"alice", "team-a/alice"}},
+		{"a token after the caller's", Derivation{}, token, false, []string{"alice", "team-a/a:ci"}},
+		{"for each namespace", Derivation{EachNamespace: true, Credentials: token.Credentials}, Derivation{EachNamespace: true}, false, []string{"alice", "team-a/alice"}},
+		{"used elsewhere", token, Derivation{}, true, []string{"alice", "team-a/a:ci", "team-a/alice"}},
+		{"under two names", Derivation{ContextName: "other", Credentials: token.Credentials}, Derivation{}, false, []string{"alice", "other/a:ci", "team-a/alice"}},
+		{"the same", token, token, false, []string{"alice", "team-a/a:ci"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file := write(t, "config", twoClusters, 0o600)
+			if _, err := load(t, file, "").Merge(impersonated, test.first, false); err != nil {
+				t.Fatal(err)
+			}
+			if test.shared {
+				text := strings.Replace(read(t, file), "contexts:\n", "contexts:\n- context: {cluster: one, user: team-a/a:ci}\n  name: mine\n", 1)
+				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := load(t, file, "").Merge(impersonated, test.second, false); err != nil {
+				t.Fatal(err)
+			}
+			users := slices.Sorted(maps.Keys(load(t, file, "").config.AuthInfos))
+			if diff := cmp.Diff(test.want, users); diff != "" {
+				t.Errorf("users, -want +got:\n%s\n%s", diff, read(t, file))
+			}
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -102,7 +103,9 @@ func (e *kubeconfigEdit) apply(name string, edit func(before []byte) (after []by
 	if bytes.Equal(before, after) {
 		return nil
 	}
-	e.changed = append(e.changed, name)
+	if !slices.Contains(e.changed, name) {
+		e.changed = append(e.changed, name)
+	}
 	if e.dryRun {
 		return nil
 	}
