@@ -36,8 +36,9 @@ type Destroy struct {
 	Event   Sink
 	// Confirm asks the admin before anything is removed.
 	Confirm func(context.Context) error
-	// Uninstall deletes the releases with helm.
-	Uninstall func(context.Context, *Removal) error
+	// Uninstall returns what deletes the releases with helm, or an error if this helm can't. It
+	// writes nothing itself, and a dry run calls it as well.
+	Uninstall func(*Removal) (run func(context.Context) error, err error)
 }
 
 // HasReleasesError refuses to remove a tenant that has releases.
@@ -82,6 +83,12 @@ func (d *Destroy) Run(ctx context.Context) (*Removal, error) {
 	if d.File != "" && len(d.recordsToSave(removal)) == 0 {
 		d.Event.note("there is no release record: the backup file is not written")
 	}
+	var uninstall func(context.Context) error
+	if d.DeleteReleases {
+		if uninstall, err = d.Uninstall(removal); err != nil {
+			return nil, err
+		}
+	}
 	if d.DryRun {
 		return removal, nil
 	}
@@ -96,8 +103,8 @@ func (d *Destroy) Run(ctx context.Context) (*Removal, error) {
 		return nil, err
 	}
 	removal.addBackup(saved)
-	if d.DeleteReleases {
-		if err := d.Uninstall(ctx, removal); err != nil {
+	if uninstall != nil {
+		if err := uninstall(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -33,8 +33,10 @@ func destroying(t *testing.T, c *cluster.Client) (*Destroy, *[]string) {
 	files, file := backupsIn(t, c)
 	files.Say = func(_ string, _ ...any) { output = append(output, "backup") }
 	return &Destroy{Client: c, Name: "t", Backups: files, File: file, Wait: true, Timeout: time.Minute,
-		Confirm:   func(context.Context) error { output = append(output, "confirm"); return nil },
-		Uninstall: func(context.Context, *Removal) error { output = append(output, "uninstall"); return nil },
+		Confirm: func(context.Context) error { output = append(output, "confirm"); return nil },
+		Uninstall: func(*Removal) (func(context.Context) error, error) {
+			return func(context.Context) error { output = append(output, "uninstall"); return nil }, nil
+		},
 		Event: func(e Event) {
 			if e.Change != nil {
 				output = append(output, fmt.Sprintf("%s %s", e.Change.Action, e.Change.Key))
@@ -97,10 +99,12 @@ func TestDestroyAndWrites(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	d.DeleteReleases = true
-	d.Uninstall = func(context.Context, *Removal) error {
-		server.Remove(cluster.Key{Kind: "Secret", Namespace: "t-tiller", Name: "web.v1"})
-		server.Put(record(t, "t-tiller", "web", "a", 2, release.Status_DELETED))
-		return nil
+	d.Uninstall = func(*Removal) (func(context.Context) error, error) {
+		return func(context.Context) error {
+			server.Remove(cluster.Key{Kind: "Secret", Namespace: "t-tiller", Name: "web.v1"})
+			server.Put(record(t, "t-tiller", "web", "a", 2, release.Status_DELETED))
+			return nil
+		}, nil
 	}
 	*output = nil
 	if _, err := d.Run(t.Context()); err != nil {
@@ -109,11 +113,21 @@ func TestDestroyAndWrites(t *testing.T) {
 	if saved := len(slices.DeleteFunc(slices.Clone(*output), func(s string) bool { return s != "backup" })); saved != 2 {
 		t.Errorf("backed up %d times: %q", saved, *output)
 	}
-	d.Uninstall = func(context.Context, *Removal) error { return errors.New("no helm") }
+	d.Uninstall = func(*Removal) (func(context.Context) error, error) {
+		return func(context.Context) error { return errors.New("helm failed") }, nil
+	}
 	write(t, c, asked(unguarded))
 	server.Put(record(t, "t-tiller", "web", "a", 1, release.Status_DEPLOYED))
-	if _, err := d.Run(t.Context()); errorText(err) != "no helm" || server.Get(recordKey("t-tiller")) == nil {
+	if _, err := d.Run(t.Context()); errorText(err) != "helm failed" || server.Get(recordKey("t-tiller")) == nil {
 		t.Errorf("got %v", err)
+	}
+	// Another engine's helm is found before anybody confirms, and in a dry run.
+	d.Uninstall = func(*Removal) (func(context.Context) error, error) { return nil, errors.New("no helm") }
+	for _, dryRun := range []bool{true, false} {
+		*output, d.DryRun = nil, dryRun
+		if _, err := d.Run(t.Context()); errorText(err) != "no helm" || len(*output) > 0 {
+			t.Errorf("dry run %v: got %v, and did %q", dryRun, err, *output)
+		}
 	}
 }
 

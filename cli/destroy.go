@@ -121,9 +121,12 @@ func (s *session) destroyTenant(ctx context.Context, k *tenant.Kubeconfig, clien
 		Confirm: func(ctx context.Context) error {
 			return s.confirm(ctx, name, fmt.Sprintf("destroy tenant %s of %s", name, client.Where()), o.yes)
 		},
-		Uninstall: func(ctx context.Context, removal *admin.Removal) (err error) {
-			left, err = s.deleteReleases(ctx, k, client, removal)
-			return err
+		Uninstall: func(removal *admin.Removal) (func(context.Context) error, error) {
+			invocations, err := s.deletions(ctx, k, removal)
+			return func(ctx context.Context) (err error) {
+				left, err = s.deleteReleases(ctx, client, removal, invocations)
+				return err
+			}, err
 		},
 	}
 	removal, err := run.Run(ctx)

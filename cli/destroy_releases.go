@@ -12,16 +12,12 @@ import (
 	"helm-tenant/tenant"
 )
 
-// deleteReleases has the tenant's own deployer delete its releases. None is deleted if
-// this helm can't delete all of them. Afterwards it looks whether their objects are
-// deleted, and returns a line for each object that should be and is not.
-func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, removal *admin.Removal) (left []string, err error) {
+// deleteReleases has the tenant's own deployer delete its releases with the helm commands
+// of deletions. Afterwards it looks whether their objects are deleted, and returns a line
+// for each object that should be and is not.
+func (s *session) deleteReleases(ctx context.Context, client *cluster.Client, removal *admin.Removal, invocations []helm.Invocation) (left []string, err error) {
 	if len(removal.Releases) == 0 {
 		return nil, nil
-	}
-	invocations, err := s.deletions(ctx, k, removal)
-	if err != nil {
-		return nil, err
 	}
 	held, err := removal.ReleaseObjects(ctx, client) // before the records are deleted with the releases
 	if err != nil {
@@ -61,13 +57,26 @@ func (s *session) deleteReleases(ctx context.Context, k *tenant.Kubeconfig, clie
 	return left, nil
 }
 
+// deletions returns the helm commands that delete the tenant's releases. It returns an
+// error if this helm can't delete all of them.
 func (s *session) deletions(ctx context.Context, k *tenant.Kubeconfig, removal *admin.Removal) ([]helm.Invocation, error) {
+	if len(removal.Releases) == 0 {
+		return nil, nil
+	}
 	h, err := s.HelmClient(ctx, false)
 	if err != nil {
 		return nil, err
 	}
 	var invocations []helm.Invocation
 	for _, release := range removal.Releases {
+		if release.Engine != h.Engine() {
+			wanted := "a Helm 2.17"
+			if release.Engine == tenant.EngineImpersonation {
+				wanted = "a Helm 3 or 4"
+			}
+			return nil, withHint(fmt.Errorf("release %s can't be deleted: it is of %s, and %s is Helm %d", release.Name, helmsFor(release.Engine), h.Path, h.Major),
+				hint("set HELM_BIN to "+wanted), "with --keep-releases the tenant is removed without helm")
+		}
 		line := helm.Line{Command: "delete", Args: []string{"--purge", release.Name}}
 		if release.Engine == tenant.EngineImpersonation {
 			line = helm.Line{Command: "uninstall", Args: []string{release.Name, "--namespace", release.Namespace}}
