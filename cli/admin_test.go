@@ -173,6 +173,11 @@ func TestPruneDryRun(t *testing.T) {
 	if got := a.tries(file, "apply", "-f", "-", "--prune", "--dry-run", "--keep-releases"); got.code != 0 || !strings.Contains(got.stdout, "tenant u: destroy") {
 		t.Errorf("with --keep-releases: exit code %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
+	for _, how := range []string{"--dry-run", "--yes"} { // without the helm that the release needs
+		if got := a.tries(file, "apply", "-f", "-", "--prune", "--delete-releases", how); got.code != 3 || !strings.Contains(got.stderr, "no helm was found") || strings.Contains(got.stderr, "backed up") {
+			t.Errorf("--delete-releases %s: exit code %d\n%s%s", how, got.code, got.stdout, got.stderr)
+		}
+	}
 }
 
 // TestNearFlags: a mistyped flag brings the one that may have been meant, and a letter none.

@@ -165,7 +165,7 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 		}
 	}
 	if o.dryRun == dryRunServer {
-		refused := s.tryPrune(ctx, client, o, surplus)
+		refused := s.tryPrune(ctx, k, client, o, surplus)
 		outcomes = append(outcomes, refused...)
 		for _, outcome := range refused {
 			surplus = slices.DeleteFunc(surplus, func(name string) bool { return name == outcome.Name })

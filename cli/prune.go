@@ -47,10 +47,14 @@ func (s *session) pruneTenants(ctx context.Context, k *tenant.Kubeconfig, client
 }
 
 // tryPrune returns the surplus tenants that a prune could not destroy, with the reasons.
-func (s *session) tryPrune(ctx context.Context, client *cluster.Client, o *applyOptions, names []string) []admin.Outcome {
+func (s *session) tryPrune(ctx context.Context, k *tenant.Kubeconfig, client *cluster.Client, o *applyOptions, names []string) []admin.Outcome {
 	var refused []admin.Outcome
 	for _, name := range names {
-		run := admin.Destroy{Client: client, Name: name, DeleteReleases: o.destroy.deleteReleases, KeepReleases: o.destroy.keepReleases, DryRun: true, Event: s.event}
+		run := admin.Destroy{Client: client, Name: name, DeleteReleases: o.destroy.deleteReleases, KeepReleases: o.destroy.keepReleases, DryRun: true, Event: s.event,
+			Uninstall: func(removal *admin.Removal) (func(context.Context) error, error) {
+				_, err := s.deletions(ctx, k, removal)
+				return nil, err
+			}}
 		removal, err := run.Run(ctx)
 		if err == nil {
 			err = admin.CheckAllowed(ctx, client, removal.Prepared)

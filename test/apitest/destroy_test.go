@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -145,6 +146,13 @@ func TestDestroyTakesHelmsRecordsOnly(t *testing.T) {
 	r := admin.fails(t, 1, []string{"it has a release", "web"}, "destroy", team.name, "--yes", "--wait=false")
 	if strings.Contains(r.Stderr, "fake") {
 		t.Errorf("a Secret that is none is taken for a release: %v", r)
+	}
+	none := backupFile(t)
+	wrong := *admin
+	wrong.env = []string{"HELM_BIN=" + w.Bin("helm2")}
+	wrong.fails(t, 1, []string{"release web can't be deleted: it is of Helm 3 and 4", "set HELM_BIN to a Helm 3 or 4"}, "destroy", team.name, "--delete-releases", "--yes", "--backup", none)
+	if _, err := os.Stat(none); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("with another helm it began: %v", err)
 	}
 	admin.must(t, "destroy", team.name, "--delete-releases", "--yes", "--wait=false", "--backup", backupFile(t))
 	same(t, "Secrets with helm's label", 3, len(w.helmRecords(t, team.a)))
