@@ -32,7 +32,6 @@ var habits = []habit{
 	{[]string{"destroy"}, []string{"force", "f", "y"}, "--yes does not ask"},
 	{[]string{"apply", "migrate"}, []string{"force", "y"}, "--yes does not ask"},
 	{[]string{"apply"}, []string{"k", "kustomize"}, "a folder of tenants files is named with -f"},
-	{[]string{"kubeconfig"}, []string{"o", "output"}, "a file is named with --output-file"},
 }
 
 // habitHints says what to type instead of a flag that people know from kubectl or helm.

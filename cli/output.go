@@ -26,7 +26,11 @@ func outputFlag(cmd *cobra.Command, into *string, formats ...string) {
 	inner := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if !slices.Contains(formats, *into) {
-			return asUsage(cmd, fmt.Errorf("--output %q is not one of %s", *into, strings.Join(formats, ", ")))
+			err := fmt.Errorf("--output %q is not one of %s", *into, strings.Join(formats, ", "))
+			if cmd.Flags().Lookup("output-file") != nil {
+				err = withHint(err, "a file is named with --output-file")
+			}
+			return asUsage(cmd, err)
 		}
 		return inner(cmd, args)
 	}
