@@ -21,12 +21,16 @@ func byController(group, resource, subresource, verb string) string {
 // judges again. Revisions of other controllers have no template of pods, or are written by
 // controllers of the whole cluster. Content can't be changed later.
 //
+// The controller merges the revision into the set. Up to Kubernetes 1.36 it takes the set's
+// metadata from that too, and creates the pods in the namespace that these name
+// (k8s.io/kubernetes/pkg/controller/statefulset, ApplyRevision).
+//
 // The controller reads the revision without regard to case, as Go does.
 func controllerRevisions() policy {
 	return policy{
 		kind: "controllerrevisions", groups: []string{"apps"}, resources: []string{"controllerrevisions"}, operations: onCreate,
 		variables: []admissionv1.Variable{
-			{Name: "templated", Expression: `has(object.data) && object.data.exists(k, k.matches("(?i)^spec$") && object.data[k].exists(t, t.matches("(?i)^template$")))`},
+			{Name: "templated", Expression: `has(object.data) && object.data.exists(k, k.matches("(?i)^metadata$") || k.matches("(?i)^spec$") && object.data[k].exists(t, t.matches("(?i)^template$")))`},
 		},
 		rules: []admissionv1.Validation{rule(
 			`!variables.templated || `+byController("apps", "controllerrevisions", "", "create"),
@@ -36,18 +40,24 @@ func controllerRevisions() policy {
 	}
 }
 
-// podAddresses keeps a pod from having an address that no node gave it: Kubernetes leads the
-// traffic of Services there, and networks apply to it the NetworkPolicies that select the
-// pod.
+// podAddresses keeps a pod from having an address that no node gave it, or that the node took
+// back when the pod ended: Kubernetes leads the traffic of Services there, and networks apply to
+// it the NetworkPolicies that select the pod.
 func podAddresses() policy {
 	addresses := func(object string) string {
 		return `(has(` + object + `.status) ? [has(` + object + `.status.podIP) ? ` + object + `.status.podIP : ""] + (has(` + object + `.status.podIPs) ? ` + object + `.status.podIPs.map(i, has(i.ip) ? i.ip : "") : []) : [""])`
 	}
 	return policy{
 		kind: "podstatuses", groups: []string{""}, resources: []string{"pods/status"}, operations: onWrite,
-		rules: []admissionv1.Validation{rule(
-			`oldObject != null && `+addresses("object")+` == `+addresses("oldObject")+` || `+byController("", "pods", "status", "update"),
-			"only a node sets the addresses in a pod's status", `"only a node sets the addresses in a pod's status"`,
-		)},
+		variables: []admissionv1.Variable{
+			{Name: "byController", Expression: byController("", "pods", "status", "update")},
+			{Name: "ended", Expression: `oldObject != null && has(oldObject.status) && has(oldObject.status.phase) && oldObject.status.phase in ["Failed", "Succeeded"]`},
+		},
+		rules: []admissionv1.Validation{
+			rule(`oldObject != null && `+addresses("object")+` == `+addresses("oldObject")+` || variables.byController`,
+				"only a node sets the addresses in a pod's status", `"only a node sets the addresses in a pod's status"`),
+			rule(`!variables.ended || has(object.status) && has(object.status.phase) && object.status.phase in ["Failed", "Succeeded"] || variables.byController`,
+				"a pod that ended can't run again: its addresses may be another's", `"a pod that ended can't run again: its addresses may be another's"`),
+		},
 	}
 }

@@ -19,7 +19,7 @@ const (
 	// one's.
 	annotationVersion = "helm-tenant/guard-version"
 	// version is incremented with every change of the policies.
-	version = 9
+	version = 10
 )
 
 // Newer reports whether a newer helm-tenant wrote a policy or binding of the guard.

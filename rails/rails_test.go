@@ -144,7 +144,7 @@ func TestPolicies(t *testing.T) {
 }
 
 func TestNewer(t *testing.T) {
-	for value, want := range map[string]bool{"": false, "0": false, "7": false, "8": false, "9": false, "10": true, "x": false} {
+	for value, want := range map[string]bool{"": false, "0": false, "7": false, "8": false, "9": false, "10": false, "11": true, "x": false} {
 		if got := Newer(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{annotationVersion: value}}}); got != want {
 			t.Errorf("%q: %t", value, got)
 		}

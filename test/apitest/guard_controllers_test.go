@@ -14,7 +14,8 @@ import (
 
 // TestTheGuardOfControllers: a role for all of an API group, which the roles admin and edit are
 // not, lets nobody write in a controller's or node's place what another controller carries out:
-// a StatefulSet's revision, of which its controller creates pods, and the addresses of a pod.
+// a StatefulSet's revision, of which its controller creates pods, in any namespace up to Kubernetes
+// 1.36, and the addresses of a pod, or its phase, if it ended and others may have them.
 func TestTheGuardOfControllers(t *testing.T) {
 	t.Parallel()
 	w, team, actors := guardedTeam(t)
@@ -47,12 +48,16 @@ func TestTheGuardOfControllers(t *testing.T) {
 	revision.SetName("forged")
 	revision.SetResourceVersion("")
 	revision.SetUID("")
+	elsewhere := revision.DeepCopy() // where the controller of Kubernetes 1.36 creates the pods
+	must(t, unstructured.SetNestedMap(elsewhere.Object, map[string]any{"metadata": map[string]any{"namespace": team.b}}, "data"))
 	status := func(patch string) func(dynamic.Interface) error {
 		return func(client dynamic.Interface) error {
 			_, err := client.Resource(guarded["Pod"]).Namespace(team.a).Patch(ctx, "set", types.MergePatchType, []byte(patch), metav1.PatchOptions{DryRun: []string{"All"}}, "status")
 			return err
 		}
 	}
+	_, err := root.Resource(guarded["Pod"]).Namespace(team.a).Patch(ctx, "set", types.MergePatchType, []byte(`{"status":{"phase":"Failed"}}`), metav1.PatchOptions{}, "status")
+	must(t, err)
 	for _, test := range []struct {
 		what, policy string
 		request      func(client dynamic.Interface) error
@@ -61,6 +66,11 @@ func TestTheGuardOfControllers(t *testing.T) {
 			_, err := revisions(client).Create(ctx, revision, metav1.CreateOptions{DryRun: []string{"All"}})
 			return err
 		}},
+		{"a StatefulSet's revision of another namespace", "controllerrevisions", func(client dynamic.Interface) error {
+			_, err := revisions(client).Create(ctx, elsewhere, metav1.CreateOptions{DryRun: []string{"All"}})
+			return err
+		}},
+		{"a pod that ended, to run again", "podstatuses", status(`{"status":{"phase":"Running"}}`)},
 		{"a pod's address", "podstatuses", status(`{"status":{"podIP":"10.0.0.1","podIPs":[{"ip":"10.0.0.1"}]}}`)},
 	} {
 		for _, who := range []string{"deployer", "person", "own account"} {

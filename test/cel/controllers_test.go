@@ -31,12 +31,17 @@ func TestWhatControllersRead(t *testing.T) {
 		{"a template under other keys", "controllerrevisions", "", revisions("{Spec: {TEMPLATE: {}}}"), false},
 		{"a template under keys that fold", "controllerrevisions", "", revisions("{\u017fpec: {template: {}}}"), false},
 		{"a template beside another spec", "controllerrevisions", "", revisions("{spec: {}, sPEC: {template: {}}}"), false},
+		{"another namespace", "controllerrevisions", "", revisions("{metadata: {namespace: b}}"), false},
+		{"another namespace under another key", "controllerrevisions", "", revisions("{MetaData: {namespace: b}, spec: {}}"), false},
 		{"no template", "controllerrevisions", "", revisions("{kind: VirtualMachineInstancetype, spec: {cpu: {guest: 1}}}"), true},
 		{"nothing", "controllerrevisions", "", "{apiVersion: apps/v1, kind: ControllerRevision, metadata: {name: x}, revision: 1}", true},
 		{"an address", "podstatuses", fmt.Sprintf(pod, "phase: Pending"), at("10.0.0.1"), false},
 		{"another address", "podstatuses", at("10.0.0.2"), at("10.0.0.1"), false},
 		{"one more address", "podstatuses", at("10.0.0.2"), fmt.Sprintf(pod, "podIP: 10.0.0.2, podIPs: [{ip: 10.0.0.2}, {ip: 'fd00::1'}]"), false},
 		{"the same address", "podstatuses", at("10.0.0.2"), fmt.Sprintf(pod, "phase: Failed, "+fmt.Sprintf(address, "10.0.0.2")), true},
+		{"an address that is another's by now", "podstatuses", fmt.Sprintf(pod, "phase: Failed, "+fmt.Sprintf(address, "10.0.0.2")), fmt.Sprintf(pod, "phase: Running, "+fmt.Sprintf(address, "10.0.0.2")), false},
+		{"an ended pod's phase taken away", "podstatuses", fmt.Sprintf(pod, "phase: Succeeded, "+fmt.Sprintf(address, "10.0.0.2")), fmt.Sprintf(pod, fmt.Sprintf(address, "10.0.0.2")), false},
+		{"another end", "podstatuses", fmt.Sprintf(pod, "phase: Succeeded"), fmt.Sprintf(pod, "phase: Failed"), true},
 		{"no address", "podstatuses", "{apiVersion: v1, kind: Pod, metadata: {name: x}}", fmt.Sprintf(pod, "conditions: [{type: example.com/ready, status: 'True'}]"), true},
 	} {
 		everywhere := rights{"create controllerrevisions.apps", "update pods."}
