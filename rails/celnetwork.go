@@ -27,8 +27,11 @@ func networkPolicies() policy {
 			{Name: "except", Expression: `variables.isolated ? variables.notes[` + quoted(annotationExcept) + `].split(",") : []`},
 			{Name: "powers", Expression: powers()},
 			{Name: "except4", Expression: `variables.except.filter(x, !x.contains(":")).map(x, ` + numbers("x") + `)`},
-			{Name: "except6", Expression: `variables.except.filter(x, x.contains(":"))`},
 			{Name: "hex", Expression: `"0123456789abcdef"`},
+			// As nat64 writes them.
+			{Name: "translated", Expression: `variables.except.filter(x, !x.contains(":")).map(x, "` + nat64Prefix + `" + ` + hextetOf("x", 0) + ` + ":" + ` + hextetOf("x", 2) + ` + "/" + string(96 + ` + bits("x") + `))`},
+			{Name: "except6", Expression: `variables.except.filter(x, x.contains(":")) + variables.translated`},
+			{Name: "closed", Expression: `(variables.except + variables.translated).join(", ")`},
 			{Name: "added", Expression: `!variables.isolated || !has(object.spec.egress) ? [] : object.spec.egress.filter(e, !` + same + `)`},
 			{Name: "blocks", Expression: blocks},
 			{Name: "open4", Expression: `variables.blocks.exists(list, list.exists(b, !b.cidr.contains(":") && [` + numbers("b.cidr") + `].exists(n, variables.except4.exists(x, n[0] <= x[1] && x[0] <= n[1]` +
@@ -40,9 +43,9 @@ func networkPolicies() policy {
 		},
 		rules: []admissionv1.Validation{
 			rule(`variables.added.all(e, has(e.to) && e.to.size() > 0)`, "in an isolated namespace egress must say where to",
-				`"in this isolated namespace egress must have a to, since without one it opens " + variables.except.join(", ")`),
+				`"in this isolated namespace egress must have a to, since without one it opens " + variables.closed`),
 			rule(`!variables.open4 && !variables.open6 && !variables.mapped`, "in an isolated namespace egress can't open the metadata services' addresses",
-				`"in this isolated namespace egress can't open " + variables.except.join(", ") + ": name them in the block's except"`),
+				`"in this isolated namespace egress can't open " + variables.closed + ": name them in the block's except"`),
 		},
 	}
 }
@@ -66,6 +69,17 @@ func numbers(block string) string {
 }
 
 func bits(block string) string { return `int(` + block + `.split("/")[1])` }
+
+// hextetOf returns a CEL expression for two of the four numbers of an IPv4 block, as one of the
+// numbers of an IPv6 address: in hexadecimal, without zeros before it.
+func hextetOf(block string, first int) string {
+	number := fmt.Sprintf(`(int(%[1]s.split("/")[0].split(".")[%[2]d]) * 256 + int(%[1]s.split("/")[0].split(".")[%[3]d]))`, block, first, first+1)
+	digits := ""
+	for _, size := range []int{4096, 256, 16} {
+		digits += fmt.Sprintf(`(n >= %[1]d ? variables.hex.substring(n / %[1]d %% 16, n / %[1]d %% 16 + 1) : "") + `, size)
+	}
+	return fmt.Sprintf(`[%s].map(n, %svariables.hex.substring(n %% 16, n %% 16 + 1))[0]`, number, digits)
+}
 
 // hextets returns a CEL expression for the first and the last value of the first 16 bits of
 // the addresses in an IPv6 block.

@@ -236,7 +236,7 @@ func opensBlock(block *networkingv1.IPBlock, except []string) bool {
 	if err != nil || open.Addr().Is6() && (strings.Contains(block.CIDR, ".") || open.Addr().Is4In6()) {
 		return true
 	}
-	for _, text := range except {
+	for _, text := range withNAT64(except) {
 		closed, err := netip.ParsePrefix(text)
 		if err != nil || closed.Addr().Is4() != open.Addr().Is4() {
 			continue

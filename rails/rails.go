@@ -5,6 +5,7 @@ package rails
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -124,7 +125,7 @@ func Isolation(t tenant.Tenant, namespace string) *networkingv1.NetworkPolicy {
 	for _, block := range slices.Sorted(slices.Values(t.AllowFrom)) {
 		from = append(from, networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: block}})
 	}
-	v4, v6 := splitFamilies(egressExcept(t.Rails))
+	v4, v6 := splitFamilies(withNAT64(egressExcept(t.Rails)))
 	return &networkingv1.NetworkPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},
 		ObjectMeta: metav1.ObjectMeta{Name: ObjectName, Namespace: namespace, Labels: rbac.Labels(t.Name)},
@@ -150,4 +151,32 @@ func egressExcept(r tenant.Rails) []string {
 		blocks[block] = true
 	}
 	return slices.Sorted(maps.Keys(blocks))
+}
+
+// withNAT64 adds to address blocks those of IPv6 by which a network with NAT64 leads to the IPv4
+// ones.
+func withNAT64(blocks []string) []string {
+	all := slices.Clone(blocks)
+	for _, block := range blocks {
+		if translated, ok := nat64(block); ok && !slices.Contains(all, translated) {
+			all = append(all, translated)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+const nat64Prefix = "64:ff9b::"
+
+// nat64 returns the IPv6 addresses of the well-known prefix of NAT64 for a block of IPv4
+// addresses (RFC 6052); false for other blocks. A network can have a prefix of its own.
+func nat64(block string) (string, bool) {
+	prefix, err := netip.ParsePrefix(block)
+	if err != nil || !prefix.Addr().Is4() {
+		return "", false
+	}
+	address := netip.MustParseAddr(nat64Prefix).As16()
+	v4 := prefix.Addr().As4()
+	copy(address[12:], v4[:])
+	return netip.PrefixFrom(netip.AddrFrom16(address), 96+prefix.Bits()).String(), true
 }

@@ -57,6 +57,9 @@ func TestObjects(t *testing.T) {
     - ipBlock:
         cidr: ::/0
         except:
+        - 64:ff9b::6464:64c8/128
+        - 64:ff9b::a01:0/112
+        - 64:ff9b::a9fe:a9fe/128
         - fd00:ec2::254/128
         - fd01::/16
     - namespaceSelector: {}

@@ -114,6 +114,7 @@ func TestDemands(t *testing.T) {
 			"metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [169.254.169.254/32]}}]}]}", "metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [169.254.0.0/16]}}]}]}",
 			"metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [169.254.169.255/32]}}]}]}", "metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: 169.254.169.252/30}}]}]}",
 			"metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: '::/0'}}]}]}", "metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: '::/0', except: ['fd00:ec2::254/128']}}]}]}",
+			"metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: '::/0', except: ['fd00:ec2::254/128', '64:ff9b::a9fe:a9fe/128']}}]}]}", "metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: '64:ff9b::a9fe:a9fe/128'}}]}]}",
 			"metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: 'fd00:1::/32'}}]}]}", "metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: 'fc00::/7'}}]}]}",
 			"metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: '2001:db8::/32'}}]}]}", "metadata: {name: x}, spec: {egress: [{to: [{ipBlock: {cidr: '::ffff:0:0/96'}}]}]}",
 		},
