@@ -58,7 +58,7 @@ func (t *snapshotReader) readAPIServices(ctx context.Context) error {
 		if s.Spec.Service == nil {
 			return
 		}
-		w := audit.Webhook{Kind: audit.AggregatedAPI, Configuration: s.Name}
+		w := audit.Webhook{Kind: audit.AggregatedAPI, Configuration: s.Name, Unverified: s.Spec.InsecureSkipTLSVerify}
 		setServer(&w, admissionv1.WebhookClientConfig{Service: s.Spec.Service})
 		t.locked(func() { t.snapshot.Webhooks = append(t.snapshot.Webhooks, w) })
 	}))

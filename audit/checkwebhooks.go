@@ -15,13 +15,13 @@ import (
 // the place of one. The matchConditions of a webhook are not evaluated: a webhook that has some
 // is reported as one that may get them.
 func (a *auditor) checkWebhooks() {
-	reported, answered := map[string]bool{}, map[ObjectRef]bool{}
+	reported, answered := map[string]bool{}, map[answerer]bool{}
 	for _, w := range a.listeners() {
 		// Whoever may change something in a tenant's namespace is its deployer, or a member.
 		if !w.onlyNeighbours() {
 			for _, place := range w.places() {
-				if !answered[place] {
-					answered[place] = true
+				if key := (answerer{place, w.Unverified}); !answered[key] {
+					answered[key] = true
 					a.checkAnswers(w, place)
 				}
 			}
@@ -146,9 +146,11 @@ func (a *auditor) checkAnswers(w listener, place ObjectRef) {
 // pathToPlace returns the path to the place of a webhook. A pod of its namespace can have the labels by
 // which the Service finds its pods, and mount the Secret with the certificate; of the pods that are
 // there those answer that the Service selects. A Service of type ExternalName leads to any host,
-// which needs the certificate as well; so do its EndpointSlices, which lead to any address.
+// which needs the certificate as well; so do its EndpointSlices, which lead to any address. Where
+// the API server verifies nobody, no certificate is needed.
 func (a *auditor) pathToPlace(w Webhook, place ObjectRef) Path {
-	if path, known := a.placePaths[place]; known {
+	key := answerer{place, w.Unverified}
+	if path, known := a.placePaths[key]; known {
 		return path
 	}
 	t := Target{Home: place.Namespace, Server: a.snapshot.Server, NamesKnown: a.namesKnown(), Workloads: a.accountObjects(Account(place.Namespace, "")).Workloads}
@@ -186,16 +188,25 @@ func (a *auditor) pathToPlace(w Webhook, place ObjectRef) Path {
 	slice := p.ask("discovery.k8s.io", "endpointslices")
 	slice.AnyName = true // the Service has some, of names that its controller makes up
 	leads = slices.Concat(leads, p.create(slice.Group, slice.Resource), p.either(change, slice))
+	if w.Unverified {
+		path.needs = append(path.needs, leads...)
+	}
 	for _, read := range p.either([]string{"get", "list", "watch"}, certificate) {
 		for _, lead := range leads {
 			path.needs = append(path.needs, append(slices.Clone(read), lead...))
 		}
 	}
 	if a.placePaths == nil {
-		a.placePaths = map[ObjectRef]Path{}
+		a.placePaths = map[answerer]Path{}
 	}
-	a.placePaths[place] = path
+	a.placePaths[key] = path
 	return path
+}
+
+// answerer is a place that answers, and whether the API server verifies it.
+type answerer struct {
+	place      ObjectRef
+	unverified bool
 }
 
 const answerPath = "answer-webhook"

@@ -32,6 +32,17 @@ func TestAnswers(t *testing.T) {
 	give := func(namespace string, who Subject, rules ...rbacv1.PolicyRule) func(*Snapshot) {
 		return func(s *Snapshot) { s.give(namespace, "w", who, rules...) }
 	}
+	served := func(unverified bool) Webhook {
+		return hook(func(w *Webhook) {
+			w.Kind, w.Configuration, w.Rules, w.Unverified = AggregatedAPI, "v1alpha1.argoproj.io", nil, unverified
+		})
+	}
+	lends := func(rules ...rbacv1.PolicyRule) func(*Snapshot) {
+		return func(s *Snapshot) {
+			s.APIGroups = []string{"argoproj.io"}
+			s.give("hooks", "w", zoe, rules...)
+		}
+	}
 	withoutHomes := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: tenant.LabelHome, Operator: metav1.LabelSelectorOpDoesNotExist}}}
 	const open, high = "answer-webhook", "HT085 high user zoe"
 	for _, test := range []struct {
@@ -61,6 +72,10 @@ func TestAnswers(t *testing.T) {
 		{"the certificate and another Service", hook(nil), give("hooks", zoe, rule("", "secrets", "get"), rule("", "services", "update", "other")), nil, false},
 		{"the Service", hook(nil), give("hooks", zoe, rule("", "services", "update")), nil, false},
 		{"the certificate", hook(nil), give("hooks", zoe, rule("", "secrets", "get")), nil, false},
+		{"the Service of an API that the API server verifies", served(false), lends(rule("", "services", "update")), nil, false},
+		{"the Service of an API that it does not verify", served(true), lends(rule("", "services", "update", "hook")), []string{high}, true},
+		{"another Service beside such an API", served(true), lends(rule("", "services", "update", "other")), nil, false},
+		{"EndpointSlices of an API that it does not verify", served(true), lends(rule("discovery.k8s.io", "endpointslices", "patch")), []string{high}, true},
 		{"a pod that its Service selects", hook(func(w *Webhook) { w.Selectors = selected(w.Service) }), func(s *Snapshot) {
 			s.Pods = append(s.Pods, Pod{Namespace: "hooks", Name: "hook-1", Labels: map[string]string{"app": "hook"}}, Pod{Namespace: "hooks", Name: "db-1"})
 			s.give("hooks", "w", zoe, rule("", "pods/exec", "create", "hook-1"))

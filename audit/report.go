@@ -109,7 +109,7 @@ type auditor struct {
 	// listenerCache caches the webhooks that are sent objects of homes; answers the paths to their
 	// places, by their Services.
 	listenerCache *[]listener
-	placePaths    map[ObjectRef]Path
+	placePaths    map[answerer]Path
 	findings      []Finding
 	// reported holds the parts of objects that findings have reported.
 	reported map[reportedPart]bool

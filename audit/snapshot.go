@@ -124,6 +124,9 @@ type Webhook struct {
 	// Leads are what answers beside Service: the Services and pods where a URL, an ExternalName
 	// or EndpointSlices lead.
 	Leads []ObjectRef
+	// Unverified says that the API server does not verify the certificate of what answers; only
+	// an AggregatedAPI can be so.
+	Unverified bool
 	// Conditional says that it has matchConditions: CEL that may exclude some of the matching
 	// objects. They are not evaluated.
 	Conditional bool

@@ -42,6 +42,8 @@ type APIService struct {
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              struct {
 		Service *admissionv1.ServiceReference `json:"service"`
+		// InsecureSkipTLSVerify says that the API server does not verify who answers.
+		InsecureSkipTLSVerify bool `json:"insecureSkipTLSVerify"`
 	} `json:"spec"`
 }
 

@@ -247,10 +247,18 @@ func (p *plant) converts(namespace, plural string) {
 }
 
 // serves makes an API that a Service of that namespace serves.
-func (p *plant) serves(namespace string) {
+func (p *plant) serves(namespace string) { p.servesGroup("planted.example.com", namespace) }
+
+// servesGroup makes an API of that group that a Service of that namespace serves, whoever that is.
+func (p *plant) servesGroup(group, namespace string) {
 	p.Helper()
-	p.object("/apis/apiregistration.k8s.io/v1/apiservices", "v1.planted.example.com", `{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{"name":"v1.planted.example.com"},
-		"spec":{"group":"planted.example.com","version":"v1","groupPriorityMinimum":1,"versionPriority":1,"insecureSkipTLSVerify":true,"service":{"namespace":"`+namespace+`","name":"server"}}}`)
+	p.object("/apis/apiregistration.k8s.io/v1/apiservices", "v1."+group, `{"apiVersion":"apiregistration.k8s.io/v1","kind":"APIService","metadata":{"name":"v1.`+group+`"},
+		"spec":{"group":"`+group+`","version":"v1","groupPriorityMinimum":1,"versionPriority":1,"insecureSkipTLSVerify":true,"service":{"namespace":"`+namespace+`","name":"server"}}}`)
+	p.await("the group "+group, func() bool {
+		groups, err := p.w.root.CoreV1().RESTClient().Get().AbsPath("/apis").SetHeader("Accept", "application/json").DoRaw(context.Background())
+		must(p.T, err)
+		return strings.Contains(string(groups), `"`+group+`"`)
+	})
 }
 
 // object creates an object by the path of its kind.

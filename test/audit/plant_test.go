@@ -193,7 +193,8 @@ var editors = map[string]string{
 	"HT022": takeZoeOut, "HT040": takeZoeOut,
 	"HT028": `s/namespaceSelector: {}/namespaceSelector: {matchExpressions: [{key: helm-tenant\/home, operator: DoesNotExist}, {key: helm-tenant\/tenant, operator: DoesNotExist}, {key: kubernetes.io\/metadata.name, operator: NotIn, values: [kube-system]}]}/;` +
 		` s/kubernetes.io\/metadata.name: [a-z-]*/kubernetes.io\/metadata.name: nowhere/; s/- nowhere\n/- kube-system\n/;` +
-		` s/name: \(converter\|server\)\n\( *\)namespace: alpha-a/name: \1\n\2namespace: outside/`,
+		` s/name: \(converter\|server\)\n\( *\)namespace: alpha-a/name: \1\n\2namespace: outside/;` +
+		` s/name: server\n\( *\)namespace: old-[a-z0-9]*/name: server\n\1namespace: argocd/`, // where the controller itself is
 	"HT075": `s/  externalIPs:\n  - [0-9.]*\n//; s/ *priorityClassName: [a-z-]*\n//`,
 }
 

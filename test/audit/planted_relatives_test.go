@@ -116,6 +116,11 @@ var plantedRelatives = []planting{
 	{"a webhook that changes what homes do not have", func(p *plant) {
 		p.mutator("mutator", "networking.k8s.io", "ingresses", "outside")
 	}, nil},
+	{"an API of a controller's objects that whoever has its Service serves", func(p *plant) {
+		ns := p.namespace(map[string]string{rails.LabelEnforce: "baseline"})
+		p.servesGroup("argoproj.io", ns)
+		p.grant(ns, "serve", []string{"patch services server"}, "user zoe")
+	}, []string{"HT028  APIService v1.argoproj.io", "HT085  user zoe"}},
 	{"a policy that changes pods", func(p *plant) { p.changes("changer", "", "pods", true) }, []string{"HT028  MutatingAdmissionPolicy changer"}},
 	{"a policy that changes pods, which nobody bound", func(p *plant) { p.changes("changer", "", "pods", false) }, nil},
 	{"a policy that changes claims", func(p *plant) { p.changes("changer", "", "persistentvolumeclaims", true) }, nil},
