@@ -22,7 +22,7 @@ func (x *rights) redefine(somebody Subject) []Need {
 	var needs []Need
 	for _, lender := range lenders {
 		controllers := slices.Contains(lender.homes, somebody.Namespace) || slices.Contains(lender.homes, somebody.AccountsOf())
-		if lender.span == aside || controllers || !slices.Contains(x.served, lender.group) {
+		if lender.span == aside || lender.span == revised || controllers || !slices.Contains(x.served, lender.group) {
 			continue
 		}
 		needs = append(needs, changeDefinitions(lender.group, lender.resources)...)

@@ -246,7 +246,7 @@ func (a *auditor) checkNamespaces(r *Record) {
 				if s == (Subject{}) || a.isDeployerIn(s, ns) {
 					continue
 				}
-				more := a.outgrows(t, rules.rules)
+				more := a.outgrows(r, rules.rules)
 				if tenants && more == "" {
 					continue
 				}

@@ -14,10 +14,14 @@ func (a *auditor) checkLenders() {
 		return
 	}
 	namespaces := a.lendingNamespaces()
+	lending := map[string]bool{"": true} // and the whole cluster
+	for _, namespace := range namespaces {
+		lending[namespace] = true
+	}
 	a.eachOther(namespaces, func(s Subject, mine func(grant) bool) {
 		path := a.rights.borrowing(s)
 		steps, open := a.rights.opens(identityOf(s), path, nil, func(g grant) bool {
-			return mine(g) && (g.binding.Namespace == "" || slices.Contains(namespaces, g.binding.Namespace))
+			return mine(g) && lending[g.binding.Namespace]
 		})
 		if !open {
 			return
@@ -40,7 +44,7 @@ func (a *auditor) lendingNamespaces() []string {
 		does, found := known[g.rules]
 		if !found {
 			does = slices.ContainsFunc(lenders, func(controller lender) bool {
-				return slices.ContainsFunc(controller.resources, func(resource string) bool { return a.writes(g.rules.rules, controller.group, resource) != "" })
+				return (controller.span != revised || a.rights.revised != nil) && slices.ContainsFunc(controller.resources, func(resource string) bool { return a.writes(g.rules.rules, controller.group, resource) != "" })
 			})
 			known[g.rules] = does
 		}

@@ -8,7 +8,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/rbac"
-	"helm-tenant/tenant"
 )
 
 // checkNamespaceWriters finds subjects that can change the labels of a tenant's
@@ -74,16 +73,16 @@ func (a *auditor) namedNamespaces(s Subject) []string {
 // role that a tenant may have: to remove the namespace's labels, or to use the rights of
 // a controller. It is empty if they allow neither, and if the tenant's own role allows
 // the same, for which the role is reported.
-func (a *auditor) outgrows(t tenant.Tenant, rules []rbacv1.PolicyRule) string {
+func (a *auditor) outgrows(r *Record, rules []rbacv1.PolicyRule) string {
 	var role []rbacv1.PolicyRule
-	if live := a.clusterRoles[t.Role]; live != nil {
+	if live := a.clusterRoles[r.Tenant.Role]; live != nil {
 		role = live.Rules
 	}
 	var allowed []string
 	if writes := rbac.WritesNamespaces(rules); len(writes) > 0 && len(rbac.WritesNamespaces(role)) == 0 {
 		allowed = append(allowed, fmt.Sprintf("%s, and so take away the labels that hold the namespace", writes[0]))
 	}
-	if loans := a.loans(rules); len(loans) > 0 && len(a.loans(role)) == 0 {
+	if loans := a.loans(rules, r); len(loans) > 0 && len(a.loans(role, r)) == 0 {
 		allowed = append(allowed, fmt.Sprintf("%s, which %s carries out with its own rights", shortened(loanAsks(loans)), loans[0].lender))
 	}
 	return strings.Join(allowed, "; and ")
@@ -104,7 +103,7 @@ func (a *auditor) checkOwnGrants(d *deployer, grants []grant) {
 			a.add(id, "", f)
 			a.markGrantReported(d.record, g)
 		}
-		if loans := a.loans(g.rules.rules); len(loans) > 0 {
+		if loans := a.loans(g.rules.rules, d.record); len(loans) > 0 {
 			tell(idLender, loans[0].ask.String(), "by %s its deployer may %s, which %s carries out with its own rights", g.binding, shortened(loanAsks(loans)), loans[0].lender)
 		}
 		if writes := rbac.WritesNamespaces(g.rules.rules); len(writes) > 0 {

@@ -105,7 +105,7 @@ func (a *auditor) checkAdded(role, part *Role, own []rbacv1.PolicyRule, users []
 		severity = Low
 	}
 	text := fmt.Sprintf("ClusterRole %s adds to the role %s of %s", part.Name, role.Name, tenantsOf(users))
-	if loans := a.loans(more); len(loans) > 0 {
+	if loans := a.loans(more, users...); len(loans) > 0 {
 		severity = High
 		rights = loans[0].ask.String()
 		text += fmt.Sprintf(": their deployers may %s, which %s carries out with its own rights", shortened(loanAsks(loans)), loans[0].lender)
@@ -127,7 +127,7 @@ func (a *auditor) checkTenantRole(role *Role, rules []rbacv1.PolicyRule, users [
 	chain := func(text string) [][]string {
 		return [][]string{{"tenant " + users[0].Tenant.Name, "ClusterRole " + role.Name, text}}
 	}
-	if loans := a.loans(rules); len(loans) > 0 {
+	if loans := a.loans(rules, users...); len(loans) > 0 {
 		f := Finding{Subject: "ClusterRole " + role.Name, Fix: fix, Chains: chain(loans[0].ask.String()),
 			Text: fmt.Sprintf("with the role %s the deployers of %s may %s, which %s carries out with its own rights", role.Name, tenantsOf(users), shortened(loanAsks(loans)), loans[0].lender)}
 		setTenant(&f, users)

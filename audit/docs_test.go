@@ -149,6 +149,7 @@ func everyPath() []Path {
 	for _, d := range a.deployers {
 		target := d.target
 		target.Open, target.Closing, target.InConfigMaps, target.Guarded, target.Classes, target.MissingClasses, target.Members = true, []string{"x"}, true, true, []string{"CLASS"}, []string{"CLASS"}, []Subject{User("u"), Group("g"), Account("ci", "robot")}
+		target.Workloads = map[string][]string{"statefulsets": {"x"}}
 		for _, minor := range []int{34, 37} {
 			target.Server = serverOfMinor(minor)
 			all = append(all, a.rights.paths(target)...)

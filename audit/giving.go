@@ -105,6 +105,9 @@ func (x *rights) leadingActs(in leading) []act {
 	var acts []act
 	bare := newRights(nil, nil)
 	bare.served, bare.mentioned = x.served, x.mentioned
+	if x.revised != nil {
+		bare.revised = map[string]bool{elsewhere: true}
+	}
 	paths, borrowing := bare.paths(target), bare.borrowing(Subject{})
 	for _, path := range append(paths, borrowing, bare.redefining(Subject{})) {
 		for _, need := range path.needs {

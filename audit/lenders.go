@@ -34,6 +34,8 @@ const (
 	// name them. Changing an existing one matters; no object names a new one. Objects in other
 	// namespaces are only named by their writers' own objects.
 	sourced
+	// revised: the objects are revisions, which other facts decide about (revisions.go).
+	revised
 )
 
 // The namespaces of controllers.
@@ -61,6 +63,7 @@ var (
 // of database operators, create pods with an account that the operator made for them;
 // Karpenter's NodePool chooses among node classes, and does not define what runs on a node.
 var lenders = []lender{
+	{"Kubernetes' StatefulSet controller", appsGroup, []string{revisions}, revised, nil},
 	{"Flux's helm-controller", "helm.toolkit.fluxcd.io", []string{"helmreleases"}, everywhere, fluxHomes},
 	{"Flux's kustomize-controller", "kustomize.toolkit.fluxcd.io", []string{"kustomizations"}, everywhere, fluxHomes},
 	{"Flux's controllers", "source.toolkit.fluxcd.io", []string{"gitrepositories", "ocirepositories", "helmrepositories", "helmcharts", "buckets", "externalartifacts"}, sourced, fluxHomes},
@@ -250,6 +253,8 @@ func (x *rights) borrow(somebody Subject) []Need {
 				for _, home := range lender.homes {
 					needs = append(needs, p.changesOf(lender.group, resource, Ask{Namespace: home, AnyName: true})...)
 				}
+			case revised:
+				needs = append(needs, x.reviseElsewhere(somebody)...)
 			}
 		}
 	}
@@ -270,11 +275,15 @@ type loan struct {
 // loans returns the lenders' objects that the rules allow to write in a namespace. Sources are
 // left out, since they only matter in the lender's own namespace, and so are cluster-scoped
 // objects, to which a RoleBinding gives no right. Rules for all API groups count if the API
-// server has the lender's.
-func (a *auditor) loans(rules []rbacv1.PolicyRule) []loan {
+// server has the lender's. users are the tenants in whose namespaces the rules are granted.
+func (a *auditor) loans(rules []rbacv1.PolicyRule, users ...*Record) []loan {
 	var found []loan
 	for _, lender := range lenders {
-		if lender.span == sourced || lender.span == unscoped {
+		switch {
+		case lender.span == revised && a.revises(rules, users):
+			found = append(found, loan{lender.name, Ask{Verb: "create", Group: lender.group, Resource: revisions}})
+			continue
+		case lender.span == revised, lender.span == sourced, lender.span == unscoped:
 			continue
 		}
 		for _, resource := range lender.resources {

@@ -275,7 +275,7 @@ func (p pather) makePods(i int) []Need {
 	if workload.listed && p.NamesKnown { // the Tiller is another path
 		ask.Names = slices.DeleteFunc(slices.Clone(ask.Names), func(name string) bool { return workload.kind == p.Workload.Kind && name == p.Workload.Name })
 	}
-	return append(needs, p.either(change, ask)...)
+	return slices.Concat(needs, p.either(change, ask), p.reviseOwn(workload.resource))
 }
 
 // changeHome returns the ways to change the home namespace's labels. Deleting the
@@ -326,7 +326,7 @@ type workloadKind struct {
 var workloadKinds = []workloadKind{
 	{"Deployment", "apps", "deployments", true, true},
 	{"ReplicaSet", "apps", "replicasets", true, false},
-	{"StatefulSet", "apps", "statefulsets", true, true},
+	{"StatefulSet", appsGroup, "statefulsets", true, true},
 	{"DaemonSet", "apps", "daemonsets", true, true},
 	{"Job", "batch", "jobs", false, false},
 	{"CronJob", "batch", "cronjobs", true, false},

@@ -190,6 +190,7 @@ func newAuditor(s *Snapshot) *auditor {
 		a.tokens[token.Namespace] = append(a.tokens[token.Namespace], token)
 	}
 	a.rights.served = s.APIGroups
+	a.findRevised()
 	a.demands = demandsOf(s)
 	a.restore()
 	a.findDeployers()

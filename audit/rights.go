@@ -64,6 +64,9 @@ type rights struct {
 	// served are the server's API groups, mentioned those in rules.
 	served    []string
 	mentioned map[string]bool
+	// revised are the namespaces in which a revision has pods created in any namespace; nil if
+	// the API server has no such revisions.
+	revised map[string]bool
 	// bootstrap caches whether bootstrap tokens lead to a node's certificate.
 	bootstrap *bool
 }

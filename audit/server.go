@@ -26,6 +26,9 @@ type Server struct {
 	// VerifiesKubelets: a kubelet needs a certificate of the authority that the API
 	// server has for kubelets.
 	VerifiesKubelets bool
+	// RevisionsStay: a revision of a StatefulSet does not name the namespace of its pods, as it
+	// could up to Kubernetes 1.36.
+	RevisionsStay bool
 	// NoBootstrapTokens: Secrets of kube-system are nobody's credentials.
 	NoBootstrapTokens bool
 }
@@ -48,7 +51,7 @@ func ServerOf(info version.Info) Server {
 // serverOfMinor returns the features of Kubernetes 1.MINOR, 0 for an unknown version.
 func serverOfMinor(minor int) Server {
 	return Server{NoGetStreams: minor >= 35, NoConstrainedImpersonation: minor > 0 && minor < 36, NoPodSecurity: minor > 0 && minor < 23,
-		NoSeccompProfile: minor > 0 && minor < 19}
+		NoSeccompProfile: minor > 0 && minor < 19, RevisionsStay: minor >= 37}
 }
 
 // WithFlags returns the server's features with its command line, as its endpoint /flagz

@@ -50,6 +50,13 @@ func (p *plant) job(ns, account string) {
 	})
 }
 
+// emptySet makes a StatefulSet without pods.
+func (p *plant) emptySet(ns, name string) {
+	p.Helper()
+	p.object("/apis/apps/v1/namespaces/"+ns+"/statefulsets", name, `{"metadata":{"name":"`+name+`"},"spec":{"replicas":0,"serviceName":"set",
+		"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}`)
+}
+
 // withoutPods deletes the pods of a namespace and has a quota refuse new ones.
 func (p *plant) withoutPods(ns string) {
 	p.Helper()

@@ -48,6 +48,17 @@ var plantedRelatives = []planting{
 	{"a way to kube-system's accounts by a controller's objects", func(p *plant) {
 		p.grant("kube-system", "flows", []string{"create tekton.dev:taskruns"}, "user zoe")
 	}, []string{"HT021  user zoe"}},
+	{"a way to kube-system's accounts by a revision of a StatefulSet there", func(p *plant) {
+		p.emptySet("kube-system", "set")
+		p.grant("kube-system", "revisions", []string{"create apps:controllerrevisions", "patch apps:statefulsets/status"}, "user zoe")
+	}, []string{"HT021  user zoe"}},
+	{"revisions in kube-system that no StatefulSet takes", func(p *plant) {
+		p.emptySet("kube-system", "set")
+		p.grant("kube-system", "revisions", []string{"create apps:controllerrevisions"}, "user zoe")
+	}, nil},
+	{"revisions in kube-system, which has no StatefulSet", func(p *plant) {
+		p.grant("kube-system", "revisions", []string{"create,delete apps:controllerrevisions"}, "user zoe")
+	}, nil},
 	{"a mutating policy that is made anew by its name", func(p *plant) {
 		p.grant("", "policies", []string{"create,delete admission:mutatingadmissionpolicies"}, "user zoe")
 	}, []string{"HT022  user zoe"}},
@@ -105,6 +116,11 @@ var plantedRelatives = []planting{
 	{"a definition that a tenant converts", func(p *plant) { p.converts("alpha-a", "plants") }, []string{"HT028  CustomResourceDefinition plants.example.com"}},
 	{"a definition that nobody's namespace converts", func(p *plant) { p.converts("outside", "stones") }, nil},
 	{"an API that a tenant serves", func(p *plant) { p.serves("alpha-a") }, []string{"HT028  APIService v1.planted.example.com"}},
+	{"an API of a controller's objects that whoever has its Service serves", func(p *plant) {
+		ns := p.namespace(map[string]string{rails.LabelEnforce: "baseline"})
+		p.servesGroup("argoproj.io", ns)
+		p.grant(ns, "serve", []string{"patch services server"}, "user zoe")
+	}, []string{"HT028  APIService v1.argoproj.io", "HT085  user zoe"}},
 	{"an API that others serve", func(p *plant) { p.serves("outside") }, nil},
 	{"a webhook of one tenant that changes its own pods", func(p *plant) {
 		p.mutatorIn("mutator", "", "pods", "alpha-a", &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "alpha-a"}})
@@ -116,11 +132,6 @@ var plantedRelatives = []planting{
 	{"a webhook that changes what homes do not have", func(p *plant) {
 		p.mutator("mutator", "networking.k8s.io", "ingresses", "outside")
 	}, nil},
-	{"an API of a controller's objects that whoever has its Service serves", func(p *plant) {
-		ns := p.namespace(map[string]string{rails.LabelEnforce: "baseline"})
-		p.servesGroup("argoproj.io", ns)
-		p.grant(ns, "serve", []string{"patch services server"}, "user zoe")
-	}, []string{"HT028  APIService v1.argoproj.io", "HT085  user zoe"}},
 	{"a policy that changes pods", func(p *plant) { p.changes("changer", "", "pods", true) }, []string{"HT028  MutatingAdmissionPolicy changer"}},
 	{"a policy that changes pods, which nobody bound", func(p *plant) { p.changes("changer", "", "pods", false) }, nil},
 	{"a policy that changes claims", func(p *plant) { p.changes("changer", "", "persistentvolumeclaims", true) }, nil},

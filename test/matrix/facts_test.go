@@ -31,6 +31,7 @@ type facts struct {
 	podSecurity  bool // a privileged pod is refused in a namespace with the label
 	getStreams   bool // a right to get opens a port-forward
 	constrained  bool // a right to impersonate for some requests alone counts
+	leave        bool // a StatefulSet's revision has pods created in another namespace
 	adminHolds   []string
 	editHolds    []string
 	guardRefuses bool // the guard refuses external IPs
@@ -69,6 +70,7 @@ func (s *server) facts(t *testing.T, ns string) facts {
 	f.podSecurity = s.refusesPrivileged(t, ns)
 	f.getStreams = s.opensByGet(t)
 	f.constrained = s.constrains(t)
+	f.leave = s.revisionsLeave(t)
 	f.adminHolds, f.editHolds = s.holds(t, ns, "admin"), s.holds(t, ns, "edit")
 	f.guardRefuses = f.policies && s.guardActs(t, ns)
 	return f
@@ -181,6 +183,9 @@ func (s *server) checkFacts(t *testing.T, f facts) {
 	}
 	if takes.NoConstrainedImpersonation == f.constrained {
 		t.Errorf("Kubernetes %s: constrained impersonation: %t, and the audit takes it for %t", s.version, f.constrained, !takes.NoConstrainedImpersonation)
+	}
+	if takes.RevisionsStay == f.leave {
+		t.Errorf("Kubernetes %s: a revision has pods created in another namespace: %t, and the audit takes it for %t", s.version, f.leave, !takes.RevisionsStay)
 	}
 	if f.policies != f.guardRefuses {
 		t.Errorf("Kubernetes %s: it has admission policies, and the guard does not act", s.version)
