@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"helm-tenant/cluster"
+	"helm-tenant/command"
 	"helm-tenant/failure"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
@@ -136,9 +137,40 @@ func explainTwoHomes(k *tenant.Kubeconfig, two *twoHomesError) error {
 
 // askForTenant says what to do about a tenant of which no record can be read. name is empty if it
 // is not known.
-func askForTenant(name string) []hint {
-	word := tenantWord(name)
-	return []hint{hint("ask an admin: helm tenant grant " + word + " --user YOU"), hint("if its home is elsewhere: helm tenant use " + word + " --home-namespace NAMESPACE")}
+func askForTenant(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, name string) []hint {
+	if as, acts := k.Impersonates(); acts {
+		return actsAsOther(k.User, as, name)
+	}
+	return []hint{askForGrant(ctx, client, name), homeElsewhere(name)}
+}
+
+// homeElsewhere says what to type if the tenant's home is not where its record was looked for.
+func homeElsewhere(name string) hint {
+	return hint("if its home is elsewhere: helm tenant use " + tenantWord(name) + " --home-namespace NAMESPACE")
+}
+
+// askForGrant is the hint for a caller who is no member of a tenant.
+func askForGrant(ctx context.Context, client *cluster.Client, name string) hint {
+	return typed("ask an admin", grantToCaller(ctx, client, name))
+}
+
+// grantToCaller returns the command that makes the caller a member.
+func grantToCaller(ctx context.Context, client *cluster.Client, name string) command.Command {
+	user, err := client.User(ctx)
+	if err != nil {
+		user = ""
+	}
+	return grantCommand(user, name)
+}
+
+// grantCommand returns the command that makes a user a member. It has a placeholder for a user who
+// is not known (the API server tells it since Kubernetes 1.28) or is anybody.
+func grantCommand(user, name string) command.Command {
+	who := "--user=YOU"
+	if subject := tenant.User(user); user != "" && !subject.IsOpen() {
+		who = memberArguments(tenant.Members{subject})[0]
+	}
+	return command.Command{"helm", "tenant", "grant", tenantWord(name), who}
 }
 
 // tenantWord returns a tenant's name for a command that is shown, or a placeholder if the name
@@ -160,13 +192,6 @@ func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 	if r.Name != "" {
 		name = fmt.Sprintf("tenant %q", r.Name)
 	}
-	hints := []hint{"name the namespace: helm tenant COMMAND -n NAMESPACE"}
-	switch {
-	case wrapper.IsVerb(c.Call.Line.Command):
-		hints = askForTenant(r.Name)
-	case r.Engine == tenant.EngineTiller:
-		hints = []hint{"name the namespace: helm tenant COMMAND --namespace NAMESPACE (-n where helm takes it so)"}
-	}
 	client, err := c.connect(k, timeout)
 	if err != nil {
 		return r, err
@@ -175,25 +200,38 @@ func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tena
 	if two, ok := errors.AsType[*twoHomesError](err); ok {
 		return r, explainTwoHomes(k, two)
 	}
-	none := func(format string, args ...any) error {
+	ownVerb := wrapper.IsVerb(c.Call.Line.Command)
+	none := func(hints []hint, format string, args ...any) error {
 		return withHint(&wrapper.NoRecordError{Err: fmt.Errorf(format, args...)}, hints...)
+	}
+	instead := func() []hint {
+		switch {
+		case ownVerb && apierrors.IsNotFound(err):
+			return []hint{homeElsewhere(r.Name)}
+		case ownVerb:
+			return askForTenant(ctx, client, k, r.Name)
+		case r.Engine == tenant.EngineTiller:
+			return []hint{"name the namespace: helm tenant COMMAND --namespace NAMESPACE (-n where helm takes it so)"}
+		}
+		return []hint{"name the namespace: helm tenant COMMAND -n NAMESPACE"}
 	}
 	switch {
 	case ctx.Err() != nil:
 		return r, context.Cause(ctx)
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
-		return r, none("the namespaces of %s are not known: you are no member, or there is no such tenant: %w", name, err)
+		return r, none(instead(), "the namespaces of %s are not known: you are no member, or there is no such tenant: %w", name, err)
 	case isUnusable(err):
 		return r, &wrapper.NoRecordError{Err: err}
 	case err != nil:
 		// Naming the namespace helps against a record that is broken, and not against an API
 		// server that fails; neither is a reason to ask for a grant.
-		if _, broken := errors.AsType[*cluster.RecordError](err); !broken || wrapper.IsVerb(c.Call.Line.Command) {
-			hints = nil
+		var hints []hint
+		if _, broken := errors.AsType[*cluster.RecordError](err); broken && !ownVerb {
+			hints = instead()
 		}
-		return r, none("the namespaces of %s are not known: %w", name, err)
+		return r, none(hints, "the namespaces of %s are not known: %w", name, err)
 	case r.Name != "" && record.Name != r.Name, record.Home() != home:
-		return r, none("the record in namespace %q of %s is that of tenant %q with the home %q, not of %s", home, k.Where(), record.Name, record.Home(), name)
+		return r, none(instead(), "the record in namespace %q of %s is that of tenant %q with the home %q, not of %s", home, k.Where(), record.Name, record.Home(), name)
 	}
 	return r.WithRecord(home, record), nil
 }

@@ -39,13 +39,32 @@ func TestMembersAreTold(t *testing.T) {
 func TestUseByNobody(t *testing.T) {
 	a := newAdministrator(t)
 	a.runs("init", "t", "--namespaces=x", "--create-namespaces", "--engine=impersonation")
-	const note = "Note: you are neither a member nor a reader of tenant t, and helm is refused until an owner or an admin types: helm tenant grant t --user=YOU\n"
+	const note = "Note: you are neither a member nor a reader of tenant t, and helm is refused until an owner or an admin types: helm tenant grant t --user=admin\n"
 	if got := a.runs("use", "t"); strings.Contains(got.stderr, note) {
 		t.Errorf("who may act as the deployer is told:\n%s", got.stderr)
 	}
 	a.server.Allowed = func(permission string) bool { return !strings.HasPrefix(permission, "impersonate ") }
 	if got := a.runs("use", "t"); !strings.HasSuffix(got.stderr, note) {
 		t.Errorf("got:\n%swant:\n%s", got.stderr, note)
+	}
+}
+
+// TestWhoamiOfNobody: whoami, which knows the caller's name, says what an admin types for the caller.
+func TestWhoamiOfNobody(t *testing.T) {
+	a := newAdministrator(t)
+	a.runs("init", "three", "--namespaces=x", "--create-namespaces", "--engine=impersonation")
+	a.runs("init", "two", "--namespaces=y", "--create-namespaces", "--engine=tiller", "--wait=false")
+	a.server.Refuse = func(r clustertest.Request) *apierrors.StatusError {
+		if !slices.Contains([]string{"Pod", "ConfigMap"}, r.Kind) {
+			return nil
+		}
+		return apierrors.NewForbidden(schema.GroupResource{Resource: r.Kind}, r.Name, errors.New("no"))
+	}
+	for name, verb := range map[string]string{"two": "whoami", "three": "kubeconfig"} {
+		want := "\n  ask an admin: helm tenant grant " + name + " --user=admin\n"
+		if got := a.tries("", "--tenant="+name, verb); got.code != 1 || !strings.Contains(got.stderr, want) {
+			t.Errorf("%s of %s: exit code %d, want %q:\n%s", verb, name, got.code, want, got.stderr)
+		}
 	}
 }
 
@@ -67,7 +86,7 @@ func TestReleasesOfOthers(t *testing.T) {
 	}
 	a.server.Allowed = func(permission string) bool { return !strings.HasPrefix(permission, "impersonate ") }
 	const want = `Error: you are neither a member nor a reader of tenant "t" in context "test", or there is no such tenant: you may not act as service account "helm" in namespace "t-helm"
-  ask an admin: helm tenant grant t --user YOU
+  ask an admin: helm tenant grant t --user=admin
 `
 	if got := a.tries("", "releases"); got.code != 1 || got.stderr != want || got.stdout != "" {
 		t.Errorf("nobody: exit code %d:\n%s%swant:\n%s", got.code, got.stdout, got.stderr, want)

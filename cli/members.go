@@ -84,8 +84,8 @@ func memberChange(verb, name string, client *cluster.Client) failure.Error {
 }
 
 // askForMember is the hint for a reader who types what only a member can.
-func askForMember(name string) hint {
-	return typed("ask a member to type it, or an owner or an admin to type", command.Tenant("grant", name, "--user=YOU"))
+func askForMember(ctx context.Context, client *cluster.Client, name string) hint {
+	return typed("ask a member to type it, or an owner or an admin to type", grantToCaller(ctx, client, name))
 }
 
 // ownHints name what shows the caller's own tenant, where a verb needs more rights than a member

@@ -18,7 +18,7 @@ func TestNamedTenantOfAnotherEngine(t *testing.T) {
 	}{
 		{"kubeconfig two", 1, []string{`Error: tenant "two" has a Tiller: its members reach the tenant through helm only, not by a kubeconfig`, "helm tenant shellenv"}},
 		{"kubeconfig three", 0, []string{"as: system:serviceaccount:three-helm:helm", "namespace: b"}},
-		{"kubeconfig none", 1, []string{`the namespaces of tenant "none" are not known: you are no member, or there is no such tenant`, "  ask an admin: helm tenant grant none --user YOU\n  if its home is elsewhere"}},
+		{"kubeconfig none", 1, []string{`the namespaces of tenant "none" are not known: you are no member, or there is no such tenant`, "not found\n  if its home is elsewhere: helm tenant use none --home-namespace NAMESPACE\n"}},
 		{"--tenant two whoami", 1, []string{"two-tiller\n", "TILLER"}},
 		{"--tenant three whoami", 0, []string{"three-helm\n", "ACTS AS      system:serviceaccount:three-helm:helm\n"}},
 		{"--tenant three releases", 0, []string{"There are no releases."}},

@@ -105,6 +105,8 @@ type flight struct {
 	kubeconfig string
 	// deployer acts as the tenant's deployer if the member may, otherwise as the member.
 	deployer *cluster.Client
+	// self acts as the caller.
+	self     *cluster.Client
 	served   *cluster.Discovery
 	kinds    preflight.Kinds
 	question preflight.Question
@@ -176,6 +178,9 @@ func (f *flight) locate(ctx context.Context, client helm.Client) error {
 	if err != nil {
 		return err
 	}
+	if f.self, err = f.connect(k, f.requestTimeout); err != nil {
+		return err
+	}
 	// Judging namespaces takes all of them.
 	if resolved.NamespacesUnknown() {
 		if resolved, err = f.readNamespaces(ctx, k, resolved, f.requestTimeout); err != nil {
@@ -185,7 +190,7 @@ func (f *flight) locate(ctx context.Context, client helm.Client) error {
 	f.decision, err = f.decide(ctx, call, client, k, resolved, f.requestTimeout)
 	if _, reads := errors.AsType[*helm.ReaderError](err); reads {
 		return withHint(fmt.Errorf("you may read tenant %q, and a preflight asks as its deployer what may be written", resolved.Name),
-			askForMember(resolved.Name))
+			askForMember(ctx, f.self, resolved.Name))
 	}
 	if err != nil {
 		return err
@@ -195,9 +200,7 @@ func (f *flight) locate(ctx context.Context, client helm.Client) error {
 			return err
 		}
 	}
-	if f.deployer, err = f.connect(k, f.requestTimeout); err != nil {
-		return err
-	}
+	f.deployer = f.self
 	if as, _ := k.Impersonates(); resolved.Engine == tenant.EngineImpersonation && as != resolved.DeployerUser() {
 		if f.deployer, err = f.deployer.As(resolved.DeployerUser()); err != nil {
 			return err

@@ -40,7 +40,7 @@ func (f *flight) judge(ctx context.Context) ([]preflight.Object, error) {
 	switch {
 	case apierrors.IsForbidden(err) && f.question.Major > 2:
 		return nil, withHint(fmt.Errorf("you may not act as the tenant's deployer, %s: you are no member of the tenant, or no longer", f.question.Deployer),
-			hint("ask an admin: helm tenant grant "+tenantWord(f.report.Tenant)+" --user YOU"))
+			askForGrant(ctx, f.self, f.report.Tenant))
 	case err != nil:
 		return nil, err
 	}

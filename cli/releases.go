@@ -184,16 +184,17 @@ func (s *session) memberReleases(ctx context.Context, k *tenant.Kubeconfig, name
 	if err != nil {
 		return nil, err
 	}
+	deployer := client
 	if as, _ := k.Impersonates(); as != resolved.DeployerUser() {
-		if client, err = client.As(resolved.DeployerUser()); err != nil {
+		if deployer, err = client.As(resolved.DeployerUser()); err != nil {
 			return nil, err
 		}
 	}
-	list, err := admin.ListReleases(ctx, client, []tenant.Tenant{{
+	list, err := admin.ListReleases(ctx, deployer, []tenant.Tenant{{
 		Name: resolved.Name, Engine: tenant.EngineImpersonation, HomeNamespace: resolved.Home, Namespaces: resolved.Namespaces, AllNamespaces: resolved.AllNamespaces,
 	}}, charts)
 	if err == nil && neither && len(list.Releases) == 0 && len(list.Unlisted) > 0 {
-		return nil, withHint(notMember(k, resolved), askForTenant(resolved.Name)[0])
+		return nil, withHint(notMember(k, resolved), askForGrant(ctx, client, resolved.Name))
 	}
 	return list, err
 }

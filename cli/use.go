@@ -87,7 +87,7 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 		return withHint(fmt.Errorf("the kubeconfig remembers namespace %q as the home of tenant %q, and there is no record there that you can read; namespace %s has a record of it, which may be a stranger's", home, resolved.Name, describeHome(elsewhere, there)),
 			typed("if an admin says that it is the home, change to it", command.Tenant("use", resolved.Name, "--home-namespace="+elsewhere)))
 	}
-	if err := checkRead(k, resolved.Name, home, record, err); err != nil {
+	if err := checkRead(ctx, client, k, resolved.Name, home, record, err); err != nil {
 		return err
 	}
 	record = record.WithDefaults()
@@ -118,28 +118,24 @@ func (s *session) use(ctx context.Context, name, home, output string) error {
 	}
 	s.sayUsed(k, known, record, engine)
 	if stranger {
-		s.next(fmt.Sprintf("Note: you are neither a member nor a reader of tenant %s, and helm is refused until an owner or an admin types", record.Name), command.Tenant("grant", record.Name, "--user=YOU"))
+		s.next(fmt.Sprintf("Note: you are neither a member nor a reader of tenant %s, and helm is refused until an owner or an admin types", record.Name), grantToCaller(ctx, client, record.Name))
 	}
 	return nil
 }
 
 // checkRead refuses a record that was not read from a home, or that is another tenant's.
-func checkRead(k *tenant.Kubeconfig, name, home string, record tenant.Tenant, err error) error {
+func checkRead(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig, name, home string, record tenant.Tenant, err error) error {
 	switch {
 	case apierrors.IsNotFound(err):
 		return withHint(fmt.Errorf("no tenant has its home in namespace %q of %s", home, k.Where()),
-			hint("if its home is elsewhere: helm tenant use "+tenantWord(name)+" --home-namespace NAMESPACE"))
+			homeElsewhere(name))
 	case apierrors.IsForbidden(err):
-		hints := askForTenant(name)
-		if as, acts := k.Impersonates(); acts {
-			hints = actsAsOther(k.User, as, name)
-		}
 		if answer, ok := errors.AsType[*apierrors.StatusError](err); ok {
 			err = answer // without the operation, which is said here
 		}
 		return withHint(failure.Error{
 			Operation: fmt.Sprintf("you may not read the record in namespace %q", home), Where: failure.Subject{Preposition: "of", Text: k.Where()},
-		}.Wrap(err), hints...)
+		}.Wrap(err), askForTenant(ctx, client, k, name)...)
 	case err != nil:
 		return err
 	case name != "" && record.Name != name:

@@ -63,6 +63,8 @@ type deployer struct {
 	Problem string `json:"problem,omitempty"`
 	// err is the error that Problem describes; nil if it is no error.
 	err error
+	// refused reports whether RBAC refuses what every member may.
+	refused bool
 	// RoleGaps are the rights that it lacks in Namespace and helm needs; nil if that is
 	// not known, or is intended: for readers, and while the tenant is frozen or migrated.
 	RoleGaps []string `json:"roleGaps" nil:"unknown"`
@@ -82,6 +84,8 @@ type tiller struct {
 	Problem string `json:"problem,omitempty"`
 	// err is the error that Problem describes; nil if it is no error.
 	err error
+	// refused reports whether RBAC refuses what every member may.
+	refused bool
 	// IgnoredSettings are the settings of the kubeconfig that Helm 2 ignores.
 	IgnoredSettings []string `json:"ignoredSettings"`
 }
@@ -163,6 +167,9 @@ func (s *session) whoami(ctx context.Context, output string) error {
 		silent = undecided
 	}
 	s.sayNotes(w)
+	if _, acts := k.Impersonates(); w.refused() && !acts {
+		silent = withHint(silent, typed("ask an admin", grantCommand(w.UserName, w.Tenant)))
+	}
 	return silent
 }
 
@@ -235,7 +242,7 @@ func (s *session) askAll(ctx context.Context, client *cluster.Client, k *tenant.
 	}
 	w.Deployer = askDeployer(ctx, client, resolved, w.Namespace)
 	if changed != "" && !w.Deployer.Answers {
-		w.Deployer.err, w.Deployer.Problem = nil, changed
+		w.Deployer = &deployer{User: w.Deployer.User, Problem: changed}
 	}
 	if err := s.Place(k).CheckImpersonation(resolved); err != nil {
 		w.Deployer = &deployer{User: resolved.DeployerUser()}
@@ -249,6 +256,11 @@ func (s *session) askAll(ctx context.Context, client *cluster.Client, k *tenant.
 		return failure.In("you can't act as the tenant", k.Where()).Wrap(why)
 	}
 	return nil
+}
+
+// refused reports whether RBAC refuses the caller what every member may.
+func (w whoami) refused() bool {
+	return w.Deployer != nil && w.Deployer.refused || w.Tiller != nil && w.Tiller.refused
 }
 
 // sayNotes prints to stderr what does not fit into the table.

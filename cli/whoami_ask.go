@@ -34,7 +34,7 @@ func askDeployer(ctx context.Context, client *cluster.Client, resolved tenant.Re
 	}
 	switch {
 	case apierrors.IsForbidden(err):
-		d.Problem = fmt.Sprintf("you may not impersonate service account %q in namespace %q, or there is none", resolved.Account(), resolved.Home)
+		d.refused, d.Problem = true, fmt.Sprintf("you may not impersonate service account %q in namespace %q, or there is none", resolved.Account(), resolved.Home)
 	case err != nil:
 		d.refusedFor(err)
 	case !d.Answers && isForeign(namespace, resolved.Namespaces):
@@ -106,7 +106,7 @@ func (s *session) askTiller(ctx context.Context, client *cluster.Client, k *tena
 	pods, err := client.TillerPods(ctx, resolved.Home)
 	switch {
 	case apierrors.IsForbidden(err):
-		t.Problem = fmt.Sprintf("you are no member of it, or there is no such tenant: you may not list pods in namespace %q", resolved.Home)
+		t.refused, t.Problem = true, fmt.Sprintf("you are no member of it, or there is no such tenant: you may not list pods in namespace %q", resolved.Home)
 		return t
 	case err != nil:
 		t.silentFor(err)
