@@ -244,9 +244,15 @@ func (t *ChartTrial) tryPods(ctx context.Context, o preflight.Object, wrote clus
 	if o.GetKind() == "Pod" && wrote.Object != nil {
 		return wrote.Object, nil
 	}
-	if o.GetKind() == "Pod" && wrote.Err != nil && o.GroupVersionKind().Group == "" {
+	bare := o.GetKind() == "Pod" && wrote.Err != nil && o.GroupVersionKind().Group == ""
+	if bare {
 		standIn, _ := t.plan.StandIn(o)
-		if template, found := preflight.Mend(standIn.Unstructured, t.question.Refusal(o, "create", wrote.Err)); found {
+		refusal := t.question.Refusal(o, "create", wrote.Err)
+		if refusal.ID == preflight.PodSecurity || refusal.ID == preflight.Guard {
+			pod = standIn.Unstructured // the quota is exceeded, too
+		}
+		findings = t.behindPodSecurity(ctx, o, standIn.Unstructured, refusal)
+		if template, found := preflight.Mend(standIn.Unstructured, refusal); found {
 			first = podTrial{template, func() cluster.Answer { return t.tryPod(ctx, template) }}
 		}
 	}
@@ -264,6 +270,9 @@ func (t *ChartTrial) tryPods(ctx context.Context, o preflight.Object, wrote clus
 		if finding.ID != preflight.Quota || !preflight.Idle(o.Unstructured) { // no pod needs it
 			findings = append(findings, finding)
 		}
+		if bare {
+			findings = append(findings, t.behindPodSecurity(ctx, o, next.template, finding)...)
+		}
 		template, found := preflight.Mend(next.template, finding)
 		if !found {
 			break
@@ -279,6 +288,23 @@ func (t *ChartTrial) tryPods(ctx context.Context, o preflight.Object, wrote clus
 		}
 	}
 	return pod, findings
+}
+
+// behindPodSecurity asks whether the guard refuses a pod that PodSecurity refuses first, as finding
+// says. The guard judges templates of pods as it does pods, and PodSecurity only warns of them.
+func (t *ChartTrial) behindPodSecurity(ctx context.Context, o preflight.Object, pod *unstructured.Unstructured, finding preflight.Finding) []preflight.Finding {
+	if finding.ID != preflight.PodSecurity {
+		return nil
+	}
+	job := preflight.JobOf(pod)
+	answer := t.deployer.TryCreate(ctx, t.served.Kinds[job.GroupVersionKind()], job)
+	if answer.Err == nil {
+		return nil
+	}
+	if refusal := t.question.Refusal(o, "create", answer.Err); refusal.ID == preflight.Guard {
+		return []preflight.Finding{refusal}
+	}
+	return nil
 }
 
 // custom asks about an object of a kind that the chart itself defines, and that is not

@@ -56,6 +56,24 @@ func (p Plan) Pod(o Object) (pod *unstructured.Unstructured, found bool) {
 	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}}, true
 }
 
+// JobOf returns a Job that makes a pod like this one, which ends instead of being restarted: the
+// only restart policies that a Job can have.
+func JobOf(pod *unstructured.Unstructured) *unstructured.Unstructured {
+	template := map[string]any{}
+	for _, field := range []string{"labels", "annotations"} {
+		if values, found, _ := unstructured.NestedMap(pod.Object, "metadata", field); found {
+			template[field] = values
+		}
+	}
+	spec, found, _ := unstructured.NestedMap(pod.Object, "spec")
+	if found {
+		spec["restartPolicy"] = "Never"
+	}
+	return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "batch/v1", "kind": "Job",
+		"metadata": map[string]any{"generateName": "preflight-", "namespace": pod.GetNamespace()},
+		"spec":     map[string]any{"template": map[string]any{"metadata": template, "spec": spec}}}}
+}
+
 // standInAccount replaces the pods' service account by the namespace's default account if the
 // chart creates it: a dry run would not find it.
 func (p Plan) standInAccount(spec map[string]any, namespace string) {

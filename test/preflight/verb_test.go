@@ -182,6 +182,35 @@ func TestHelm2(t *testing.T) {
 	}
 }
 
+// TestBarePod finds what refuses a pod behind PodSecurity, which answers first: the guard and a quota.
+func TestBarePod(t *testing.T) {
+	w := start(t)
+	user := w.newTenant(t, "bare", "4", "--quota", "requests.cpu=500m")
+	const storage = ", volumes: [{name: v, nfs: {server: s, path: /}}]"
+	costly := container(", resources: {requests: {cpu: 1}}")
+	for _, c := range []struct {
+		spec string
+		want []string
+	}{
+		{"hostNetwork: true, " + costly + storage, []string{"guard", "pod-security", "quota"}},
+		{"hostNetwork: true, restartPolicy: OnFailure, activeDeadlineSeconds: 9, " + costly + storage, []string{"guard", "pod-security", "quota"}},
+		{"hostNetwork: true, serviceAccountName: nobody, " + costly + storage, []string{"guard", "pod-security", "quota", "service-account"}},
+		{costly + storage, []string{"guard", "quota"}},
+		{"hostNetwork: true, " + costly, []string{"pod-security", "quota"}},
+	} {
+		report, r := user.report(t, "install", "web", chart(t, workload("Pod", c.spec), "bare-a"))
+		var got []string
+		for _, f := range report.Findings {
+			got = append(got, string(f.ID))
+		}
+		slices.Sort(got)
+		if r.Code != 4 || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v: %v", c.spec, got, c.want, r)
+		}
+	}
+	w.holdsNothing(t, "bare-a")
+}
+
 // TestForAdmin writes what an admin can create, and has one create it.
 func TestForAdmin(t *testing.T) {
 	w := start(t)
