@@ -221,6 +221,11 @@ func (a *auditor) add(id string, severity Severity, f Finding) {
 	rule := ruleOf(id)
 	f.ID, f.Name, f.Severity = id, rule.Name, cmp.Or(severity, rule.Severity)
 	f.Why = cmp.Or(f.Why, rule.Why)
+	f.Fix = a.accepting(f.Fix)
+	f.Or = slices.Clone(f.Or)
+	for i, or := range f.Or {
+		f.Or[i] = a.accepting(or)
+	}
 	// A tenant with two deployers in one home has the same ways to both. The same finding
 	// about one object is added once, with the worse severity.
 	key := fmt.Sprintf("%q", append([]string{f.ID, f.Home, f.Subject, f.Text, f.discriminator()}, f.Tenants...))

@@ -29,6 +29,9 @@ func InitCommand(t tenant.Tenant) command.Command {
 	default:
 		flags = append(flags, "--namespaces="+strings.Join(t.Namespaces, ","))
 	}
+	if slices.ContainsFunc(t.Namespaces, tenant.IsSystemNamespace) {
+		flags = append(flags, "--accept-risk=system-namespace")
+	}
 	if t.Role != role {
 		flags = append(flags, "--role="+t.Role)
 	}
