@@ -19,6 +19,7 @@ import (
 	"helm-tenant/failure"
 	"helm-tenant/migrate"
 	"helm-tenant/tenant"
+	"helm-tenant/visible"
 )
 
 // RiskMissingReleases removes a Tiller's records of releases that Helm 3 does not have.
@@ -308,13 +309,30 @@ func (m *Migration) checkClash(r migrate.Release, s migrate.Standing) {
 	}
 }
 
-// Revisions returns the number of revisions that move.
-func (m *Migration) Revisions() int {
-	count := 0
-	for _, r := range m.Releases {
-		count += len(r.Revisions)
+// Unmoved returns why a release of Tiller's is none of Helm 3's now; empty if it is, or will be.
+func (m *Migration) Unmoved(i int) string {
+	switch {
+	case !m.converted():
+		return ""
+	case m.live != nil && m.LostNamespace(m.Releases[i].Namespace):
+		return "its namespace is gone"
+	case m.Standings[i].None() && len(m.Standings[i].Foreign) > 0:
+		return "Helm 3 installed another one of that name"
+	case m.Standings[i].None():
+		return "Helm 3 has no record of it any more"
 	}
-	return count
+	return ""
+}
+
+// Moved returns how much moved, such as "2 releases, 5 revisions".
+func (m *Migration) Moved() string {
+	releases, revisions := 0, 0
+	for i, r := range m.Releases {
+		if m.Unmoved(i) == "" {
+			releases, revisions = releases+1, revisions+len(r.Revisions)
+		}
+	}
+	return visible.Counted(releases, "release") + ", " + visible.Counted(revisions, "revision")
 }
 
 // check returns a *BlockedError if anything keeps the releases from moving.

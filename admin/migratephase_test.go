@@ -301,7 +301,7 @@ func TestMigrateQuota(t *testing.T) {
 	}
 	m.Keep = 1
 	migration, err := m.Begin(t.Context())
-	if err != nil || migration.Revisions() != 1 || server.Get(helmKey(1)) != nil || server.Get(helmKey(2)) == nil {
+	if err != nil || migration.Moved() != "1 release, 1 revision" || server.Get(helmKey(1)) != nil || server.Get(helmKey(2)) == nil {
 		t.Fatalf("with --keep 1: %v", err)
 	}
 	// What the migration began with counts until it ends.
@@ -310,7 +310,7 @@ func TestMigrateQuota(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	m.Keep, m.Timeout = 0, time.Second
-	if migration, err = m.Begin(t.Context()); err != nil || migration.Revisions() != 1 {
+	if migration, err = m.Begin(t.Context()); err != nil || migration.Moved() != "1 release, 1 revision" {
 		t.Errorf("again: %v", err)
 	}
 	if _, err := m.Finish(t.Context()); err != nil {

@@ -181,7 +181,7 @@ func TestMigrate(t *testing.T) {
 	m, output := migrating(t, c)
 	m.DryRun = true
 	migration, err := m.Begin(t.Context())
-	if err != nil || len(migration.Releases) != 1 || migration.Revisions() != 2 || len(server.Writes()) > 0 {
+	if err != nil || len(migration.Releases) != 1 || migration.Moved() != "1 release, 2 revisions" || len(server.Writes()) > 0 {
 		t.Fatalf("a dry run: %v", err)
 	}
 	m.DryRun = false
@@ -334,6 +334,34 @@ func TestMigrateBlocked(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMigrateMoved: a release that Helm 3 does not have any more is not counted as moved.
+func TestMigrateMoved(t *testing.T) {
+	server, c := withReleases(t, namespaces("a", "b"), unguarded)
+	server.Put(record(t, "t-tiller", "db", "b", 1, release.Status_DEPLOYED))
+	m, _ := migrating(t, c)
+	moved := func(want, web, db string) {
+		t.Helper()
+		migration, err := m.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		why := map[string]string{}
+		for i, r := range migration.Releases {
+			why[r.Name] = migration.Unmoved(i)
+		}
+		if migration.Moved() != want || why["web"] != web || why["db"] != db {
+			t.Errorf("%s, %v; want %s", migration.Moved(), why, want)
+		}
+	}
+	moved("2 releases, 3 revisions", "", "")
+	server.Remove(namespaceKey("b")) // with what is in it
+	moved("1 release, 2 revisions", "", "its namespace is gone")
+	server.Put(namespaceNamed("b"))
+	server.Remove(helmKey(1))
+	server.Remove(helmKey(2))
+	moved("0 releases, 0 revisions", "Helm 3 has no record of it any more", "Helm 3 has no record of it any more")
 }
 
 // helmRecord returns a revision of a release as Helm 3 stores it, with labels only.

@@ -8,7 +8,6 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/failure"
 	"helm-tenant/tenant"
-	"helm-tenant/visible"
 )
 
 // MovedOnError refuses to abort a split after a tenant's migration to Helm 3 and 4 was
@@ -132,7 +131,7 @@ func (s *Split) migrateTenant(ctx context.Context, name string) error {
 	}
 	m, err := s.Migration(name).Begin(ctx)
 	if err == nil {
-		s.Event.say("tenant %s is moved to Helm 3 and 4: %s, %s", name, visible.Counted(len(m.Releases), "release"), visible.Counted(m.Revisions(), "revision"))
+		s.Event.say("tenant %s is moved to Helm 3 and 4: %s", name, m.Moved())
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -150,7 +151,7 @@ func (m *migration) begin(ctx context.Context) error {
 	if m.options.dryRun || m.options.output != "text" {
 		return cmp.Or(m.print(migration), err)
 	}
-	visible.Fprintf(m.out(), "tenant %s is moved to Helm 3 and 4: %s, %s\n", m.name, counted(len(migration.Releases), "release"), counted(migration.Revisions(), "revision"))
+	visible.Fprintf(m.out(), "tenant %s is moved to Helm 3 and 4: %s\n", m.name, migration.Moved())
 	m.next("Its members start with, under Helm 3 or 4", useOf(migration.Tenant))
 	m.next("Its Tiller is stopped. Remove it with", command.Tenant("migrate", m.name, "--finish"))
 	m.next("Go back with", command.Tenant("migrate", m.name, "--abort"))
@@ -184,7 +185,10 @@ func (m *migration) print(live *admin.Migration) error {
 		Notes     []string `json:"notes"`
 	}
 	var releases []moving
-	for _, r := range live.Releases {
+	for i, r := range live.Releases {
+		if why := live.Unmoved(i); why != "" {
+			r.Notes = append(slices.Clone(r.Notes), why)
+		}
 		releases = append(releases, moving{r.Name, r.Namespace, len(r.Revisions), r.Newest().Version, r.Status, shown(r.Notes)})
 	}
 	if m.options.output != "text" {
