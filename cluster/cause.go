@@ -26,6 +26,8 @@ type request struct {
 	operation string
 	// timeout bounds it; 0 if nothing does.
 	timeout time.Duration
+	// plugin is the program of the kubeconfig that obtains the credentials; empty if there is none.
+	plugin string
 	// settings are where the address of the API server comes from.
 	settings *settings
 }
@@ -85,6 +87,9 @@ func (r request) reason(err error) string {
 	case limited && timeout.Timeout():
 		if r.timeout == 0 { // the limit is the whole run's
 			return r.operation + " was not finished"
+		}
+		if r.plugin != "" { // client-go runs it before the first request, and does not limit its time
+			return fmt.Sprintf("%s took longer than %s; the time that the program %q of the kubeconfig took for the credentials counts", r.operation, r.timeout, r.plugin)
 		}
 		return fmt.Sprintf("%s took longer than %s", r.operation, r.timeout)
 	case errors.Is(err, syscall.ECONNREFUSED), isNetwork && dial.Op == "dial":

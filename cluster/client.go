@@ -258,6 +258,9 @@ func (c *Client) explain(operation string, err error) error {
 		unreachable := &UnreachableError{where: c.where, before: fmt.Sprintf("the API server of %s can't be reached%s: ", c.where, throughProxy(c.config)), request: request{operation: operation, settings: c.settings}, err: err}
 		if c.config != nil {
 			unreachable.request.timeout = c.config.Timeout
+			if c.config.ExecProvider != nil {
+				unreachable.request.plugin = c.config.ExecProvider.Command
+			}
 		}
 		var timeout interface{ Timeout() bool }
 		switch {

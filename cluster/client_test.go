@@ -7,12 +7,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"helm-tenant/install"
 )
@@ -58,6 +60,20 @@ func TestExplain(t *testing.T) {
 				t.Error("the deadline is not in it any more")
 			}
 		})
+	}
+}
+
+// TestExplainSlowPlugin: client-go runs a credential plugin within the time of a request.
+func TestExplainSlowPlugin(t *testing.T) {
+	late := &url.Error{Op: "Get", URL: "https://x", Err: context.DeadlineExceeded}
+	c := &Client{where: `context "prod"`, config: &rest.Config{Timeout: 3 * time.Second}}
+	const late3s = `the API server of context "prod" did not answer in time: reading it took longer than 3s`
+	if got := errorText(c.explain("reading it", late)); got != late3s {
+		t.Errorf("without a plugin: %s", got)
+	}
+	c.config.ExecProvider = &clientcmdapi.ExecConfig{Command: "kubelogin"}
+	if got, want := errorText(c.explain("reading it", late)), late3s+`; the time that the program "kubelogin" of the kubeconfig took for the credentials counts`; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 

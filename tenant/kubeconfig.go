@@ -89,7 +89,10 @@ func LoadKubeconfig(env envvar.Environment, explicitFile, context string) (*Kube
 		return nil, fmt.Errorf("kubeconfig %s has no current context; give --context with one of: %s", files, contextNames(config))
 	}
 	kctx, found := config.Contexts[k.Context]
-	if !found {
+	switch {
+	case !found && context == "":
+		return nil, fmt.Errorf("the current context %q is not in kubeconfig %s; give --context with one of: %s", k.Context, files, contextNames(config))
+	case !found:
 		return nil, fmt.Errorf("context %q is not in kubeconfig %s, which has: %s", k.Context, files, contextNames(config))
 	}
 	k.Cluster, k.User, k.Namespace = kctx.Cluster, kctx.AuthInfo, k.NamespaceOf(k.Context)

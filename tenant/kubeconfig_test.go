@@ -65,7 +65,7 @@ func TestLoadKubeconfigRefuses(t *testing.T) {
 		{"something else of Kubernetes'", "apiVersion: apps/v1\nkind: Deployment\n", "", "kubeconfig FILE is not one: it does not hold a Config of apiVersion v1"},
 		{"of another version", "apiVersion: v2\nkind: Config\n", "", "kubeconfig FILE is not one: it does not hold a Config of apiVersion v1"},
 		{"no current context", "contexts:\n- {name: b, context: {}}\n- {name: a, context: {}}\n", "", "kubeconfig FILE has no current context; give --context with one of: a, b"},
-		{"a current context that is gone", "current-context: gone\ncontexts:\n- {name: a, context: {}}\n", "", `context "gone" is not in kubeconfig FILE, which has: a`},
+		{"a current context that is gone", "current-context: gone\ncontexts:\n- {name: a, context: {}}\n", "", `the current context "gone" is not in kubeconfig FILE; give --context with one of: a`},
 		{"a named context that is not there", kubeconfigOf("a", "b", "c"), "d", `context "d" is not in kubeconfig FILE, which has: a, b, c`},
 		{"many contexts", kubeconfigOf(strings.Fields("a b c d e f g h i j k l")...), "z", `context "z" is not in kubeconfig FILE, which has: a, b, c, d, e, f, g, h, i, j, and 2 more`},
 	} {
