@@ -16,7 +16,7 @@ import (
 func (s *session) writeMetrics(file string, report *audit.Report) error {
 	err := replaceFile(file, 0o644, func(w io.Writer) error { return view.Prometheus(w, report, wrapper.Version(), s.Env.Now()) })
 	if err != nil {
-		return fmt.Errorf("the metrics can't be written: %w", err)
+		return fmt.Errorf("the metrics: %w", err)
 	}
 	return nil
 }

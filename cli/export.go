@@ -243,9 +243,8 @@ func (s *session) printOrReplace(file, text string) error {
 		s.say("There is nothing to write; %s stays as it was.", file)
 		return nil
 	}
-	err := replaceFile(file, 0o644, func(w io.Writer) error { return printYAML(w, []byte(text)) })
-	if err != nil {
-		return fmt.Errorf("%s can't be written: %w", file, err)
+	if err := replaceFile(file, 0o644, func(w io.Writer) error { return printYAML(w, []byte(text)) }); err != nil {
+		return err
 	}
 	s.say("wrote %s", file)
 	return nil

@@ -27,8 +27,26 @@ func checkReplaceable(flag, file string) error {
 
 // replaceFile writes a file beside the old one and puts it in its place in one step: nobody
 // reads half of it, and a run that fails leaves the old one as it was. A symbolic link stays
-// one. The file gets the mode.
-func replaceFile(file string, mode fs.FileMode, write func(io.Writer) error) (err error) {
+// one. The file gets the mode. An error names the file.
+func replaceFile(file string, mode fs.FileMode, write func(io.Writer) error) error {
+	if err := replace(file, mode, write); err != nil {
+		return fmt.Errorf("%s can't be written: %w", file, withoutPath(err))
+	}
+	return nil
+}
+
+// withoutPath returns the system's message without the temporary file's name.
+func withoutPath(err error) error {
+	if atPath, ok := errors.AsType[*fs.PathError](err); ok {
+		return atPath.Err
+	}
+	if renamed, ok := errors.AsType[*os.LinkError](err); ok {
+		return renamed.Err
+	}
+	return err
+}
+
+func replace(file string, mode fs.FileMode, write func(io.Writer) error) (err error) {
 	if target, linkErr := filepath.EvalSymlinks(file); linkErr == nil {
 		file = target
 	}

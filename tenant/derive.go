@@ -214,19 +214,18 @@ func writeInto(file string, text []byte) error {
 // leaves the old file complete.
 func replaceDerived(file string, text []byte) error {
 	temporary, err := os.CreateTemp(filepath.Dir(file), ".kubeconfig-*") // mode 0600
-	if failed, ok := errors.AsType[*os.PathError](err); ok {
-		return fmt.Errorf("%s can't be written: %w", file, failed.Err) // without the temporary name
+	if err == nil {
+		defer os.Remove(temporary.Name())
+		_, err = temporary.Write(text)
+		if closeErr := temporary.Close(); err == nil {
+			err = closeErr
+		}
+	}
+	if err == nil {
+		err = os.Rename(temporary.Name(), file)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%s can't be written: %w", file, reason(err))
 	}
-	defer os.Remove(temporary.Name())
-	if _, err := temporary.Write(text); err != nil {
-		temporary.Close()
-		return err
-	}
-	if err := temporary.Close(); err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), file)
+	return nil
 }

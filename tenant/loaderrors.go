@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -60,10 +61,14 @@ func explainLoad(files []string, err error) error {
 	return fmt.Errorf("kubeconfig %s can't be understood: %s", strings.Join(files, ", "), plainLoadError(err))
 }
 
-// reason returns the system's message without the call and the path.
+// reason returns the system's message without the call and the path, which may be a temporary
+// file's.
 func reason(err error) error {
 	if atPath, ok := errors.AsType[*fs.PathError](err); ok {
 		return atPath.Err
+	}
+	if renamed, ok := errors.AsType[*os.LinkError](err); ok {
+		return renamed.Err
 	}
 	return err
 }

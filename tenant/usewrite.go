@@ -145,7 +145,7 @@ func lock(file string, patience time.Duration, then string) (unlock func(), err 
 func replaceFile(file string, content []byte, was fs.FileInfo) error {
 	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
 	if err != nil {
-		return fmt.Errorf("kubeconfig %s can't be written: %w", file, err)
+		return fmt.Errorf("kubeconfig %s can't be written: %w", file, reason(err))
 	}
 	defer os.Remove(temp.Name()) // after success the file has another name
 	_, err = temp.Write(content)
@@ -166,6 +166,8 @@ func replaceFile(file string, content []byte, was fs.FileInfo) error {
 	}
 	if isBusy(err) {
 		err = writeInPlace(file, content)
+	} else {
+		err = reason(err)
 	}
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s can't be written: %w", file, err)
