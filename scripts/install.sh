@@ -166,6 +166,18 @@ signature() { # SUMS ASC: prints good, bad, unknown (no gpg, or not its key), ex
 	fi
 }
 
+unvouched() { # prints what to do where no signature shows who made SHA256SUMS
+	if [ ! -s "$temp/SHA256SUMS.asc" ]; then
+		echo "its signature, SHA256SUMS.asc, can't be downloaded; unpack a release archive instead"
+	elif ! command -v gpg >/dev/null 2>&1; then
+		echo "install gpg, which checks its signature, or unpack a release archive"
+	elif [ -n "${HELM_TENANT_KEYRING:-}" ]; then
+		echo "the key that signed it is not in HELM_TENANT_KEYRING, $HELM_TENANT_KEYRING; name a file with the release's public key"
+	else
+		echo "import the release's public key into gpg, or name its file with HELM_TENANT_KEYRING"
+	fi
+}
+
 download() { # gets the program into $temp/new, checked
 	say "downloading $name from $HELM_TENANT_URL"
 	command -v curl >/dev/null 2>&1 || command -v wget >/dev/null 2>&1 || fail "neither curl nor wget is installed; install one, or unpack a release archive"
@@ -180,8 +192,7 @@ download() { # gets the program into $temp/new, checked
 	revoked) fail "the key that signed SHA256SUMS at $HELM_TENANT_URL was revoked; install a newer release" ;;
 	esac
 	if [ ! -f "$sums" ]; then
-		[ "$state" = good ] || command -v gpg >/dev/null 2>&1 || fail "nothing vouches for SHA256SUMS at $HELM_TENANT_URL: install gpg, which checks its signature, or unpack a release archive"
-		[ "$state" = good ] || fail "nothing vouches for SHA256SUMS at $HELM_TENANT_URL: import the release's public key into gpg, or name its file with HELM_TENANT_KEYRING"
+		[ "$state" = good ] || fail "nothing vouches for SHA256SUMS at $HELM_TENANT_URL: $(unvouched)"
 		sums=$temp/SHA256SUMS
 	fi
 	fetch "$name" "$temp/new" || not_downloaded "$name" "$?"
