@@ -10,6 +10,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/lists"
 	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
@@ -185,10 +186,7 @@ func (d *decision) noteAccount(account string) {
 		account = "default"
 	}
 	home, rights := d.tenant.Home(), ""
-	var grants []string
-	for _, g := range d.facts.foreign[tenant.Account(home, account)] {
-		grants = append(grants, g.String())
-	}
+	grants := lists.Map(d.facts.foreign[tenant.Account(home, account)], grant.String)
 	if len(grants) > 0 {
 		rights = ": " + briefList(grants)
 	}

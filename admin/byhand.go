@@ -15,6 +15,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/lists"
 	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
@@ -199,10 +200,9 @@ func (e *StorageError) Error() string {
 	if e.Said == "" {
 		said = e.Who + " does not say where it stores releases"
 	}
-	var counts []string
-	for _, storage := range []tenant.Storage{tenant.StorageSecret, tenant.StorageConfigMap} {
-		counts = append(counts, fmt.Sprintf("%d as %ss", e.Records[storage], storage))
-	}
+	counts := lists.Map([]tenant.Storage{tenant.StorageSecret, tenant.StorageConfigMap}, func(storage tenant.Storage) string {
+		return fmt.Sprintf("%d as %ss", e.Records[storage], storage)
+	})
 	return fmt.Sprintf("%s, but the release records in namespace %q are stored %s", said, e.Home, strings.Join(counts, ", "))
 }
 

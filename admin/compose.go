@@ -12,6 +12,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/lists"
 	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -182,11 +183,7 @@ func (d *decision) versioned() tenant.Tenant {
 }
 
 func keysOf(objects []runtime.Object) []cluster.Key {
-	keys := make([]cluster.Key, len(objects))
-	for i, object := range objects {
-		keys[i] = cluster.KeyOf(object)
-	}
-	return keys
+	return lists.Map(objects, cluster.KeyOf)
 }
 
 // plan compares the wanted objects with the live ones, and adds the removals.

@@ -13,6 +13,7 @@ import (
 
 	"helm-tenant/audit"
 	"helm-tenant/cluster"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 )
 
@@ -199,10 +200,7 @@ func (f *facts) read(ctx context.Context, c *cluster.Client, needed reads) error
 	}
 	f.recordKinds, err = readEach(ctx, needed.recordKinds, func(ctx context.Context, home string) ([]string, error) {
 		stored, err := c.StoredReleases(ctx, tenant.EngineTiller, home)
-		var kinds []string
-		for _, s := range stored {
-			kinds = append(kinds, s.Kind)
-		}
+		kinds := lists.Map(stored, func(s cluster.Stored) string { return s.Kind })
 		slices.Sort(kinds)
 		return slices.Compact(kinds), err
 	})

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/cluster"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -71,11 +72,9 @@ func canBeDeployer(s tenant.Subject) bool {
 }
 
 func (d *decision) deployers() []tenant.Subject {
-	var subjects []tenant.Subject
-	for _, account := range d.tenant.Engine.DeployerAccounts() {
-		subjects = append(subjects, tenant.Account(d.tenant.Home(), account))
-	}
-	return subjects
+	return lists.Map(d.tenant.Engine.DeployerAccounts(), func(account string) tenant.Subject {
+		return tenant.Account(d.tenant.Home(), account)
+	})
 }
 
 // findForeignBindings finds the bindings that name a deployer and were not made by
@@ -132,10 +131,7 @@ func (d *decision) noteGroups() {
 	if len(d.adopted.accounts) == 0 {
 		return
 	}
-	var names []string
-	for _, account := range d.adopted.accounts {
-		names = append(names, d.adopted.nameOf(account))
-	}
+	names := lists.Map(d.adopted.accounts, d.adopted.nameOf)
 	for _, group := range tenant.Account(d.tenant.Home(), d.adopted.accounts[0]).Groups() {
 		for _, g := range d.facts.foreign[tenant.Group(group)] {
 			if !slices.Contains(d.tenant.Namespaces, g.key.Namespace) {

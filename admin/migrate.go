@@ -17,6 +17,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/failure"
+	"helm-tenant/lists"
 	"helm-tenant/migrate"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -193,10 +194,7 @@ func (m *Migration) readReleases(ctx context.Context, c *cluster.Client, save fu
 	if err != nil {
 		return err
 	}
-	var sorted []migrate.Stored
-	for _, name := range slices.Sorted(maps.Keys(stored)) {
-		sorted = append(sorted, stored[name])
-	}
+	sorted := lists.Map(slices.Sorted(maps.Keys(stored)), func(name string) migrate.Stored { return stored[name] })
 	m.Releases, m.Problems = migrate.Releases(sorted, m.keep, func(namespace string) bool {
 		return namespace != "" && m.Tenant.ActsIn(namespace)
 	})

@@ -10,6 +10,7 @@ import (
 	release3 "helm.sh/helm/v3/pkg/release"
 
 	"helm-tenant/cluster"
+	"helm-tenant/lists"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
@@ -90,10 +91,7 @@ func (m *Migration) unmoved() []string {
 			missing = append(missing, fmt.Sprintf("revision %d of %s", r.Newest().Version, where))
 		}
 	}
-	var all []release.Revision
-	for _, record := range m.records {
-		all = append(all, record.Revision)
-	}
+	all := lists.Map(m.records, func(record cluster.Stored) release.Revision { return record.Revision })
 	for _, r := range release.Latest(all) {
 		if !moves[r.Release] && !release.Gone(r.Status) {
 			missing = append(missing, cmp.Or(r.Release, "a record without a release's name"))

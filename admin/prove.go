@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/cluster"
+	"helm-tenant/lists"
 	"helm-tenant/prove"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -196,10 +197,7 @@ func chooseProvable(all *[]provable, names []string, where string) error {
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(*all, func(p provable) bool { return p.name == name }) {
-			var known []string
-			for _, p := range *all {
-				known = append(known, p.name)
-			}
+			known := lists.Map(*all, func(p provable) string { return p.name })
 			return noTenant(name, where, known)
 		}
 	}

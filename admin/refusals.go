@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+
+	"helm-tenant/lists"
 )
 
 // Refusals are several reasons for which a request is refused, in a stable order.
@@ -46,9 +48,5 @@ func refuse(errs ...error) error {
 }
 
 func joined(errs []error) string {
-	var texts []string
-	for _, err := range errs {
-		texts = append(texts, err.Error())
-	}
-	return strings.Join(texts, "; ")
+	return strings.Join(lists.Map(errs, error.Error), "; ")
 }

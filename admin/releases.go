@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"helm-tenant/cluster"
+	"helm-tenant/lists"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
@@ -58,14 +59,7 @@ func timeOf(t time.Time) *time.Time {
 // in a namespace, or in the whole cluster if it is empty.
 func readReleasesIn(ctx context.Context, c *cluster.Client, engine tenant.Engine, namespace string) ([]Release, error) {
 	latest, err := c.LatestReleases(ctx, engine, namespace)
-	if err != nil {
-		return nil, err
-	}
-	var releases []Release
-	for _, l := range latest {
-		releases = append(releases, releaseOf(l, engine))
-	}
-	return releases, nil
+	return lists.Map(latest, func(l cluster.LatestRelease) Release { return releaseOf(l, engine) }), err
 }
 
 func readReleases(ctx context.Context, c *cluster.Client, t tenant.Tenant, engine tenant.Engine) ([]Release, error) {

@@ -12,6 +12,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 )
 
@@ -54,7 +55,7 @@ func ParseAccepted(names []string) (Accepted, error) {
 	var accepted Accepted
 	for _, name := range names {
 		if !slices.Contains(Risks, Risk(name)) {
-			return nil, fmt.Errorf("--accept-risk: %q is not one of %s", name, joinNames(Risks))
+			return nil, fmt.Errorf("--accept-risk: %q is not one of %s", name, strings.Join(lists.Strings(Risks), ", "))
 		}
 		accepted = append(accepted, Risk(name))
 	}
@@ -69,14 +70,6 @@ func (a Accepted) unless(r Risk, why string, args ...any) error {
 		return nil
 	}
 	return &RiskError{r, fmt.Sprintf(why, args...)}
-}
-
-func joinNames[S ~string](names []S) string {
-	var out []string
-	for _, name := range names {
-		out = append(out, string(name))
-	}
-	return strings.Join(out, ", ")
 }
 
 // RiskError refuses a danger that was asked for and not accepted.
@@ -194,10 +187,9 @@ func (r Request) misnamed() []error {
 // checkOpen refuses people that stand for everybody, every pod or nodes, unless the risk is
 // accepted.
 func (d *decision) checkOpen() error {
-	var refusals []error
-	for _, as := range tenant.Relations {
-		refusals = append(refusals, checkOpenSubjects(as, d.request.people(as), d.request.Accepted))
-	}
+	refusals := lists.Map(tenant.Relations, func(as tenant.Relation) error {
+		return checkOpenSubjects(as, d.request.people(as), d.request.Accepted)
+	})
 	return refuse(refusals...)
 }
 
@@ -231,10 +223,7 @@ func misnamedSubjects(as tenant.Relation, subjects tenant.Members) []error {
 // checkOpenSubjects refuses members, readers or owners who are everybody, every pod or every node,
 // unless that is accepted. The error is a *RiskError.
 func checkOpenSubjects(as tenant.Relation, subjects tenant.Members, accepted Accepted) error {
-	var open []string
-	for _, s := range subjects.Open() {
-		open = append(open, s.Name)
-	}
+	open := lists.Map(subjects.Open(), func(s tenant.Subject) string { return s.Name })
 	if len(open) == 0 {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 )
 
@@ -26,7 +27,7 @@ func TestParseAccepted(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	_, err = ParseAccepted([]string{"cluster-wide", "all"})
-	want := `--accept-risk: "all" is not one of ` + joinNames(Risks)
+	want := `--accept-risk: "all" is not one of ` + strings.Join(lists.Strings(Risks), ", ")
 	if diff := cmp.Diff(want, errorText(err)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

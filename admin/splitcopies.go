@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"helm-tenant/cluster"
+	"helm-tenant/lists"
 )
 
 func (p *SplitPlan) movingRecords() []cluster.Stored {
@@ -21,21 +22,16 @@ func (p *SplitPlan) movingRecords() []cluster.Stored {
 }
 
 func storedOf(records []tillerRecord) []cluster.Stored {
-	var stored []cluster.Stored
-	for _, record := range records {
-		stored = append(stored, record.Stored)
-	}
-	return stored
+	return lists.Map(records, func(record tillerRecord) cluster.Stored { return record.Stored })
 }
 
 // digestOf returns a digest that changes when a Tiller writes, adds or removes a record.
 // It covers the labels, since restores and a new key of the encryption at rest rewrite
 // records as well.
 func digestOf(records []cluster.Stored) string {
-	var lines []string
-	for _, record := range records {
-		lines = append(lines, fmt.Sprintln(record.Key, record.Revision, record.Updated.Unix()))
-	}
+	lines := lists.Map(records, func(record cluster.Stored) string {
+		return fmt.Sprintln(record.Key, record.Revision, record.Updated.Unix())
+	})
 	slices.Sort(lines)
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(lines, ""))))
 }

@@ -12,6 +12,7 @@ import (
 	"helm-tenant/backup"
 	"helm-tenant/cluster"
 	"helm-tenant/failure"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -65,11 +66,7 @@ func (e *OutcomesError) Error() string {
 
 // Unwrap returns the errors of the tenants.
 func (e *OutcomesError) Unwrap() []error {
-	var all []error
-	for _, o := range e.Failed {
-		all = append(all, o.Err)
-	}
-	return all
+	return lists.Map(e.Failed, func(o Outcome) error { return o.Err })
 }
 
 // failed returns an *OutcomesError if one of the tenants has an error.
@@ -96,11 +93,7 @@ func (e *SplitError) Error() string { return e.Err.Error() }
 func (e *SplitError) Unwrap() error { return e.Err }
 
 func (s *Split) tenants() []tenant.Tenant {
-	var all []tenant.Tenant
-	for _, r := range s.Requests {
-		all = append(all, r.Tenant.WithDefaults())
-	}
-	return all
+	return lists.Map(s.Requests, func(r Request) tenant.Tenant { return r.Tenant.WithDefaults() })
 }
 
 // Begin moves the releases: it backs up the Tiller's records, makes the tenants, stops

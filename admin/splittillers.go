@@ -12,6 +12,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/lists"
 	"helm-tenant/recognise"
 	"helm-tenant/tenant"
 )
@@ -183,10 +184,7 @@ func (s *Split) readyPods(ctx context.Context) (int, error) {
 // waitForTenants waits until the Tillers of the tenants that have one are ready.
 func (s *Split) waitForTenants(ctx context.Context, tenants []tenant.Tenant) error {
 	live := cluster.NewLive()
-	var keys []cluster.Key
-	for _, t := range tenants {
-		keys = append(keys, tillerKey(t.Home()))
-	}
+	keys := lists.Map(tenants, func(t tenant.Tenant) cluster.Key { return tillerKey(t.Home()) })
 	if err := s.Client.Lookup(ctx, live, keys); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/install"
+	"helm-tenant/lists"
 	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -63,11 +64,7 @@ func (d *decision) labelledOnly() bool {
 }
 
 func peopleKeys(home string) []cluster.Key {
-	var keys []cluster.Key
-	for _, as := range tenant.Relations {
-		keys = append(keys, peopleKey(home, as))
-	}
-	return keys
+	return lists.Map(tenant.Relations, func(as tenant.Relation) cluster.Key { return peopleKey(home, as) })
 }
 
 // shares reports whether objects that only admins write say that the tenant has the home of its
@@ -295,11 +292,7 @@ func ofKinds(strangers []cluster.Stranger, kinds ...string) []cluster.Stranger {
 
 // texts returns the strangers as they are named to the admin.
 func texts(strangers []cluster.Stranger) []string {
-	shown := make([]string, len(strangers))
-	for i, s := range strangers {
-		shown[i] = s.String()
-	}
-	return shown
+	return lists.Map(strangers, cluster.Stranger.String)
 }
 
 // remade returns the namespaces that the record names and that lost the tenant's label.

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/cluster"
+	"helm-tenant/lists"
 	"helm-tenant/preflight"
 )
 
@@ -32,11 +33,7 @@ func (t *ChartTrial) use(o preflight.Object, kind cluster.ServedKind, wrote clus
 
 // usesOf returns what all objects would use. It is called when no request is left.
 func (t *ChartTrial) usesOf() []preflight.Use {
-	uses := make([]preflight.Use, len(t.uses))
-	for i, use := range t.uses {
-		uses[i] = use()
-	}
-	return uses
+	return lists.Map(t.uses, func(use func() preflight.Use) preflight.Use { return use() })
 }
 
 // readQuotas begins to read the quotas of the namespace that an object would be written into, if it

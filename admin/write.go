@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"helm-tenant/cluster"
+	"helm-tenant/lists"
 )
 
 // DeniedError has the permissions that the admin lacks.
@@ -32,11 +33,7 @@ func permissionLines(missing []cluster.Permission) []string {
 	if len(missing) == 1 {
 		return nil
 	}
-	var lines []string
-	for _, p := range missing {
-		lines = append(lines, p.String())
-	}
-	return lines
+	return lists.Map(missing, cluster.Permission.String)
 }
 
 // maxRounds bounds the rounds of Write: with many admins at once, each round lets at

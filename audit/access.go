@@ -4,9 +4,10 @@ import (
 	"maps"
 	"slices"
 
-	"helm-tenant/tenant"
-
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/lists"
+	"helm-tenant/tenant"
 )
 
 // Access is what one subject can do to reach a deployer.
@@ -87,10 +88,7 @@ func (a *auditor) findAccess() {
 	}
 	reach := map[Subject]*wide{}
 	impersonators := a.mixedImpersonators()
-	var rights []*wideRights
-	for _, s := range widely {
-		rights = append(rights, a.wideRights(s))
-	}
+	rights := lists.Map(widely, a.wideRights)
 	for _, d := range a.deployers {
 		for i, s := range widely {
 			if d.isOwn(s) {
@@ -240,10 +238,7 @@ type accountUse struct {
 // findUseOfAccounts finds the subjects that can use one of the accounts that reach deployers by
 // cluster-wide rights, which are mostly Kubernetes' own controllers.
 func (a *auditor) findUseOfAccounts(widely []Subject) {
-	var accounts []Subject
-	for _, admin := range a.administrators {
-		accounts = append(accounts, admin.who)
-	}
+	accounts := lists.Map(a.administrators, func(admin Administrator) Subject { return admin.who })
 	for _, w := range a.wide {
 		accounts = append(accounts, w.who)
 	}

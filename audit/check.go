@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"helm-tenant/command"
+	"helm-tenant/lists"
 	"helm-tenant/rbac"
 	"helm-tenant/recognise"
 	"helm-tenant/tenant"
@@ -90,10 +91,7 @@ func (a *auditor) checkUnmanaged(d *deployer) {
 	}
 	f := d.about(d.account.String(), "%s %s runs with the account %s and belongs to no tenant", d.tiller.Kind, d.tiller.Name, d.account.Name)
 	if !d.power.Admin && len(d.power.ClusterWide) > 0 {
-		var roles []string
-		for _, in := range d.power.ClusterWide {
-			roles = append(roles, in.Role)
-		}
+		roles := lists.Map(d.power.ClusterWide, func(in PowerIn) string { return in.Role })
 		f.Text += "; it has " + shortened(roles) + " in the whole cluster"
 	}
 	if len(subjects) > 0 {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/component-helpers/auth/rbac/validation"
 
 	"helm-tenant/command"
+	"helm-tenant/lists"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -74,10 +75,7 @@ func (a *auditor) checkAccess(d *deployer) {
 	}
 	if covered, more := validation.Covers(wanted, live.rules); !covered {
 		object := objectName("Role", d.target.Home, rbac.MemberName)
-		var rights []string
-		for _, rule := range more {
-			rights = append(rights, describeRule(rule))
-		}
+		rights := lists.Map(more, describeRule)
 		f := d.about("every member", "the member role gives more than a member needs: %s", shortened(rights))
 		f.Chains = [][]string{{"every member", objectName("RoleBinding", d.target.Home, rbac.MemberName), "Role " + rbac.MemberName, rights[0]}}
 		f.Fix = d.record.init()

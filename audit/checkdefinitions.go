@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/lists"
 )
 
 const (
@@ -48,10 +50,7 @@ func (x *rights) remake() []Need {
 }
 
 func changeDefinitions(group string, resources []string) []Need {
-	var names []string
-	for _, resource := range resources {
-		names = append(names, resource+"."+group)
-	}
+	names := lists.Map(resources, func(resource string) string { return resource + "." + group })
 	return pather{}.either(change, Ask{Group: definitionsGroup, Resource: definitions, Names: names})
 }
 

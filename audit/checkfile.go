@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"helm-tenant/command"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 )
 
@@ -38,14 +39,10 @@ func (a *auditor) checkFile() {
 
 // selection returns the namespaces that the selectors of the file's tenants choose.
 func (a *auditor) selection() *tenant.Selection {
-	var file []tenant.Tenant
-	for _, located := range a.snapshot.File {
-		file = append(file, located.Tenant)
-	}
-	var all []tenant.LabelledNamespace
-	for _, ns := range a.snapshot.Namespaces {
-		all = append(all, tenant.LabelledNamespace{Name: ns.Name, Labels: ns.Labels, Terminating: ns.Terminating})
-	}
+	file := lists.Map(a.snapshot.File, func(located tenant.Located) tenant.Tenant { return located.Tenant })
+	all := lists.Map(a.snapshot.Namespaces, func(ns Namespace) tenant.LabelledNamespace {
+		return tenant.LabelledNamespace{Name: ns.Name, Labels: ns.Labels, Terminating: ns.Terminating}
+	})
 	return tenant.Select(file, all)
 }
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/component-helpers/auth/rbac/validation"
 
 	"helm-tenant/command"
+	"helm-tenant/lists"
 	"helm-tenant/rbac"
 )
 
@@ -187,10 +188,7 @@ func setTenant(f *Finding, users []*Record) {
 }
 
 func tenantsOf(records []*Record) string {
-	var names []string
-	for _, r := range records {
-		names = append(names, r.Tenant.Name)
-	}
+	names := lists.Map(records, func(r *Record) string { return r.Tenant.Name })
 	if len(names) == 1 {
 		return "tenant " + names[0]
 	}
@@ -198,11 +196,7 @@ func tenantsOf(records []*Record) string {
 }
 
 func loanAsks(loans []loan) []string {
-	var all []string
-	for _, l := range loans {
-		all = append(all, l.ask.String())
-	}
-	return all
+	return lists.Map(loans, func(l loan) string { return l.ask.String() })
 }
 
 // inWords describes rights, writing ones first.

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"helm-tenant/command"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 )
 
@@ -181,10 +182,7 @@ func (a *auditor) pathToPlace(w Webhook, place ObjectRef) Path {
 	p := pather{t, a.rights}
 	certificate := p.ask("", "secrets")
 	certificate.AnyName = true
-	var leads []Need
-	for _, verb := range change {
-		leads = append(leads, p.only(verb, "", "services", place.Name))
-	}
+	leads := lists.Map(change, func(verb string) Need { return p.only(verb, "", "services", place.Name) })
 	slice := p.ask("discovery.k8s.io", "endpointslices")
 	slice.AnyName = true // the Service has some, of names that its controller makes up
 	leads = slices.Concat(leads, p.create(slice.Group, slice.Resource), p.either(change, slice))

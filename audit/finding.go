@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"helm-tenant/command"
+	"helm-tenant/lists"
 )
 
 // Finding is one thing that is wrong.
@@ -73,10 +74,7 @@ func (f Finding) Fixes() []command.Fix { return append([]command.Fix{f.Fix}, f.O
 
 // Chain returns all chains on one line.
 func (f Finding) Chain() string {
-	var lines []string
-	for _, chain := range f.Chains {
-		lines = append(lines, strings.Join(chain, " -> "))
-	}
+	lines := lists.Map(f.Chains, func(chain []string) string { return strings.Join(chain, " -> ") })
 	return strings.Join(lines, "; and ")
 }
 

@@ -2,6 +2,8 @@ package audit
 
 import (
 	"slices"
+
+	"helm-tenant/lists"
 )
 
 // OpenPath is a path that is open to a subject.
@@ -33,11 +35,7 @@ func (o opened) byImpersonation() bool {
 }
 
 func pathNames(paths []opened) []string {
-	var all []string
-	for _, o := range paths {
-		all = append(all, o.path.Name)
-	}
-	return all
+	return lists.Map(paths, func(o opened) string { return o.path.Name })
 }
 
 func (a *auditor) open(holder identity, d *deployer, only, fit func(grant) bool) []opened {

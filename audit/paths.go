@@ -6,6 +6,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/install"
+	"helm-tenant/lists"
 	"helm-tenant/rails"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
@@ -149,11 +150,7 @@ func named(names []string) []func(Ask) Ask {
 	if len(names) > mostNames {
 		return []func(Ask) Ask{func(ask Ask) Ask { ask.AnyName = true; return ask }}
 	}
-	var all []func(Ask) Ask
-	for _, name := range names {
-		all = append(all, func(ask Ask) Ask { ask.Names = []string{name}; return ask })
-	}
-	return all
+	return lists.Map(names, func(name string) func(Ask) Ask { return func(ask Ask) Ask { ask.Names = []string{name}; return ask } })
 }
 
 // stream returns the verbs that open a stream to a pod.

@@ -8,6 +8,7 @@ import (
 
 	"helm-tenant/command"
 	"helm-tenant/install"
+	"helm-tenant/lists"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
@@ -50,10 +51,7 @@ func tillerFlags(s tenant.Tiller) []string {
 		}
 	}
 	pairs := func(values map[string]string) string {
-		var texts []string
-		for _, key := range slices.Sorted(maps.Keys(values)) {
-			texts = append(texts, key+"="+values[key])
-		}
+		texts := lists.Map(slices.Sorted(maps.Keys(values)), func(key string) string { return key + "=" + values[key] })
 		return strings.Join(texts, ",")
 	}
 	if s.Storage != tenant.StorageSecret {

@@ -16,6 +16,7 @@ import (
 	"helm-tenant/audit"
 	"helm-tenant/audit/view"
 	"helm-tenant/failure"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 	"helm-tenant/wrapper"
@@ -173,10 +174,7 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 		if !slices.ContainsFunc(snapshot.Records, func(r audit.Record) bool { return named(r.Tenant) }) &&
 			!slices.ContainsFunc(report.Deployers, func(d audit.Deployer) bool { return d.Tenant == name }) && // a tenant without a record
 			!slices.ContainsFunc(file, func(l tenant.Located) bool { return named(l.Tenant) }) && len(snapshot.Unseen) == 0 {
-			var known []string
-			for _, r := range snapshot.Records {
-				known = append(known, r.Tenant.Name)
-			}
+			known := lists.Map(snapshot.Records, func(r audit.Record) string { return r.Tenant.Name })
 			err := &admin.NoTenantError{Name: name, Where: client.Where(), Near: tenant.Near(name, known)}
 			return withHint(failure.In("audit", client.Where()).Wrap(err), noTenantHints(err)...)
 		}

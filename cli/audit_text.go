@@ -8,6 +8,7 @@ import (
 	"helm-tenant/audit"
 	"helm-tenant/command"
 	"helm-tenant/envvar"
+	"helm-tenant/lists"
 	"helm-tenant/visible"
 )
 
@@ -51,11 +52,7 @@ func groups(findings []audit.Finding) [][]audit.Finding {
 		}
 		byTitle[title] = append(byTitle[title], f)
 	}
-	var grouped [][]audit.Finding
-	for _, title := range order {
-		grouped = append(grouped, byTitle[title])
-	}
-	return grouped
+	return lists.Map(order, func(title string) []audit.Finding { return byTitle[title] })
 }
 
 func (t *reportText) findings(r *audit.Report) {
@@ -135,10 +132,7 @@ func (t *reportText) access(r *audit.Report) {
 	for _, d := range r.Deployers {
 		t.line("  %s", describeDeployer(d))
 		account := "service account " + d.Home + ":" + d.Account
-		var powers []string
-		for _, p := range d.Power.OwnHome {
-			powers = append(powers, p.Name)
-		}
+		powers := lists.Map(d.Power.OwnHome, func(p audit.Path) string { return p.Name })
 		if len(powers) > 0 {
 			t.line("    itself    %s: %s", account, strings.Join(powers, ", "))
 		}
@@ -204,11 +198,7 @@ func powerIn(d audit.Deployer) []string {
 }
 
 func pathNames(paths []audit.OpenPath) []string {
-	var names []string
-	for _, p := range paths {
-		names = append(names, p.Name)
-	}
-	return names
+	return lists.Map(paths, func(p audit.OpenPath) string { return p.Name })
 }
 
 // canReach writes the answers for these tenants, or for all if there are none.

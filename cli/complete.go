@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"helm-tenant/admin"
 	"helm-tenant/command"
 	"helm-tenant/helm"
 	"helm-tenant/tenant"
@@ -263,14 +262,6 @@ func completeValues(cmd *cobra.Command, flag string, values ...string) {
 	if err != nil {
 		panic(err) // there is no such flag
 	}
-}
-
-func risks() []string {
-	var names []string
-	for _, risk := range admin.Risks {
-		names = append(names, string(risk))
-	}
-	return names
 }
 
 func engines() []string {

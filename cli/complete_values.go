@@ -11,6 +11,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 )
 
@@ -171,11 +172,7 @@ func (s *session) tenantAccounts(ctx context.Context, args []string, typed strin
 }
 
 func prefixed(before string, names []string, after string) []string {
-	all := make([]string, len(names))
-	for i, name := range names {
-		all[i] = before + name + after
-	}
-	return all
+	return lists.Map(names, func(name string) string { return before + name + after })
 }
 
 func (s *session) subjectNames(ctx context.Context, args []string, home, kind string) []string {

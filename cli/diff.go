@@ -7,6 +7,7 @@ import (
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -149,11 +150,7 @@ func (s *session) printField(f diffField) {
 }
 
 func texts(list []any) []string {
-	var out []string
-	for _, item := range list {
-		out = append(out, asText(item))
-	}
-	return out
+	return lists.Map(list, asText)
 }
 
 // asText returns a value on one line, shortened if it is long.

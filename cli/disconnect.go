@@ -13,6 +13,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/failure"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -51,10 +52,7 @@ func (s *session) mayFinish(ctx context.Context, ending *admin.Disconnect) bool 
 	}
 	why := failure.Text(err)
 	if denied, ok := errors.AsType[*admin.DeniedError](err); ok {
-		var missing []string
-		for _, p := range denied.Missing {
-			missing = append(missing, p.String())
-		}
+		missing := lists.Map(denied.Missing, cluster.Permission.String)
 		why = "you lack " + strings.Join(missing, ", ")
 	}
 	name := ending.Tenant.Name

@@ -9,6 +9,7 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/command"
 	"helm-tenant/failure"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -107,10 +108,9 @@ func misplacedTenant(args []string) string {
 
 // errorText returns an error with its details as one text, empty for nil.
 func errorText(err error) string {
-	var texts []string
-	for _, reason := range admin.ReasonsOf(err) {
-		texts = append(texts, strings.TrimSuffix(failure.Text(reason)+" "+strings.Join(detailsOf(reason), "; "), " "))
-	}
+	texts := lists.Map(admin.ReasonsOf(err), func(reason error) string {
+		return strings.TrimSuffix(failure.Text(reason)+" "+strings.Join(detailsOf(reason), "; "), " ")
+	})
 	return visible.Text(strings.Join(texts, "; "))
 }
 

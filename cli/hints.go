@@ -12,6 +12,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/failure"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -311,11 +312,7 @@ func initCommand(t tenant.Tenant) command.Command {
 }
 
 func memberArguments(subjects tenant.Members) []string {
-	var flags []string
-	for _, s := range subjects {
-		flags = append(flags, command.List("--"+s.Flag(), s.Text()))
-	}
-	return flags
+	return lists.Map(subjects, func(s tenant.Subject) string { return command.List("--"+s.Flag(), s.Text()) })
 }
 
 // stepHints says how to go on after a migration that failed in a step.

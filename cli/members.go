@@ -17,6 +17,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/failure"
+	"helm-tenant/lists"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -139,10 +140,7 @@ func stillIn(ctx context.Context, client *cluster.Client, t tenant.Tenant, remov
 		remaining = append(remaining, found)
 	}
 	if len(snapshot.Unseen) > 0 {
-		var access []string
-		for _, unseen := range snapshot.Unseen {
-			access = append(access, unseen.What)
-		}
+		access := lists.Map(snapshot.Unseen, func(unseen audit.Unseen) string { return unseen.What })
 		return remaining, fmt.Errorf("you may not list %s", strings.Join(access, ", "))
 	}
 	return remaining, nil

@@ -18,6 +18,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/failure"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -192,10 +193,7 @@ func (m *migration) print(live *admin.Migration) error {
 		releases = append(releases, moving{r.Name, r.Namespace, len(r.Revisions), r.Newest().Version, r.Status, shown(r.Notes)})
 	}
 	if m.options.output != "text" {
-		var wrong []string
-		for _, problem := range live.Problems {
-			wrong = append(wrong, visible.Text(problem.Error()))
-		}
+		wrong := lists.Map(live.Problems, func(problem error) string { return visible.Text(problem.Error()) })
 		return printObject(m.out(), m.options.output, struct {
 			APIVersion string            `json:"apiVersion"`
 			Kind       string            `json:"kind"`

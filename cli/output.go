@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
 
+	"helm-tenant/lists"
 	"helm-tenant/visible"
 )
 
@@ -145,10 +146,7 @@ func shown(sentences []string) []string {
 
 // printRow writes one row of a table. Untrusted text in a cell can't add rows or columns.
 func printRow(w io.Writer, cells ...string) {
-	shown := make([]string, len(cells))
-	for i, cell := range cells {
-		shown[i] = visible.Text(cell)
-	}
+	shown := lists.Map(cells, visible.Text)
 	fmt.Fprintln(w, strings.Join(shown, "\t"))
 }
 
@@ -165,10 +163,7 @@ func clipped(name string) string {
 // someOf returns the first of many names for a table's cell, for the same reason.
 func someOf(names []string) string {
 	const limit = 10
-	shown := make([]string, min(len(names), limit))
-	for i := range shown {
-		shown[i] = clipped(names[i])
-	}
+	shown := lists.Map(names[:min(len(names), limit)], clipped)
 	if len(names) > limit {
 		return fmt.Sprintf("%s and %d more", strings.Join(shown, ", "), len(names)-limit)
 	}

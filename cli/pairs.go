@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"helm-tenant/lists"
 )
 
 // pairList is a flag for NAME=VALUE pairs. Several are separated by commas, or each has a
@@ -15,10 +17,7 @@ type pairList map[string]string
 func (p *pairList) Type() string { return "stringToString" }
 
 func (p *pairList) String() string {
-	var pairs []string
-	for _, name := range slices.Sorted(maps.Keys(*p)) {
-		pairs = append(pairs, name+"="+(*p)[name])
-	}
+	pairs := lists.Map(slices.Sorted(maps.Keys(*p)), func(name string) string { return name + "=" + (*p)[name] })
 	return strings.Join(pairs, ",")
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"helm-tenant/admin"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -34,20 +35,12 @@ func railFlags(cmd *cobra.Command, o *railOptions, r *tenant.Rails) {
 	f.Var((*wordList)(&r.PriorityClasses), "priority-classes", "PriorityClasses that its pods may use, in addition to the cluster's default")
 	f.Var((*pairList)(&r.Labels), "labels", "labels of its namespaces")
 	f.StringVar(&r.Contact, "contact", "", "contact for a member whose request was refused")
-	completeValues(cmd, "pod-security", words(tenant.PodSecurities)...)
-	completeValues(cmd, "guard", words(tenant.Guards)...)
-	completeValues(cmd, "network", words(tenant.Networks)...)
+	completeValues(cmd, "pod-security", lists.Strings(tenant.PodSecurities)...)
+	completeValues(cmd, "guard", lists.Strings(tenant.Guards)...)
+	completeValues(cmd, "network", lists.Strings(tenant.Networks)...)
 }
 
-func words[S ~string](values []S) []string {
-	var out []string
-	for _, value := range values {
-		out = append(out, string(value))
-	}
-	return out
-}
-
-func alternatives[S ~string](values []S) string { return strings.Join(words(values), "|") }
+func alternatives[S ~string](values []S) string { return strings.Join(lists.Strings(values), "|") }
 
 // complete sets the tenant's rails from the flags. A list or map whose flag was given
 // empty is unset.

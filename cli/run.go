@@ -13,10 +13,12 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"helm-tenant/admin"
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/envvar"
 	"helm-tenant/failure"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 	"helm-tenant/wrapper"
@@ -263,7 +265,7 @@ func asUsage(cmd *cobra.Command, err error) error {
 
 func riskFlag(cmd *cobra.Command, into *[]string) {
 	cmd.Flags().StringSliceVar(into, "accept-risk", nil, "accept a risk by its name; the error that requires it explains the risk")
-	completeValues(cmd, "accept-risk", risks()...)
+	completeValues(cmd, "accept-risk", lists.Strings(admin.Risks)...)
 }
 
 // open loads the kubeconfig and connects to the API server of the requested context.

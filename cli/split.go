@@ -17,6 +17,7 @@ import (
 	"helm-tenant/cluster"
 	"helm-tenant/command"
 	"helm-tenant/failure"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -268,10 +269,7 @@ func (s *session) endSplit(e *admin.SplitEnd, err error) func(o *splitOptions, d
 			s.say("It has no other release, and stays stopped: delete its workload, its Service and the binding of its account")
 			return nil
 		}
-		var names []string
-		for _, record := range e.Rest {
-			names = append(names, record.Release)
-		}
+		names := lists.Map(e.Rest, func(record cluster.Stored) string { return record.Release })
 		s.say("It runs for what stays: %s", visible.List(names))
 		if o.narrow != "" {
 			s.next(fmt.Sprintf("It is tenant %s now. Let people use it with", o.narrow), command.Tenant("grant", o.narrow, "--group=GROUP"))
@@ -311,10 +309,7 @@ func (s *session) printSplit(p *admin.SplitPlan, o *splitOptions) error {
 		releases = append(releases, moving{visible.Text(r.Name), visible.Text(r.Namespace), r.Revisions, r.Newest, visible.Text(r.Status), r.Tenant, r.Home, r.Onward, shown(r.Notes())})
 	}
 	if o.output != "text" {
-		var wrong []string
-		for _, problem := range p.Problems {
-			wrong = append(wrong, visible.Text(problem.Error()))
-		}
+		wrong := lists.Map(p.Problems, func(problem error) string { return visible.Text(problem.Error()) })
 		return printObject(s.out(), o.output, struct {
 			APIVersion string         `json:"apiVersion"`
 			Kind       string         `json:"kind"`

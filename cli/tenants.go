@@ -15,6 +15,7 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
 	"helm-tenant/failure"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
@@ -141,10 +142,7 @@ func tenantItems(inventory *admin.Inventory) []tenantItem {
 }
 
 func tenantList(inventory *admin.Inventory) any {
-	var unseen []string
-	for _, err := range inventory.Unseen {
-		unseen = append(unseen, errorText(err))
-	}
+	unseen := lists.Map(inventory.Unseen, errorText)
 	return struct {
 		APIVersion string            `json:"apiVersion"`
 		Kind       string            `json:"kind"`

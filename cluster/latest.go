@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"helm-tenant/lists"
 	"helm-tenant/release"
 	"helm-tenant/tenant"
 )
@@ -29,10 +30,7 @@ func (c *Client) LatestReleases(ctx context.Context, engine tenant.Engine, names
 	}
 	latest := latestOf(all)
 	found := make([]bool, len(latest))
-	wanted := make([]Stored, len(latest))
-	for i := range latest {
-		wanted[i] = latest[i].Stored
-	}
+	wanted := lists.Map(latest, func(l LatestRelease) Stored { return l.Stored })
 	err = c.eachPacked(ctx, engine, namespace, wanted, len(slices.DeleteFunc(all, func(s Stored) bool { return s.Status == superseded })), func(i int, packed []byte) {
 		found[i] = true
 		l := &latest[i]

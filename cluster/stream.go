@@ -21,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/rest"
+
+	"helm-tenant/lists"
 )
 
 // Each calls do for all objects of a kind, of all namespaces if namespace is empty, page
@@ -152,10 +154,7 @@ func (c *Client) APIGroups(ctx context.Context) ([]string, error) {
 	if err := c.discover(ctx, "/apis", &list); err != nil {
 		return nil, err
 	}
-	var names []string
-	for _, group := range list.Groups {
-		names = append(names, group.Name)
-	}
+	names := lists.Map(list.Groups, func(group metav1.APIGroup) string { return group.Name })
 	return names, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"helm-tenant/lists"
 	"helm-tenant/rails"
 )
 
@@ -38,11 +39,7 @@ func Typed(path string, wanted, live any) ([]Field, error) {
 
 // Paths returns the paths of fields.
 func Paths(fields []Field) []string {
-	var paths []string
-	for _, field := range fields {
-		paths = append(paths, field.Path)
-	}
-	return paths
+	return lists.Map(fields, func(field Field) string { return field.Path })
 }
 
 // Entries compares labels or annotations at that path. Only the wanted ones are compared,

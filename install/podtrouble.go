@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"helm-tenant/lists"
 )
 
 // trouble returns the reason why a pod is not ready, empty if it is only starting.
@@ -105,10 +107,7 @@ func reasonUnlessUsual(reason string) string {
 }
 
 func gates(pod corev1.Pod) string {
-	var names []string
-	for _, gate := range pod.Spec.SchedulingGates {
-		names = append(names, gate.Name)
-	}
+	names := lists.Map(pod.Spec.SchedulingGates, func(gate corev1.PodSchedulingGate) string { return gate.Name })
 	return strings.Join(names, ", ")
 }
 

@@ -2,7 +2,6 @@ package install
 
 import (
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"helm-tenant/lists"
 	"helm-tenant/rbac"
 	"helm-tenant/recognise"
 	"helm-tenant/tenant"
@@ -97,11 +97,9 @@ func Deployment(t tenant.Tenant) *appsv1.Deployment {
 	meta := metav1.ObjectMeta{Name: DeploymentName, Namespace: t.Home(), Labels: rbac.Labels(t.Name)}
 	maps.Copy(meta.Labels, labels)
 	replicas := int32(*t.Tiller.Replicas)
-	var pullSecrets []corev1.LocalObjectReference
-	for _, name := range t.Tiller.ImagePullSecrets {
-		pullSecrets = append(pullSecrets, corev1.LocalObjectReference{Name: name})
-	}
-	pullSecrets = slices.Clip(pullSecrets)
+	pullSecrets := lists.Map(t.Tiller.ImagePullSecrets, func(name string) corev1.LocalObjectReference {
+		return corev1.LocalObjectReference{Name: name}
+	})
 	account := tenant.TillerAccount
 	quarter := intstr.FromString("25%")
 	return &appsv1.Deployment{

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sync/errgroup"
+
+	"helm-tenant/lists"
 )
 
 const (
@@ -99,11 +101,7 @@ func Lines(problems []error) []string {
 	if len(problems) == 1 {
 		return nil
 	}
-	var lines []string
-	for _, problem := range problems {
-		lines = append(lines, problem.Error())
-	}
-	return lines
+	return lists.Map(problems, error.Error)
 }
 
 // means is how a release is verified.

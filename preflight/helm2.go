@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"helm-tenant/lists"
 	"helm-tenant/rails"
 	"helm-tenant/tenant"
 	"helm-tenant/visible"
@@ -71,11 +72,9 @@ func judgeWords(o Object) []Finding {
 		}
 	}
 	slices.Sort(wrong)
-	var findings []Finding
-	for _, why := range wrong {
-		findings = append(findings, refused(o, Invalid, visible.Excerpt(why), "mend the chart's values or its template; a shorter release name may do", ""))
-	}
-	return findings
+	return lists.Map(wrong, func(why string) Finding {
+		return refused(o, Invalid, visible.Excerpt(why), "mend the chart's values or its template; a shorter release name may do", "")
+	})
 }
 
 // judgeGuard finds objects that the guard's policies (package rails) refuse, as far as the

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 )
 
@@ -179,14 +180,10 @@ var (
 // records the end of a pending release.
 func (r records) ends() string {
 	label := func(object, key string) string { return `variables.` + object + `[` + quoted(key) + `]` }
-	var present []string
-	for _, key := range []string{r.owner, r.name, r.version, r.status} {
-		present = append(present, quoted(key)+` in variables.before && `+quoted(key)+` in variables.after`)
-	}
-	var ended []string
-	for _, status := range r.ended {
-		ended = append(ended, quoted(status))
-	}
+	present := lists.Map([]string{r.owner, r.name, r.version, r.status}, func(key string) string {
+		return quoted(key) + ` in variables.before && ` + quoted(key) + ` in variables.after`
+	})
+	ended := lists.Map(r.ended, quoted)
 	return `(` + strings.Join(present, ` && `) +
 		` && ` + label("before", r.owner) + ` == ` + quoted(r.ownerValue) + ` && ` + label("after", r.owner) + ` == ` + quoted(r.ownerValue) +
 		` && ` + label("before", r.status) + `.startsWith(` + quoted(r.pending) + `) && ` + label("after", r.status) + ` in [` + strings.Join(ended, `, `) + `]` +

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 )
 
@@ -106,10 +107,7 @@ func noteList(annotation, otherwise string) string {
 }
 
 func celList(values []string) string {
-	var items []string
-	for _, value := range values {
-		items = append(items, quoted(value))
-	}
+	items := lists.Map(values, quoted)
 	return "[" + strings.Join(items, ", ") + "]"
 }
 

@@ -7,6 +7,8 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"helm-tenant/lists"
 )
 
 // AnnotationDrivers is set by an admin on a tenant's namespace. It has the CSI drivers,
@@ -120,10 +122,7 @@ func volumesOf(object, template string, filter func(spec string) string) string 
 }
 
 func direct(spec string) string {
-	var kinds []string
-	for _, kind := range directStorage {
-		kinds = append(kinds, "has(v."+kind+")")
-	}
+	kinds := lists.Map(directStorage, func(kind string) string { return "has(v." + kind + ")" })
 	return spec + ".volumes.filter(v, " + strings.Join(kinds, " || ") + ")"
 }
 

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 )
 
@@ -179,11 +180,7 @@ func clusterWide(t tenant.Tenant) *rbacv1.ClusterRoleBinding {
 }
 
 func deployers(t tenant.Tenant) []rbacv1.Subject {
-	var subjects []rbacv1.Subject
-	for _, account := range t.Engine.DeployerAccounts() {
-		subjects = append(subjects, deployer(t, account))
-	}
-	return subjects
+	return lists.Map(t.Engine.DeployerAccounts(), func(account string) rbacv1.Subject { return deployer(t, account) })
 }
 
 func deployer(t tenant.Tenant, account string) rbacv1.Subject {

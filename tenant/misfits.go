@@ -8,6 +8,8 @@ import (
 
 	yamlv3 "go.yaml.in/yaml/v3"
 	"gopkg.in/yaml.v2"
+
+	"helm-tenant/lists"
 )
 
 // misfits are the values of a file that do not fit a Go type.
@@ -86,11 +88,7 @@ func (m *misfits) walk(parent *yamlv3.Node, index int, t reflect.Type, path []an
 }
 
 func lowered(words []string) []string {
-	var lower []string
-	for _, word := range words {
-		lower = append(lower, strings.ToLower(word))
-	}
-	return lower
+	return lists.Map(words, strings.ToLower)
 }
 
 // fits reports whether gopkg.in/yaml.v2 decodes a node into a type of that kind.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"helm-tenant/lists"
 )
 
 // Near returns the known words that may have been meant by word: at most three, the
@@ -28,11 +30,7 @@ func Near(word string, known []string) []string {
 		return cmp.Or(cmp.Compare(a.distance, b.distance), strings.Compare(a.word, b.word))
 	})
 	near = slices.Compact(near)
-	var words []string
-	for _, c := range near[:min(limit, len(near))] {
-		words = append(words, c.word)
-	}
-	return words
+	return lists.Map(near[:min(limit, len(near))], func(c candidate) string { return c.word })
 }
 
 // exchanged reports whether two neighboring letters of a are exchanged in b.

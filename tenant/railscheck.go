@@ -11,6 +11,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"helm-tenant/lists"
 )
 
 // validate returns everything that is wrong with the rails, one clear line each.
@@ -101,11 +103,7 @@ func oneOf[S ~string](field string, value S, values []S) error {
 	if value == "" || slices.Contains(values, value) {
 		return nil
 	}
-	var words []string
-	for _, v := range values {
-		words = append(words, string(v))
-	}
-	return fmt.Errorf("%s: %q is not one of %s", field, value, strings.Join(words, ", "))
+	return fmt.Errorf("%s: %q is not one of %s", field, value, strings.Join(lists.Strings(values), ", "))
 }
 
 // checkNames checks each item of a list, and that there are no duplicates.

@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"sigs.k8s.io/yaml"
+
+	"helm-tenant/lists"
 )
 
 const schemaFile = "../docs/tenants-file.schema.json"
@@ -119,11 +121,11 @@ func TestSchemaHasTheTypesFields(t *testing.T) {
 		want []string
 	}{
 		{"engine", schema.Defs["tenant"].Properties["engine"].Enum, []string{string(EngineTiller), string(EngineImpersonation), string(EngineBoth)}},
-		{"podSecurity", schema.Defs["tenant"].Properties["podSecurity"].Enum, words(PodSecurities)},
-		{"guard", schema.Defs["tenant"].Properties["guard"].Enum, words(Guards)},
-		{"network", schema.Defs["tenant"].Properties["network"].Enum, words(Networks)},
-		{"as", schema.Defs["term"].Properties["as"].Enum, words(Relations)},
-		{"membersFrom", schema.Defs["tenant"].Properties["membersFrom"].Enum, words([]MembersFrom{MembersFromFile, MembersFromOwners})},
+		{"podSecurity", schema.Defs["tenant"].Properties["podSecurity"].Enum, lists.Strings(PodSecurities)},
+		{"guard", schema.Defs["tenant"].Properties["guard"].Enum, lists.Strings(Guards)},
+		{"network", schema.Defs["tenant"].Properties["network"].Enum, lists.Strings(Networks)},
+		{"as", schema.Defs["term"].Properties["as"].Enum, lists.Strings(Relations)},
+		{"membersFrom", schema.Defs["tenant"].Properties["membersFrom"].Enum, lists.Strings([]MembersFrom{MembersFromFile, MembersFromOwners})},
 		{"storage", tiller["storage"].Enum, []string{string(StorageSecret), string(StorageConfigMap)}},
 	} {
 		if diff := cmp.Diff(c.want, c.got); diff != "" {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/lists"
 )
 
 // Subject is a user, a group or a service account, as bindings and members name them. The
@@ -67,11 +69,7 @@ func SubjectOf(s rbacv1.Subject, namespace string) Subject {
 
 // SubjectsOf converts the subjects of a binding in that namespace, one by one.
 func SubjectsOf(subjects []rbacv1.Subject, namespace string) []Subject {
-	all := make([]Subject, len(subjects))
-	for i, s := range subjects {
-		all[i] = SubjectOf(s, namespace)
-	}
-	return all
+	return lists.Map(subjects, func(s rbacv1.Subject) Subject { return SubjectOf(s, namespace) })
 }
 
 // User returns the user of that name, or the service account with that user name.

@@ -12,6 +12,7 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	"helm-tenant/lists"
 	"helm-tenant/visible"
 )
 
@@ -52,14 +53,6 @@ type termForm struct {
 	// Until is a time in the format of RFC 3339.
 	Until  string `yaml:"until" json:"until"`
 	Reason string `yaml:"reason,omitempty" json:"reason,omitempty"`
-}
-
-func words[S ~string](values []S) []string {
-	var out []string
-	for _, v := range values {
-		out = append(out, string(v))
-	}
-	return out
 }
 
 func (t Term) fileForm() any { return termForm{} }
@@ -144,7 +137,7 @@ func (t Term) validate() error {
 		return errors.New(t.problem)
 	}
 	if !slices.Contains(Relations, t.As) {
-		return fmt.Errorf("as: %q is not one of %s", t.As, strings.Join(words(Relations), ", "))
+		return fmt.Errorf("as: %q is not one of %s", t.As, strings.Join(lists.Strings(Relations), ", "))
 	}
 	if err := t.Subject.validate(); err != nil {
 		return fmt.Errorf("%s: %w", t.Subject.Flag(), err)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"helm-tenant/lists"
 )
 
 // Hidden reports whether a character does not look like itself: control characters (C0,
@@ -95,10 +97,7 @@ func quote(name string) string {
 
 // List returns names separated by commas.
 func List(names []string) string {
-	shown := make([]string, len(names))
-	for i, name := range names {
-		shown[i] = Name(name)
-	}
+	shown := lists.Map(names, Name)
 	return strings.Join(shown, ", ")
 }
 
@@ -165,10 +164,7 @@ func (v Writer) Write(p []byte) (int, error) {
 // Fprintf is fmt.Fprintf with each argument escaped as by Text: the format, which is
 // ours, may contain line breaks, and arguments can't add any.
 func Fprintf(w io.Writer, format string, args ...any) (int, error) {
-	wrapped := make([]any, len(args))
-	for i, arg := range args {
-		wrapped[i] = argument{arg}
-	}
+	wrapped := lists.Map(args, func(arg any) any { return argument{arg} })
 	return fmt.Fprintf(w, format, wrapped...)
 }
 
