@@ -11,21 +11,6 @@ import (
 	"helm-tenant/tenant"
 )
 
-// contextName is pflag's string, except that it refuses an empty value: that comes from a
-// variable which a script forgot to set, and does not mean the current context, or the
-// default kubeconfig.
-type contextName string
-
-func (c *contextName) String() string { return string(*c) }
-func (c *contextName) Type() string   { return "string" }
-func (c *contextName) Set(value string) error {
-	if value == "" {
-		return errors.New("it is empty: name one, or leave it out")
-	}
-	*c = contextName(value)
-	return nil
-}
-
 // mayBeEmpty are the flags whose empty value means something, and those of init, which says
 // what is wrong with all of its flags at once.
 var mayBeEmpty = []string{"reason", "filter", "home-namespace of init", "default-namespace", "role", "engine", "storage", "flux-account", "tiller-image", "tiller-version",

@@ -61,7 +61,7 @@ that the audit needs, 1 failure.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.canReach, "can-reach", "", "show which tenants one user can reach, and how; a service account is given by its user name")
-	f.Var((*nameList)(&o.Groups), "in-group", "with --can-reach: a group that the user is in; repeatable")
+	f.Var(nameList(&o.Groups), "in-group", "with --can-reach: a group that the user is in; repeatable")
 	f.StringSliceVarP(&o.files, "file", "f", nil, "tenants file or folder to compare with; repeatable")
 	f.StringVar(&o.failOn, "fail-on", string(audit.Low), "the lowest severity for which to exit with 4: critical|high|medium|low")
 	f.StringArrayVar(&o.ignore, "ignore", nil, "finding to accept, ID or ID:SUBJECT, such as HT022:group ops; needs --reason; repeatable")

@@ -2,7 +2,7 @@ package cli
 
 import (
 	"fmt"
-	"io"
+	"os"
 
 	"helm-tenant/audit"
 	"helm-tenant/audit/view"
@@ -14,7 +14,7 @@ import (
 // does not. Everybody may read the file: the collector is another user, and the file has
 // only numbers and names of tenants.
 func (s *session) writeMetrics(file string, report *audit.Report) error {
-	err := replaceFile(file, 0o644, func(w io.Writer) error { return view.Prometheus(w, report, wrapper.Version(), s.Env.Now()) })
+	err := replaceFile(file, 0o644, func(w *os.File) error { return view.Prometheus(w, report, wrapper.Version(), s.Env.Now()) })
 	if err != nil {
 		return fmt.Errorf("the metrics: %w", err)
 	}

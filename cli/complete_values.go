@@ -35,8 +35,8 @@ func (s *session) completeNames(ctx context.Context, cmd *cobra.Command) error {
 		}
 	}
 	complete["default-namespace"] = func(string, []string) []string {
-		if named, ok := cmd.Flags().Lookup("namespaces").Value.(*wordList); ok {
-			return *named
+		if named, ok := cmd.Flags().Lookup("namespaces").Value.(flagValue[[]string]); ok {
+			return *named.into
 		}
 		return nil
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -243,7 +243,7 @@ func (s *session) printOrReplace(file, text string) error {
 		s.say("There is nothing to write; %s stays as it was.", file)
 		return nil
 	}
-	if err := replaceFile(file, 0o644, func(w io.Writer) error { return printYAML(w, []byte(text)) }); err != nil {
+	if err := replaceFile(file, 0o644, func(w *os.File) error { return printYAML(w, []byte(text)) }); err != nil {
 		return err
 	}
 	s.say("wrote %s", file)

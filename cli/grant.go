@@ -18,26 +18,23 @@ type grantOptions struct {
 	memberOptions
 	reader bool
 	owner  bool
-	term   termFlag
+	term   time.Duration
 	reason string
 	risks  []string
 }
 
-// termFlag is the duration of a grant; zero if it is not set.
-type termFlag time.Duration
-
-func (d *termFlag) String() string { return "" }
-func (d *termFlag) Type() string   { return "duration" }
-func (d *termFlag) Set(value string) error {
-	term, err := time.ParseDuration(value)
-	switch {
-	case err != nil:
-		return errors.New("it is not a duration such as 90m or 8h, of at most 292 years; a day is 24h")
-	case term < time.Second:
-		return errors.New("it must be at least 1s")
-	}
-	*d = termFlag(term)
-	return nil
+// grantDuration is a flag for the duration of a grant.
+func grantDuration(into *time.Duration) flagValue[time.Duration] {
+	return flagValue[time.Duration]{"duration", into, func(text string, _ time.Duration) (time.Duration, error) {
+		value, err := time.ParseDuration(text)
+		switch {
+		case err != nil:
+			return 0, errors.New("it is not a duration such as 90m or 8h, of at most 292 years; a day is 24h")
+		case value < time.Second:
+			return 0, errors.New("it must be at least 1s")
+		}
+		return value, nil
+	}}
 }
 
 func newGrant(s *session) *cobra.Command {
@@ -84,7 +81,7 @@ the audit reports it. The API server's clock counts.`,
 			if err != nil {
 				return &usageError{err, "helm tenant grant TENANT --accept-risk=RISK"}
 			}
-			request := admin.GrantRequest{Who: o.members, As: tenant.RelationMember, For: time.Duration(o.term), Reason: o.reason, Accepted: accepted}
+			request := admin.GrantRequest{Who: o.members, As: tenant.RelationMember, For: o.term, Reason: o.reason, Accepted: accepted}
 			switch {
 			case o.reader && o.owner:
 				return asUsage(cmd, errors.New("--reader and --owner: grant one at a time"))
@@ -103,7 +100,7 @@ the audit reports it. The API server's clock counts.`,
 	o.flags(cmd)
 	cmd.Flags().BoolVar(&o.reader, "reader", false, "grant only the right to see the tenant's releases")
 	cmd.Flags().BoolVar(&o.owner, "owner", false, "grant the right to grant and revoke the tenant's members and readers")
-	cmd.Flags().Var(&o.term, "for", "duration of the grant, such as 8h (default no end)")
+	cmd.Flags().Var(grantDuration(&o.term), "for", "duration of the grant, such as 8h (default no end)")
 	cmd.Flags().StringVar(&o.reason, "reason", "", "with --for: the reason, kept with the grant")
 	riskFlag(cmd, &o.risks)
 	return cmd

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	rbacv1 "k8s.io/api/rbac/v1"
 
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
@@ -65,7 +64,7 @@ policies that keep its members from harming other tenants.`,
 	f, r := cmd.Flags(), &o.request
 	f.BoolVar(&o.printRole, "print-role", false, "print the ClusterRole with which an admin who is not cluster-admin makes tenants of this --engine and --role, and do nothing else")
 	scopeFlag(cmd, &o.scoped)
-	f.Var((*wordList)(&r.Tenant.Namespaces), "namespaces", "namespaces of the tenant; the first is its default")
+	f.Var(wordList(&r.Tenant.Namespaces), "namespaces", "namespaces of the tenant; the first is its default")
 	f.StringVar(&r.DefaultNamespace, "default-namespace", "", "namespace in which helm acts when none is named, one of --namespaces")
 	f.BoolVar(&r.CreateNamespaces, "create-namespaces", false, "create namespaces that do not exist")
 	f.BoolVar(&r.Tenant.AllNamespaces, "all-namespaces", false, "let the tenant act in the whole cluster")
@@ -86,9 +85,9 @@ policies that keep its members from harming other tenants.`,
 	f.StringVar(&o.storage, "storage", "", "where Tiller keeps releases: secret|configmap (default secret)")
 	f.IntVar(&o.historyMax, "history-max", 0, "revisions to keep of each release, 0 keeps all (default 20)")
 	f.IntVar(&o.replicas, "replicas", 0, "number of Tiller pods (default 1)")
-	f.Var((*pairList)(&r.Tenant.Tiller.Resources), "resources", "Tiller's resources, such as requests.memory=128Mi,limits.memory=512Mi")
-	f.Var((*pairList)(&r.Tenant.Tiller.NodeSelector), "node-selector", "labels of the nodes that Tiller may run on")
-	f.Var((*wordList)(&r.Tenant.Tiller.ImagePullSecrets), "image-pull-secret", "Secrets in the home namespace to pull Tiller's image with")
+	f.Var(pairList(&r.Tenant.Tiller.Resources), "resources", "Tiller's resources, such as requests.memory=128Mi,limits.memory=512Mi")
+	f.Var(pairList(&r.Tenant.Tiller.NodeSelector), "node-selector", "labels of the nodes that Tiller may run on")
+	f.Var(wordList(&r.Tenant.Tiller.ImagePullSecrets), "image-pull-secret", "Secrets in the home namespace to pull Tiller's image with")
 	railFlags(cmd, &o.rails, &r.Tenant.Rails)
 	outputFlag(cmd, &o.output, "text", "yaml", "json", "name")
 	completeValues(cmd, "engine", engines()...)
@@ -104,29 +103,6 @@ policies that keep its members from harming other tenants.`,
 		return s.init(cmd.Context(), o)
 	}
 	return cmd
-}
-
-func memberFlags(cmd *cobra.Command, into *tenant.Members) {
-	f := cmd.Flags()
-	f.Var(&memberList{rbacv1.UserKind, into}, "user", "user, repeatable")
-	f.Var(&memberList{rbacv1.GroupKind, into}, "group", "group, repeatable")
-	f.Var(&memberList{rbacv1.ServiceAccountKind, into}, "service-account", "service account as NAMESPACE:NAME, repeatable")
-}
-
-type memberList struct {
-	kind string
-	into *tenant.Members
-}
-
-func (m *memberList) String() string { return "" }
-func (m *memberList) Type() string   { return "strings" }
-func (m *memberList) Set(value string) error {
-	var names nameList
-	err := names.Set(value)
-	for _, name := range names {
-		*m.into = m.into.With(tenant.Members{tenant.ParseSubject(m.kind, name)})
-	}
-	return err
 }
 
 // complete turns flags into a request; settings whose flag was not given stay unset.

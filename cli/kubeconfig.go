@@ -106,7 +106,7 @@ The file is as secret as your credentials.`,
 	f.StringVar(&d.file, "output-file", "", "write a file that only you can read, instead of printing; - prints")
 	f.BoolVar(&d.EachNamespace, "each-namespace", false, "write a context for each of the tenant's namespaces")
 	f.StringVar(&d.account, "for-service-account", "", "use a token of this service account, NAMESPACE:NAME")
-	f.Var((*nonNegativeDuration)(&d.duration), "duration", "lifetime of the token, at least 10m")
+	f.Var(duration(&d.duration), "duration", "lifetime of the token, at least 10m")
 	f.BoolVar(&d.merge, "merge", false, "write the contexts into your own kubeconfig")
 	f.BoolVar(&d.unmerge, "unmerge", false, "remove the contexts that --merge wrote from your kubeconfig")
 	f.StringVar(&d.ContextName, "context-name", "", "name of the context, instead of the tenant's")

@@ -10,24 +10,6 @@ import (
 	"unicode"
 )
 
-// nameList is a flag for users, groups and service accounts. Several names are separated
-// by commas, or each has a flag of its own. A value is never guessed: a distinguished
-// name (CN=alice,O=devs) is one name, and a value that could be one name or several is
-// refused. An empty value comes from a variable that a script forgot to set, and is
-// refused as well.
-type nameList []string
-
-func (n *nameList) String() string { return "" }
-func (n *nameList) Type() string   { return "strings" }
-
-func (n *nameList) Set(value string) error {
-	names, err := splitNames(value)
-	if err == nil {
-		*n = append(*n, names...)
-	}
-	return err
-}
-
 // splitNames returns the names in a flag's value. Its error says what to type instead.
 func splitNames(value string) ([]string, error) {
 	const quoted = "put a name with a comma or a quote in double quotes, and double a quote in it"
@@ -71,25 +53,5 @@ func checkBlanks(names []string) error {
 			return fmt.Errorf("%q begins or ends with a blank: leave it out, or give each name a flag of its own", name)
 		}
 	}
-	return nil
-}
-
-// wordList is a flag for words without commas or blanks, such as namespaces.
-type wordList []string
-
-func (w *wordList) String() string { return "" }
-func (w *wordList) Type() string   { return "strings" }
-
-func (w *wordList) Set(value string) error {
-	if value == "" {
-		return nil // the verb reports what is missing
-	}
-	words := strings.Split(value, ",")
-	for _, word := range words {
-		if word == "" || strings.ContainsFunc(word, unicode.IsSpace) {
-			return fmt.Errorf("%q is not one word: separate several by commas alone, or give each a flag of its own", word)
-		}
-	}
-	*w = append(*w, words...)
 	return nil
 }

@@ -41,12 +41,12 @@ func TestNameList(t *testing.T) {
 		{`"alice`, nil, quoted},
 		{`al"ice`, nil, quoted},
 	} {
-		var got nameList
+		var got []string
 		text := ""
-		if err := got.Set(test.typed); err != nil {
+		if err := nameList(&got).Set(test.typed); err != nil {
 			text = err.Error()
 		}
-		if diff := cmp.Diff(test.want, []string(got)); diff != "" {
+		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%q, -want +got:\n%s", test.typed, diff)
 		}
 		if diff := cmp.Diff(test.refused, text); diff != "" {
@@ -57,17 +57,17 @@ func TestNameList(t *testing.T) {
 
 // A repeated flag adds to the earlier values; a refused value adds nothing.
 func TestNameListRepeated(t *testing.T) {
-	var got nameList
-	if err := got.Set("alice"); err != nil {
+	var got []string
+	if err := nameList(&got).Set("alice"); err != nil {
 		t.Error(err)
 	}
-	if got.Set("bob,") == nil {
+	if nameList(&got).Set("bob,") == nil {
 		t.Error("an empty name is taken")
 	}
-	if err := got.Set("carol,dave"); err != nil {
+	if err := nameList(&got).Set("carol,dave"); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff(nameList{"alice", "carol", "dave"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"alice", "carol", "dave"}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -76,9 +76,9 @@ func TestWordList(t *testing.T) {
 	for typed, want := range map[string][]string{
 		"a": {"a"}, "a,b": {"a", "b"}, "a, b": nil, " a": nil, "a\nb": nil, "a,": nil, "a b": nil, "a\t": nil,
 	} {
-		var got wordList
-		err := got.Set(typed)
-		if diff := cmp.Diff(want, []string(got)); diff != "" || (err == nil) != (want != nil) {
+		var got []string
+		err := wordList(&got).Set(typed)
+		if diff := cmp.Diff(want, got); diff != "" || (err == nil) != (want != nil) {
 			t.Errorf("%q: %v, -want +got:\n%s", typed, err, diff)
 		}
 	}

@@ -55,23 +55,7 @@ func (o tableOptions) head(table io.Writer, columns ...string) {
 // timeoutFlag adds --timeout, which bounds the waits of a verb.
 func timeoutFlag(cmd *cobra.Command, into *time.Duration) {
 	*into = 5 * time.Minute
-	cmd.Flags().Var((*nonNegativeDuration)(into), "timeout", "maximum time to wait")
-}
-
-type nonNegativeDuration time.Duration
-
-func (d *nonNegativeDuration) String() string { return time.Duration(*d).String() }
-func (d *nonNegativeDuration) Type() string   { return "duration" }
-func (d *nonNegativeDuration) Set(value string) error {
-	duration, err := time.ParseDuration(value)
-	switch {
-	case err != nil:
-		return errors.New(`must be a duration like "30s" or "5m"`)
-	case duration < 0:
-		return errors.New("it is negative")
-	}
-	*d = nonNegativeDuration(duration)
-	return nil
+	cmd.Flags().Var(duration(into), "timeout", "maximum time to wait")
 }
 
 // printObject writes a value as JSON or YAML, with empty lists for nil slices

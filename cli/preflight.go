@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,7 +80,7 @@ tried; if helm can't render the chart, helm's own message and exit code.`,
 			return asUsage(cmd, fmt.Errorf("--output %q is not one of %s", output, strings.Join(formats, ", ")))
 		}
 		if timeout := d.Value("request-timeout"); timeout != "" {
-			if err := (*nonNegativeDuration)(&s.requestTimeout).Set(timeout); err != nil {
+			if err := duration(&s.requestTimeout).Set(timeout); err != nil {
 				return asUsage(cmd, fmt.Errorf("--request-timeout: %w", err))
 			}
 		}
@@ -274,7 +274,7 @@ func (s *session) writeForAdmin(file string, report *preflight.Report, objects [
 	if err != nil {
 		return err
 	}
-	err = replaceFile(file, 0o600, func(w io.Writer) error {
+	err = replaceFile(file, 0o600, func(w *os.File) error {
 		_, err := w.Write(text)
 		return err
 	})

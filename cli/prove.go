@@ -53,7 +53,7 @@ Exit codes: 0 everything was refused, 4 something was not, 5 something could not
   helm tenant prove -o html > prove.html`,
 		Args: tenantNames,
 	}
-	cmd.Flags().Var((*nameList)(&groups), "in-group", "group of the member as which attempts are made; repeatable")
+	cmd.Flags().Var(nameList(&groups), "in-group", "group of the member as which attempts are made; repeatable")
 	outputFlag(cmd, &output, "table", "wide", "json", "yaml", "sarif", "junit", "html")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return s.prove(cmd.Context(), args, groups, output)

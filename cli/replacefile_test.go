@@ -2,6 +2,7 @@ package cli
 
 import (
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,15 +15,15 @@ func TestReplaceFileSaysWhich(t *testing.T) {
 		"no folder": filepath.Join(folder, "gone", "t.yaml"),
 		"a folder":  folder,
 	} {
-		err := replaceFile(file, 0o600, func(w io.Writer) error {
+		err := replaceFile(file, 0o600, func(w *os.File) error {
 			_, err := io.WriteString(w, "a: b\n")
 			return err
 		})
-		if err == nil || !strings.HasPrefix(err.Error(), file+" can't be written: ") || strings.Contains(err.Error(), ".helm-tenant-") {
+		if err == nil || !strings.HasPrefix(err.Error(), file+" can't be written: ") || strings.Contains(err.Error(), "/.") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if left, err := filepath.Glob(filepath.Join(filepath.Dir(folder), ".helm-tenant-*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(folder), ".*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

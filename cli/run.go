@@ -198,11 +198,11 @@ Before the command, and only there:
 	}
 	flags := root.PersistentFlags()
 	s.context = s.Call.Line.Context
-	flags.Var((*contextName)(&s.context), "context", "kubeconfig context to use")
-	flags.Var((*contextName)(&s.kubeContext), "kube-context", "the same as --context, by helm's name")
-	flags.Var((*contextName)(&s.kubeconfigFile), "kubeconfig", "kubeconfig file to use")
+	flags.Var(notEmpty(&s.context), "context", "kubeconfig context to use")
+	flags.Var(notEmpty(&s.kubeContext), "kube-context", "the same as --context, by helm's name")
+	flags.Var(notEmpty(&s.kubeconfigFile), "kubeconfig", "kubeconfig file to use")
 	s.requestTimeout = 30 * time.Second
-	flags.Var((*nonNegativeDuration)(&s.requestTimeout), "request-timeout", "timeout for one request to the API server; 0 is no limit")
+	flags.Var(duration(&s.requestTimeout), "request-timeout", "timeout for one request to the API server; 0 is no limit")
 	flags.Bool("debug", false, "name each admission policy that is written")
 	hide(root, "kube-context", "debug")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

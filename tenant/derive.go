@@ -210,22 +210,13 @@ func writeInto(file string, text []byte) error {
 	return errors.Join(err, stream.Close())
 }
 
-// replaceDerived writes a temporary file and renames it, so that an interrupted run
-// leaves the old file complete.
 func replaceDerived(file string, text []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(file), ".kubeconfig-*") // mode 0600
-	if err == nil {
-		defer os.Remove(temporary.Name())
-		_, err = temporary.Write(text)
-		if closeErr := temporary.Close(); err == nil {
-			err = closeErr
-		}
-	}
-	if err == nil {
-		err = os.Rename(temporary.Name(), file)
-	}
+	err := ReplaceFile(file, 0o600, func(temp *os.File) error {
+		_, err := temp.Write(text)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("%s can't be written: %w", file, reason(err))
+		return fmt.Errorf("%s can't be written: %w", file, err)
 	}
 	return nil
 }

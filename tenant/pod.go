@@ -136,19 +136,10 @@ func writePodFile(folder string, text []byte) error {
 			return nil
 		}
 	}
-	temp, err := os.CreateTemp(folder, podFile+".*")
-	if err != nil {
+	return ReplaceFile(file, 0o600, func(temp *os.File) error {
+		_, err := temp.Write(text)
 		return err
-	}
-	defer os.Remove(temp.Name()) // after success the file has another name
-	_, err = temp.Write(text)
-	if closeErr := temp.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(temp.Name(), file)
-	}
-	return err
+	})
 }
 
 func isFile(path string) bool {

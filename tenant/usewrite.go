@@ -109,7 +109,7 @@ func (e *kubeconfigEdit) apply(name string, edit func(before []byte) (after []by
 	if e.dryRun {
 		return nil
 	}
-	if err := replaceFile(file, after, info); err != nil {
+	if err := replaceKubeconfig(file, after, info); err != nil {
 		return fmt.Errorf("%w%s", err, then)
 	}
 	return nil
@@ -141,33 +141,16 @@ func lock(file string, patience time.Duration, then string) (unlock func(), err 
 	}
 }
 
-// replaceFile replaces the file's content and keeps its mode and owner.
-func replaceFile(file string, content []byte, was fs.FileInfo) error {
-	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
-	if err != nil {
-		return fmt.Errorf("kubeconfig %s can't be written: %w", file, reason(err))
-	}
-	defer os.Remove(temp.Name()) // after success the file has another name
-	_, err = temp.Write(content)
-	if err == nil {
-		err = keepOwner(temp, was)
-	}
-	if err == nil {
-		err = temp.Chmod(was.Mode().Perm())
-	}
-	if err == nil {
-		err = temp.Sync()
-	}
-	if closeErr := temp.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(temp.Name(), file)
-	}
+// replaceKubeconfig replaces the file's content and keeps its mode and owner.
+func replaceKubeconfig(file string, content []byte, was fs.FileInfo) error {
+	err := ReplaceFile(file, was.Mode().Perm(), func(temp *os.File) error {
+		if _, err := temp.Write(content); err != nil {
+			return err
+		}
+		return keepOwner(temp, was)
+	})
 	if isBusy(err) {
 		err = writeInPlace(file, content)
-	} else {
-		err = reason(err)
 	}
 	if err != nil {
 		return fmt.Errorf("kubeconfig %s can't be written: %w", file, err)
