@@ -28,11 +28,6 @@ import (
 // enforcePatience bounds a wait for the API server to enforce what was written.
 const enforcePatience = 20 * time.Second
 
-// enforcePauses returns the pauses between two questions, a longer one at each call.
-func enforcePauses() wait.DelayFunc {
-	return wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.5, Steps: math.MaxInt, Cap: 400 * time.Millisecond}.DelayFunc()
-}
-
 // errNotEnforced says that the wait was too short.
 var errNotEnforced = errors.New("the API server does not enforce it yet")
 
@@ -40,7 +35,7 @@ var errNotEnforced = errors.New("the API server does not enforce it yet")
 func awaitEnforced(ctx context.Context, patience time.Duration, look func(context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errNotEnforced)
 	defer cancel()
-	err := enforcePauses().Until(ctx, true, true, look)
+	err := wait.Backoff{Duration: 20 * time.Millisecond, Factor: 1.5, Steps: math.MaxInt, Cap: 400 * time.Millisecond}.DelayFunc().Until(ctx, true, true, look)
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

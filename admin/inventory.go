@@ -163,7 +163,7 @@ func TakeInventory(ctx context.Context, c *cluster.Client) (*Inventory, error) {
 			}
 		}
 		o.takePeople(in[record.Namespace])
-		o.Terminating = intersect(slices.Concat([]string{o.Home}, o.Namespaces), terminating)
+		o.Terminating = slices.DeleteFunc(slices.Concat([]string{o.Home}, o.Namespaces), func(name string) bool { return !terminating[name] })
 		homes[record.Namespace] = true
 		for _, ns := range o.Namespaces {
 			owned[ns] = !o.AllNamespaces || owned[ns]
@@ -190,10 +190,6 @@ func tillerIn(tillers []Tiller, namespace, owner string) *Tiller {
 		return nil
 	}
 	return &tillers[index]
-}
-
-func intersect(names []string, set map[string]bool) []string {
-	return slices.DeleteFunc(names, func(name string) bool { return !set[name] })
 }
 
 func (o *Overview) count(revisions []release.Revision) {

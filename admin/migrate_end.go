@@ -68,7 +68,7 @@ func (m *Migrate) Finish(ctx context.Context) (*Prepared, error) {
 	if err := setEngine(ctx, m.Client, migration, tenant.PhaseFinishing, tenant.EngineImpersonation, m.Event.made); err != nil {
 		return nil, err
 	}
-	if err := removeRecords(ctx, m.Client, migration, m.Event.made); err != nil {
+	if err := removeAll(ctx, m.Client, migration, tenant.PhaseFinishing, func(m *Migration) []cluster.Stored { return m.records }, m.Event.made); err != nil {
 		return nil, err
 	}
 	return prepared, setState(ctx, m.Client, migration.Tenant, migration.State, nil, nil, m.Event.made)
@@ -151,7 +151,7 @@ func (m *Migrate) Abort(ctx context.Context) (*Prepared, error) {
 	if _, err := files.SaveAgain(ctx, saved, "-stopped", migration.helmRecords); err != nil {
 		return nil, err
 	}
-	if err := removeHelmRecords(ctx, m.Client, migration, m.Event.made); err != nil {
+	if err := removeAll(ctx, m.Client, migration, tenant.PhaseAborting, func(m *Migration) []cluster.Stored { return m.helmRecords }, m.Event.made); err != nil {
 		return nil, err
 	}
 	return prepared, m.restart(ctx, migration)

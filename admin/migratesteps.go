@@ -205,17 +205,6 @@ func (m *Migration) backRequest() Request {
 	return r
 }
 
-// removeHelmRecords removes Helm 3's records of the releases, which were read and backed
-// up.
-func removeHelmRecords(ctx context.Context, c *cluster.Client, migration *Migration, onChange func(cluster.Change)) error {
-	return removeAll(ctx, c, migration, tenant.PhaseAborting, func(m *Migration) []cluster.Stored { return m.helmRecords }, onChange)
-}
-
-// removeRecords removes Tiller's records, which were read and backed up.
-func removeRecords(ctx context.Context, c *cluster.Client, migration *Migration, onChange func(cluster.Change)) error {
-	return removeAll(ctx, c, migration, tenant.PhaseFinishing, func(m *Migration) []cluster.Stored { return m.records }, onChange)
-}
-
 // removeAll removes records in a phase of the migration. The records that it has are
 // backed up, and no others are removed.
 func removeAll(ctx context.Context, c *cluster.Client, migration *Migration, phase tenant.Phase, records func(*Migration) []cluster.Stored, onChange func(cluster.Change)) error {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"helm-tenant/cluster"
+	"helm-tenant/lists"
 	"helm-tenant/preflight"
 )
 
@@ -88,7 +89,7 @@ func (t *ChartTrial) Try(ctx context.Context, plan preflight.Plan) ([]preflight.
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(t.quotas)) {
 		if quotas := t.quotas[namespace]; len(quotas) > 0 {
-			t.add(t.question.Over(quotas, t.usesOf())...)
+			t.add(t.question.Over(quotas, lists.Map(t.uses, func(use func() preflight.Use) preflight.Use { return use() }))...)
 		}
 	}
 	return t.findings, nil

@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"helm-tenant/cluster"
-	"helm-tenant/lists"
 	"helm-tenant/preflight"
 )
 
@@ -29,11 +28,6 @@ func (t *ChartTrial) use(o preflight.Object, kind cluster.ServedKind, wrote clus
 		}
 		return use
 	})
-}
-
-// usesOf returns what all objects would use. It is called when no request is left.
-func (t *ChartTrial) usesOf() []preflight.Use {
-	return lists.Map(t.uses, func(use func() preflight.Use) preflight.Use { return use() })
 }
 
 // readQuotas begins to read the quotas of the namespace that an object would be written into, if it

@@ -92,8 +92,6 @@ func (p pather) impersonate(s Subject, acts ...Ask) []Need {
 	return needs
 }
 
-func (p pather) impersonateDeployer() []Need { return p.impersonate(Account(p.Home, p.Account)) }
-
 // impersonateMembers returns the needs for impersonating a member. For a deployer that members
 // reach by impersonation, only members count that reach it in another way.
 func (p pather) impersonateMembers() []Need {

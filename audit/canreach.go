@@ -5,9 +5,9 @@ import (
 	"maps"
 	"slices"
 
-	"helm-tenant/tenant"
-
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"helm-tenant/tenant"
 )
 
 // Reached is a deployer that somebody can reach, and how.
@@ -43,12 +43,6 @@ type somebody struct {
 	nodes []opened
 }
 
-// becomes returns the identity that this one can take, with the chains by which it does so.
-func (one *somebody) becomes(s Subject, o opened, chains [][]string) *somebody {
-	return &somebody{subject: s, who: identityOf(s), through: append(slices.Clone(one.through), s.String()),
-		chains: slices.Concat(one.chains, chains), impersonated: one.impersonated || o.byImpersonation()}
-}
-
 // opensTo reports whether the path is open to this identity, with the grants. It prefers grants
 // without impersonation, since the search can continue after them.
 func (a *auditor) opensTo(one *somebody, path Path) (opened, bool) {
@@ -79,7 +73,8 @@ func (a *auditor) canReach(s Subject, groups []string) []Reached {
 		holders := a.holders(now)
 		var next []*somebody
 		add := func(one *somebody, s Subject, o opened, chains [][]string) {
-			became := one.becomes(s, o, chains)
+			became := &somebody{subject: s, who: identityOf(s), through: append(slices.Clone(one.through), s.String()),
+				chains: slices.Concat(one.chains, chains), impersonated: one.impersonated || o.byImpersonation()}
 			if visited[s] || became.impersonated && impersonated[s] {
 				return
 			}

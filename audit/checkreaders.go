@@ -11,12 +11,6 @@ import (
 	"helm-tenant/tenant"
 )
 
-// readersBinding returns the binding in the home with the tenant's readers; nil if there is
-// none.
-func (a *auditor) readersBinding(home string) *Binding {
-	return a.peopleBinding(home, rbac.ReaderName)
-}
-
 // peopleBinding returns the binding of a tenant's people of that name at home.
 func (a *auditor) peopleBinding(home, name string) *Binding {
 	for _, b := range a.rights.bindings[home] {
@@ -34,7 +28,7 @@ func (a *auditor) withReaders(r *Record) tenant.Tenant {
 	if b := a.peopleBinding(r.Namespace, rbac.OwnerName); b != nil {
 		t.Owners, t.OwnersKept = tenant.Members(nil).With(b.Subjects), true
 	}
-	if b := a.readersBinding(r.Namespace); b != nil {
+	if b := a.peopleBinding(r.Namespace, rbac.ReaderName); b != nil {
 		t.Readers, t.ReadersKept = tenant.Members(nil).With(b.Subjects), true
 	}
 	return t

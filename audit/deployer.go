@@ -180,7 +180,9 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 		t.Guarded = mode != "" && mode != tenant.GuardOff
 		if t.Guarded {
 			t.Classes = d.record.Tenant.PriorityClasses
-			t.MissingClasses = slices.DeleteFunc(slices.Clone(t.Classes), a.hasClass)
+			t.MissingClasses = slices.DeleteFunc(slices.Clone(t.Classes), func(name string) bool {
+				return !a.snapshot.Priorities.Unknown && slices.Contains(a.snapshot.PriorityClasses, name)
+			})
 		}
 	}
 	held := a.accountObjects(d.account)
@@ -215,10 +217,6 @@ func (a *auditor) addDeployer(d *deployer, secrets []string) {
 	if !a.homes[t.Home][t.Account].isTenants() {
 		a.homes[t.Home][t.Account] = d
 	}
-}
-
-func (a *auditor) hasClass(name string) bool {
-	return !a.snapshot.Priorities.Unknown && slices.Contains(a.snapshot.PriorityClasses, name)
 }
 
 func accountName(spec corev1.PodSpec) string { return cmp.Or(spec.ServiceAccountName, "default") }

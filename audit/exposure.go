@@ -39,7 +39,8 @@ func (s *Snapshot) network(template *corev1.PodTemplateSpec, namespace string) e
 	e.listens = !e.listener.Loopback && !recognise.VerifiesClients(c)
 	isolated := false
 	for _, policy := range s.Policies {
-		if policy.Namespace != namespace || !selects(policy.Spec.PodSelector, template.Labels) || !isolatesIngress(policy.Spec) {
+		if policy.Namespace != namespace || !selects(policy.Spec.PodSelector, template.Labels) ||
+			len(policy.Spec.PolicyTypes) > 0 && !slices.Contains(policy.Spec.PolicyTypes, networkingv1.PolicyTypeIngress) {
 			continue
 		}
 		isolated = true
@@ -85,10 +86,6 @@ func (e exposure) byService() bool { return len(e.services) > 0 && e.services[0]
 func selects(selector metav1.LabelSelector, podLabels map[string]string) bool {
 	s, err := metav1.LabelSelectorAsSelector(&selector)
 	return err == nil && s.Matches(labels.Set(podLabels))
-}
-
-func isolatesIngress(spec networkingv1.NetworkPolicySpec) bool {
-	return len(spec.PolicyTypes) == 0 || slices.Contains(spec.PolicyTypes, networkingv1.PolicyTypeIngress)
 }
 
 // nodePort is the text for a pod's port that is also its node's.

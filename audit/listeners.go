@@ -60,9 +60,6 @@ func (w listener) what() string {
 	return strings.Join(parts, ", and ")
 }
 
-// isHeard reports whether it is sent anything that matters.
-func (w listener) isHeard() bool { return w.what() != "" }
-
 // onlyNeighbours reports whether it gets nothing that leads to a deployer or to rights.
 func (w listener) onlyNeighbours() bool {
 	return w.objects == "" && w.rights == "" && !w.reachesAll()
@@ -137,7 +134,7 @@ func (a *auditor) findListeners() []listener {
 	for _, w := range a.snapshot.Webhooks {
 		found := a.listener(w, powerful)
 		switch {
-		case !found.isHeard():
+		case found.what() == "":
 		case w.Conditional:
 			conditional = append(conditional, found)
 		default:

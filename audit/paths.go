@@ -203,7 +203,7 @@ func (x *rights) paths(t Target) []Path {
 		add("write-configmaps", "write release records in ConfigMaps", idSecrets, p.create("", "configmaps"), p.either(change, records))
 	}
 	add("token", "mint the deployer's token", idToken, []Need{p.only("create", "", "serviceaccounts/token", t.Account)})
-	add(pathImpersonate, "impersonate the deployer", idImpersonate, p.impersonateDeployer())
+	add(pathImpersonate, "impersonate the deployer", idImpersonate, p.impersonate(Account(p.Home, p.Account)))
 	if needs := p.impersonateMembers(); len(needs) > 0 {
 		add("impersonate-member", "impersonate somebody who reaches it", idImpersonateMember, needs)
 	}

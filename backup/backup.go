@@ -162,10 +162,6 @@ func (b Backups) SaveAgain(ctx context.Context, first Backup, suffix string, rec
 	return first, &SecondError{err}
 }
 
-func (b Backups) newName() string {
-	return fmt.Sprintf("helm-tenant-%s%s-%s.yaml", b.Tenant, b.Part, b.Now().UTC().Format("20060102-150405"))
-}
-
 // FileOf returns the name for the backup of one of several tenants, derived from the file
 // that was named for all of them; empty if none was named.
 func FileOf(file, tenant string) string {

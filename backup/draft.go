@@ -1,12 +1,15 @@
 package backup
 
 import (
+	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"helm-tenant/cluster"
 )
@@ -36,7 +39,7 @@ func (d *Draft) Add(record cluster.Record) error { return unwritten(d.add(record
 func (d *Draft) add(record cluster.Record) error {
 	if d.whole == nil {
 		if d.file == "" {
-			d.file = d.backups.newName()
+			d.file = fmt.Sprintf("helm-tenant-%s%s-%s.yaml", d.backups.Tenant, d.backups.Part, d.backups.Now().UTC().Format("20060102-150405"))
 		}
 		if err := checkFile(d.file); err != nil {
 			return err
@@ -45,7 +48,7 @@ func (d *Draft) add(record cluster.Record) error {
 		if err != nil {
 			return renamed(err, d.file)
 		}
-		d.whole = newWholeBackup(f)
+		d.whole = &wholeBackup{name: f.Name(), file: f, w: bufio.NewWriterSize(f, 1<<16), items: map[hash]hash{}, versions: map[types.UID]string{}, namespaces: map[string]bool{}}
 	}
 	return renamed(d.whole.add(record), d.file)
 }

@@ -46,10 +46,6 @@ type wholeBackup struct {
 	namespaces map[string]bool
 }
 
-func newWholeBackup(f *os.File) *wholeBackup {
-	return &wholeBackup{name: f.Name(), file: f, w: bufio.NewWriterSize(f, 1<<16), items: map[hash]hash{}, versions: map[types.UID]string{}, namespaces: map[string]bool{}}
-}
-
 type hash = [sha256.Size]byte
 
 // add writes one record. The first one also writes the head.

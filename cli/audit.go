@@ -15,6 +15,7 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/audit"
 	"helm-tenant/audit/view"
+	"helm-tenant/envvar"
 	"helm-tenant/failure"
 	"helm-tenant/lists"
 	"helm-tenant/tenant"
@@ -215,7 +216,7 @@ func (s *session) printReport(report *audit.Report, o *auditOptions) error {
 			*audit.Report
 		}{tenant.APIVersion, "AuditReport", report})
 	}
-	t := newReportText(s.Env)
+	t := &reportText{colour: isTerminal(s.Env.Stdout) && s.Env.Get(envvar.NoColor) == "" && s.Env.Get(envvar.Term) != "dumb"}
 	if o.canReach != "" {
 		t.canReach(report, o.Tenants)
 	} else {

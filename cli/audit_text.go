@@ -7,7 +7,6 @@ import (
 
 	"helm-tenant/audit"
 	"helm-tenant/command"
-	"helm-tenant/envvar"
 	"helm-tenant/lists"
 	"helm-tenant/visible"
 )
@@ -17,10 +16,6 @@ import (
 type reportText struct {
 	text   strings.Builder
 	colour bool
-}
-
-func newReportText(env Environment) *reportText {
-	return &reportText{colour: isTerminal(env.Stdout) && env.Get(envvar.NoColor) == "" && env.Get(envvar.Term) != "dumb"}
 }
 
 func (t *reportText) line(format string, arguments ...any) {

@@ -6,15 +6,11 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"slices"
 	"syscall"
 )
 
 // readingVerbs write nothing, so that a closed output may end them: "helm tenant tenants | head".
 var readingVerbs = []string{"tenants", "describe", "export", "audit", "prove", "releases", "whoami", "shellenv"}
-
-// outlivesOutput reports whether a verb goes on when nobody reads what it prints.
-func outlivesOutput(verb string) bool { return !slices.Contains(readingVerbs, verb) }
 
 // outliveOutput lets a verb go on when a reader such as head closes its output: otherwise the
 // signal that this causes would end the process between two writes to the cluster. It returns

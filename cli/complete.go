@@ -14,7 +14,6 @@ import (
 
 	"helm-tenant/command"
 	"helm-tenant/helm"
-	"helm-tenant/tenant"
 	"helm-tenant/visible"
 	"helm-tenant/wrapper"
 )
@@ -262,10 +261,6 @@ func completeValues(cmd *cobra.Command, flag string, values ...string) {
 	if err != nil {
 		panic(err) // there is no such flag
 	}
-}
-
-func engines() []string {
-	return []string{string(tenant.EngineTiller), string(tenant.EngineImpersonation), string(tenant.EngineBoth)}
 }
 
 const completionHelp = `Print the script with which a shell completes helm-tenant.

@@ -90,7 +90,7 @@ policies that keep its members from harming other tenants.`,
 	f.Var(wordList(&r.Tenant.Tiller.ImagePullSecrets), "image-pull-secret", "Secrets in the home namespace to pull Tiller's image with")
 	railFlags(cmd, &o.rails, &r.Tenant.Rails)
 	outputFlag(cmd, &o.output, "text", "yaml", "json", "name")
-	completeValues(cmd, "engine", engines()...)
+	completeValues(cmd, "engine", string(tenant.EngineTiller), string(tenant.EngineImpersonation), string(tenant.EngineBoth))
 	completeValues(cmd, "storage", string(tenant.StorageSecret), string(tenant.StorageConfigMap))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if o.printRole {

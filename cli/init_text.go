@@ -43,7 +43,7 @@ func printManifests(w io.Writer, output string, objects []*unstructured.Unstruct
 	}
 	for i, object := range objects {
 		if output == "name" {
-			visible.Fprintf(w, "%s\n", resourceName(cluster.KeyOf(object)))
+			visible.Fprintf(w, "%s/%s\n", strings.ToLower(object.GetKind()), object.GetName())
 			continue
 		}
 		if i > 0 {
@@ -54,10 +54,6 @@ func printManifests(w io.Writer, output string, objects []*unstructured.Unstruct
 		}
 	}
 	return nil
-}
-
-func resourceName(key cluster.Key) string {
-	return strings.ToLower(key.Kind) + "/" + key.Name
 }
 
 func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {

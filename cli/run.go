@@ -135,7 +135,7 @@ func run(ctx context.Context, env Environment) (int, error) {
 
 // runVerb runs one of our own verbs, or help.
 func (c caller) runVerb(ctx context.Context, args []string) (int, error) {
-	if outlivesOutput(c.Call.Line.Command) {
+	if !slices.Contains(readingVerbs, c.Call.Line.Command) {
 		c = c.outliveOutput()
 	}
 	s := &session{caller: c}

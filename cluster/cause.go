@@ -149,12 +149,6 @@ func (c *Client) isNobody(err error) bool {
 	return c.config != nil && c.config.Impersonate.UserName == "" && apierrors.IsForbidden(err) && strings.Contains(err.Error(), `is forbidden: User "system:anonymous" cannot `)
 }
 
-// nobody returns an error for callers to whom isNobody applies; like that of an expired token, it
-// is of the credentials, and not of the caller's rights.
-func nobody(where string) error {
-	return apierrors.NewUnauthorized(fmt.Sprintf(`the API server of %s takes you for system:anonymous: the context's user is missing in the kubeconfig, or has no credentials that it accepts`, where))
-}
-
 // certificateReason describes why the server's certificate is not accepted, empty if it is.
 func (s *settings) certificateReason(err error) string {
 	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {

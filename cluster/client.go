@@ -243,7 +243,7 @@ func (c *Client) explain(operation string, err error) error {
 	case apierrors.IsUnauthorized(err):
 		return failure.Naming(fmt.Errorf("%s: the credentials of %s are not accepted: %w", operation, c.where, err), c.where)
 	case c.isNobody(err):
-		return failure.Naming(fmt.Errorf("%s: %w", operation, nobody(c.where)), c.where)
+		return failure.Naming(fmt.Errorf("%s: %w", operation, apierrors.NewUnauthorized(fmt.Sprintf(`the API server of %s takes you for system:anonymous: the context's user is missing in the kubeconfig, or has no credentials that it accepts`, c.where))), c.where)
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return failure.In(operation, c.where).Wrap(err)
 	case apierrors.IsTooManyRequests(err):

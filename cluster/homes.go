@@ -79,7 +79,3 @@ func (h *Homes) TenantOf(namespace string) string {
 	}
 	return name
 }
-
-// leads reports whether an object that only admins write refers from the tenant to that
-// home namespace.
-func (h *Homes) leads(name, home string) bool { return h.claims[name][home] }

@@ -219,4 +219,4 @@ func (l *Live) HomeOf(namespace string) string { return l.homes.TenantOf(namespa
 
 // Leads reports whether an object that only admins write refers from the tenant to that
 // home namespace; see Homes.
-func (l *Live) Leads(name, home string) bool { return l.homes.leads(name, home) }
+func (l *Live) Leads(name, home string) bool { return l.homes.claims[name][home] }

@@ -87,7 +87,7 @@ func readParent(major int, parent []string, bin, plugin string, got []string) (s
 			// load_plugins.go).
 			words, completed = words[:len(words)-1], words[len(words)-1:]
 		}
-		taken, left := swallow(major, words)
+		taken, left := swallowKnown(major, words, major != 2)
 		left = append(left, completed...)
 		if slices.Equal(left, got) {
 			if s, err := read(taken); err == nil { // otherwise helm would not have started us
@@ -106,15 +106,10 @@ func readParent(major int, parent []string, bin, plugin string, got []string) (s
 	return found[0], typed, nil
 }
 
-// swallow splits the arguments into those that helm removes and those that are left. Helm
+// swallowKnown splits the arguments into those that helm removes and those that are left. Helm
 // 3 and 4 also remove the next word of a flag that needs none, and a flag without a next
 // word, with which Helm 2 would not have started us. They take an empty word for such a
-// flag (isKnown in manuallyProcessArgs knows every other word as "").
-func swallow(major int, args []string) (taken, left []string) {
-	return swallowKnown(major, args, major != 2)
-}
-
-// swallowKnown is swallow; empty reports whether an empty word counts as a flag.
+// flag (isKnown in manuallyProcessArgs knows every other word as "") if empty is set.
 func swallowKnown(major int, args []string, empty bool) (taken, left []string) {
 	swallowed := swallowedFlags(major)
 	for i := 0; i < len(args); i++ {

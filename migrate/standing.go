@@ -36,9 +36,6 @@ func (s Standing) Lost(r Release) bool {
 // None reports whether Helm 3 has no record of the release.
 func (s Standing) None() bool { return len(s.Ours) == 0 }
 
-// touched reports whether Helm 3 changed the release since the migration.
-func (s Standing) touched() bool { return len(s.Missing)+len(s.Changed)+len(s.Later) > 0 }
-
 // Kept has the parts of a Helm 3 record that are compared.
 type Kept struct {
 	secret          string

@@ -97,10 +97,6 @@ func keptObjects(manifest string, keeps func(Object) bool) []Object {
 
 type digest [sha256.Size]byte
 
-// hasManifest reports whether text, a manifest printed by helm and trimmed, is that of
-// the revision.
-func (r Revision) hasManifest(text string) bool { return r.manifest == digestOf(text) }
-
 func digestOf(manifest string) digest { return sha256.Sum256([]byte(strings.TrimSpace(manifest))) }
 
 // revisionOf returns a Helm 3 release as a Revision, with the JSON text that Helm 3

@@ -199,7 +199,7 @@ func (v *Verifier) check(ctx context.Context, r Release, standing Standing, how 
 		if err != nil {
 			return "", fmt.Errorf("%s: %s does not print its manifest: %w", r.where(), v.Program, err)
 		}
-		if !r.Newest().hasManifest(text) {
+		if r.Newest().manifest != digestOf(text) {
 			return "", fmt.Errorf("%s has another manifest under %s than it has under Helm 2", r.where(), v.Program)
 		}
 	}
@@ -292,7 +292,7 @@ func (r Release) judge(standing Standing) Verdict {
 		return note("%s is gone: Helm 3 uninstalled it, or somebody removed its records", r.where())
 	case standing.Lost(r):
 		return Verdict{Problem: fmt.Errorf("%s: Helm 3 has no record of revision %d, and made none of it: somebody removed it", r.where(), r.Newest().Version)}
-	case standing.touched():
+	case len(standing.Missing)+len(standing.Changed)+len(standing.Later) > 0:
 		return note("Helm 3 has changed %s since", r.where())
 	}
 	return Verdict{Same: true}

@@ -122,13 +122,6 @@ func review(verb, group, resource, subresource, namespace, name string) *ask {
 			}}})}
 }
 
-// whoAmI asks the API server for the sender's identity (k8s.io/api/authentication/v1,
-// SelfSubjectReview).
-func whoAmI() *ask {
-	return &ask{method: http.MethodPost, path: "/apis/authentication.k8s.io/v1/selfsubjectreviews", kind: "application/json",
-		body: []byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)}
-}
-
 // encode never fails for the objects of this package.
 func encode(object any) []byte {
 	text, err := json.Marshal(object)

@@ -4,8 +4,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"helm-tenant/tenant"
 )
 
 var onlyReader = []Role{Reader}
@@ -56,8 +54,6 @@ func readerMay(id, title, why, verb, group, resource, subresource string) *Attem
 	return &Attempt{ID: id, What: title, Why: why, As: onlyReader,
 		request: func(_ *Target, ns string) *ask { return review(verb, group, resource, subresource, ns, "") }}
 }
-
-func (t *Target) readerUser() string { return tenant.AccountUser(t.Home, tenant.ReaderAccount) }
 
 func deployment(namespace string) *appsv1.Deployment {
 	pod := harmless(namespace)

@@ -1,6 +1,7 @@
 package prove
 
 import (
+	"net/http"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,7 +17,10 @@ var (
 	controlMember = &Attempt{ID: "control-member", What: "use the tenant's deployer", As: []Role{Member},
 		request: func(t *Target, _ string) *ask { return useDeployer(t.Home, t.Account, t.Tiller) }}
 	controlAccount = &Attempt{ID: "control-account", What: "ask the API server who it is", As: []Role{Account},
-		request: func(*Target, string) *ask { return whoAmI() }}
+		request: func(*Target, string) *ask {
+			return &ask{method: http.MethodPost, path: "/apis/authentication.k8s.io/v1/selfsubjectreviews", kind: "application/json",
+				body: []byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)}
+		}}
 
 	// The benchmarks require that a tenant can do this for itself.
 	controlPolicy = &Attempt{ID: "control-network-policy", What: "make a NetworkPolicy of its own", As: onlyDeployer, Optional: true,
@@ -40,7 +44,7 @@ func (t *Target) identity(role Role, namespace string) *Identity {
 		if !t.HasReaders {
 			return nil
 		}
-		return &Identity{Role: Reader, User: t.readerUser()}
+		return &Identity{Role: Reader, User: tenant.AccountUser(t.Home, tenant.ReaderAccount)}
 	}
 	return &Identity{Role: Deployer, User: t.deployerUser()}
 }
@@ -59,7 +63,8 @@ func (t *Target) Requests() []Request {
 	for _, namespace := range t.Namespaces {
 		controls = t.add(controls, controlPod, Deployer, namespace, true)
 		for _, role := range all {
-			if r := t.podRequest(role, namespace, t.podAttempts(role)); r != nil {
+			ofPods := slices.DeleteFunc(slices.Clone(table), func(a *Attempt) bool { return a.pod == nil || !slices.Contains(a.As, role) })
+			if r := t.podRequest(role, namespace, ofPods); r != nil {
 				others = append(others, *r)
 			}
 		}
@@ -112,11 +117,6 @@ func (t *Target) entitled(a *Attempt, role Role) bool {
 
 func (a *ask) as(identity Identity) Request {
 	return Request{As: identity, Method: a.method, Path: a.path, Query: a.query, Body: a.body, Type: a.kind, Where: a.where, review: a.review}
-}
-
-// podAttempts returns the attempts that can be combined in a pod for that role.
-func (t *Target) podAttempts(role Role) []*Attempt {
-	return slices.DeleteFunc(slices.Clone(table), func(a *Attempt) bool { return a.pod == nil || !slices.Contains(a.As, role) })
 }
 
 // podRequest returns one pod that combines the attempts.

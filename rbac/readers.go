@@ -32,9 +32,6 @@ func SecretsClusterRole() *rbacv1.ClusterRole {
 	return ClusterRole(SecretsRole, []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list"}}})
 }
 
-// Reader returns the account of the tenant's readers as a subject of a binding.
-func Reader(t tenant.Tenant) rbacv1.Subject { return deployer(t, tenant.ReaderAccount) }
-
 // ReaderBindings returns the bindings of the readers' account in one of the tenant's
 // namespaces; none for a tenant without readers.
 func ReaderBindings(t tenant.Tenant, namespace string) []*rbacv1.RoleBinding {
@@ -47,7 +44,7 @@ func ReaderBindings(t tenant.Tenant, namespace string) []*rbacv1.RoleBinding {
 			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
 			ObjectMeta: metav1.ObjectMeta{Name: ReaderName + "." + t.Name + "." + name, Namespace: namespace, Labels: Labels(t.Name)},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
-			Subjects:   []rbacv1.Subject{Reader(t)},
+			Subjects:   []rbacv1.Subject{deployer(t, tenant.ReaderAccount)},
 		})
 	}
 	return bindings

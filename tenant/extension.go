@@ -1,6 +1,8 @@
 package tenant
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -92,7 +94,7 @@ func (e *NewerExtensionError) Error() string {
 // apiVersion, which is a *NewerExtensionError.
 func parseExtension(text []byte) (*Extension, error) {
 	var e Extension
-	err := unmarshalJSON(text, &e)
+	err := decodeJSON(json.NewDecoder(bytes.NewReader(text)), &e)
 	group, _, _ := strings.Cut(APIVersion, "/")
 	if strings.HasPrefix(e.APIVersion, group+"/") && e.APIVersion != APIVersion {
 		return nil, &NewerExtensionError{e.APIVersion}

@@ -160,7 +160,7 @@ func (d *Document) addText(text string) {
 }
 
 // line returns the line of the value at path: keys and indexes, starting at the top.
-func (d *Document) line(path ...any) int { return lineOf(d.top, path...) }
+func (d *Document) line(path ...any) int { return nodeAt(d.top, path...).Line }
 
 // Add adds a problem of the value at path.
 func (d *Document) Add(err error, path ...any) { d.add(d.line(path...), err) }
@@ -233,9 +233,6 @@ func splitLine(text string) (line int, rest string) {
 	line, _ = strconv.Atoi(match[1]) // the match has only digits
 	return line, text[len(match[0]):]
 }
-
-// lineOf returns the line of the node at path, or of the last existing node on the way.
-func lineOf(node *yamlv3.Node, path ...any) int { return nodeAt(node, path...).Line }
 
 // nodeAt returns the node at path, or the last existing node on the way.
 func nodeAt(node *yamlv3.Node, path ...any) *yamlv3.Node {

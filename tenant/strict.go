@@ -165,12 +165,6 @@ func typeNamed(name string, within reflect.Type) reflect.Type {
 	return nil
 }
 
-// unmarshalJSON parses JSON of helm-tenant into a value and ignores unknown fields. The
-// error is one line without names of Go types.
-func unmarshalJSON(text []byte, into any) error {
-	return decodeJSON(json.NewDecoder(bytes.NewReader(text)), into)
-}
-
 // unmarshalStrictJSON is unmarshalJSON with an error for unknown fields.
 func unmarshalStrictJSON(text []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))

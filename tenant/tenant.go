@@ -6,6 +6,7 @@ package tenant
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -223,7 +224,7 @@ func (t Tenant) Validate() []error {
 	if why := content.IsPathSegmentName(t.Role); len(why) > 0 {
 		add(inField(fmt.Errorf("role: %q is not a ClusterRole's name: %s", t.Role, why[0]), "role"))
 	}
-	if t.Engine == EngineImpersonation && !t.Tiller.isZero() {
+	if t.Engine == EngineImpersonation && !reflect.ValueOf(t.Tiller).IsZero() {
 		add(inField(fmt.Errorf("tiller: a tenant with the engine %s has no Tiller to set up", t.Engine), "tiller"))
 	}
 	problems = append(problems, t.Tiller.validate()...)

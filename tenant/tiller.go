@@ -3,7 +3,6 @@ package tenant
 import (
 	"fmt"
 	"math"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,8 +31,6 @@ type Tiller struct {
 	NodeSelector     map[string]string `yaml:"nodeSelector,omitempty" json:"nodeSelector,omitempty"`
 	ImagePullSecrets []string          `yaml:"imagePullSecrets,flow,omitempty" json:"imagePullSecrets"`
 }
-
-func (s Tiller) isZero() bool { return reflect.ValueOf(s).IsZero() }
 
 func (s Tiller) validate() []error {
 	var problems []error
