@@ -117,12 +117,12 @@ func (d *decision) takeBack() error {
 		refusals = append(refusals, failure.Naming(refused, failure.Tenant(was.Name)))
 		next.HomeNamespace = was.Home()
 	}
-	if next.Engine != was.Engine && next.Engine != tenant.EngineBoth && was.Engine != tenant.EngineBoth {
+	if was.ExchangesEngine(*next) {
 		refusals = append(refusals, &EngineError{was.Name, was.Engine, next.Engine})
 		next.HomeNamespace = was.Home() // which may be a convention of that engine
 		next.Engine, next.Tiller = was.Engine, was.Tiller
 	}
-	if was.Engine.Has(tenant.EngineTiller) && next.Engine.Has(tenant.EngineTiller) && next.Tiller.Storage != was.Tiller.Storage && next.Tiller.Storage != d.otherStorage() {
+	if was.MovesRecords(*next) && next.Tiller.Storage != d.otherStorage() {
 		refused := &RefusedError{fmt.Sprintf("tenant %q stores its releases as %ss; Tiller would not find them if that changed", was.Name, was.Tiller.Storage), SettingStorage, string(was.Tiller.Storage)}
 		refusals = append(refusals, failure.Naming(refused, failure.Tenant(was.Name)))
 		next.Tiller.Storage = was.Tiller.Storage

@@ -51,7 +51,7 @@ type right struct {
 
 // rightOf returns the right that tells a subject with the relation to a tenant from one without.
 func rightOf(t tenant.Tenant, as tenant.Relation, subject tenant.Subject) right {
-	r := right{user: subject.Username(), permission: deployerImpersonation(t)}
+	r := right{user: subject.Username(), permission: cluster.Impersonation(t.Home(), tenant.HelmAccount)}
 	switch {
 	case as == tenant.RelationReader:
 		r.permission.Name = tenant.ReaderAccount

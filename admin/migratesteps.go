@@ -35,7 +35,7 @@ func checkMigrationAllowed(ctx context.Context, c *cluster.Client, m *Migration)
 		return err
 	}
 	// The releases are verified as the deployer.
-	unverifiable, err := lacking(ctx, c, []cluster.Permission{deployerImpersonation(m.Tenant)})
+	unverifiable, err := lacking(ctx, c, []cluster.Permission{cluster.Impersonation(m.Tenant.Home(), tenant.HelmAccount)})
 	return orDenied(append(missing, unverifiable...), err)
 }
 

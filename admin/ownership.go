@@ -215,7 +215,7 @@ func setOwnershipOf(ctx context.Context, c *cluster.Client, t tenant.Tenant, hel
 	if len(held) == 0 {
 		return nil
 	}
-	if err := orDenied(lacking(ctx, c, []cluster.Permission{deployerImpersonation(t)})); err != nil {
+	if err := orDenied(lacking(ctx, c, []cluster.Permission{cluster.Impersonation(t.Home(), tenant.HelmAccount)})); err != nil {
 		return err
 	}
 	deployer, err := c.As(tenant.AccountUser(t.Home(), tenant.HelmAccount))
@@ -266,11 +266,6 @@ func setOwnership(ctx context.Context, deployer *cluster.Client, kind cluster.Se
 			return err == nil, err
 		}
 	}
-}
-
-// deployerImpersonation returns the permission to act as the tenant's deployer of Helm 3 and 4.
-func deployerImpersonation(t tenant.Tenant) cluster.Permission {
-	return cluster.Permission{Verb: "impersonate", Resource: "serviceaccounts", Name: tenant.HelmAccount, Namespace: t.Home()}
 }
 
 // Remaining is an object that exists after its release was deleted.

@@ -79,16 +79,7 @@ func restoredRole(live *cluster.Live, t tenant.Tenant) string {
 			bound[role]++
 		}
 	}
-	var roles []string
-	for role, count := range bound {
-		if t.AllNamespaces || count == len(t.Namespaces) {
-			roles = append(roles, role)
-		}
-	}
-	if len(roles) != 1 {
-		return ""
-	}
-	return roles[0]
+	return rbac.CommonRole(bound, func(bindings int) bool { return t.AllNamespaces || bindings == len(t.Namespaces) })
 }
 
 // restoredFluxAccount returns the service account that each of the tenant's namespaces has and

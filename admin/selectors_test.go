@@ -42,8 +42,8 @@ func TestSelectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkSteps(t, "one more matches", stepsOf(prepared.Plan), "update ConfigMap helm-tenant", "update Namespace a: ", "update Namespace b: ", "update Namespace c: ", "create RoleBinding helm-tenant.t.admin in namespace c")
-	if diff := cmp.Diff([]string{"b", "c"}, prepared.Tenant.Selected); diff != "" || prepared.Tenant.DefaultNamespace() != "a" {
-		t.Errorf("default %s, -want +got:\n%s", prepared.Tenant.DefaultNamespace(), diff)
+	if diff := cmp.Diff([]string{"b", "c"}, prepared.Tenant.Selected); diff != "" || prepared.Tenant.Namespaces[0] != "a" {
+		t.Errorf("default %s, -want +got:\n%s", prepared.Tenant.Namespaces[0], diff)
 	}
 	if !slices.Contains(prepared.Notes, `namespace "kube-system" matches the namespaceSelector and is left out: it is Kubernetes' own`) {
 		t.Errorf("it says %q", prepared.Notes)

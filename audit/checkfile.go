@@ -103,11 +103,11 @@ func (a *auditor) checkLocated(located tenant.Located, r *Record) {
 // admin); empty if there is none.
 func cantBecome(want, recorded tenant.Tenant) (subject, text string) {
 	switch {
-	case recorded.Engine != want.Engine && recorded.Engine != tenant.EngineBoth && want.Engine != tenant.EngineBoth:
+	case recorded.ExchangesEngine(want):
 		return "engine", fmt.Sprintf("the engine is %s in the file, and %s in the cluster", want.Engine, recorded.Engine)
 	case recorded.Home() != want.Home():
 		return "home namespace", fmt.Sprintf("the home is %s in the file, and %s in the cluster", want.Home(), recorded.Home())
-	case recorded.Engine.Has(tenant.EngineTiller) && want.Engine.Has(tenant.EngineTiller) && recorded.Tiller.Storage != want.Tiller.Storage:
+	case recorded.MovesRecords(want):
 		return "storage", fmt.Sprintf("the storage is %s in the file, and %s in the cluster", want.Tiller.Storage, recorded.Tiller.Storage)
 	}
 	return "", ""

@@ -118,14 +118,5 @@ func (a *auditor) boundRole(t tenant.Tenant) string {
 			}
 		}
 	}
-	var roles []string
-	for role, count := range bound {
-		if count == len(namespaces) {
-			roles = append(roles, role)
-		}
-	}
-	if len(roles) != 1 {
-		return ""
-	}
-	return roles[0]
+	return rbac.CommonRole(bound, func(bindings int) bool { return bindings == len(namespaces) })
 }

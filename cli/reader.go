@@ -11,14 +11,11 @@ import (
 // isReader asks the API server whether the caller is a reader, and not a member as well,
 // of the tenant with that home. known is false if the caller is neither.
 func isReader(ctx context.Context, client *cluster.Client, home string) (reader, known bool, err error) {
-	allowed := func(account string) (bool, error) {
-		return client.May(ctx, cluster.Permission{Verb: "impersonate", Resource: "serviceaccounts", Name: account, Namespace: home})
-	}
-	member, err := allowed(tenant.HelmAccount)
+	member, err := client.May(ctx, cluster.Impersonation(home, tenant.HelmAccount))
 	if err != nil || member {
 		return false, member, err
 	}
-	reader, err = allowed(tenant.ReaderAccount)
+	reader, err = client.May(ctx, cluster.Impersonation(home, tenant.ReaderAccount))
 	return reader, reader, err
 }
 

@@ -20,6 +20,11 @@ type Permission struct {
 	Verb, Group, Resource, Name, Namespace string
 }
 
+// Impersonation returns the permission to act as a service account.
+func Impersonation(namespace, account string) Permission {
+	return Permission{Verb: "impersonate", Resource: "serviceaccounts", Name: account, Namespace: namespace}
+}
+
 func (p Permission) String() string {
 	resource := p.Resource
 	if p.Group != "" {

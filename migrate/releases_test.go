@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -256,7 +257,7 @@ func TestCompare(t *testing.T) {
 		for _, f := range change {
 			f(existing)
 		}
-		secret, err := release.Secret(existing)
+		secret, err := helm3Secret(existing)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -353,7 +354,7 @@ func TestCompareFirstDeployed(t *testing.T) {
 				t.Fatal(err)
 			}
 			next.Version, next.Info.FirstDeployed = r.Newest().Version+1, test.first
-			secret, err := release.Secret(next)
+			secret, err := helm3Secret(next)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -386,7 +387,7 @@ func FuzzRecords(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	secret, err := release.Secret(converted())
+	secret, err := helm3Secret(converted())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -415,4 +416,13 @@ func FuzzRecords(f *testing.F) {
 			}
 		}
 	})
+}
+
+// helm3Secret returns the Secret in which Helm 3 keeps a release.
+func helm3Secret(r *release3.Release) (*corev1.Secret, error) {
+	plain, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	return release.Secret(r, plain)
 }

@@ -123,7 +123,7 @@ func (r Revision) Secret(old *release2.Release) (*corev1.Secret, error) {
 	case current.whole != r.whole:
 		return nil, fmt.Errorf("the record %s was changed meanwhile", r.Record)
 	}
-	return release.SecretOf(converted, plain)
+	return release.Secret(converted, plain)
 }
 
 // EmptySecret returns Helm 3's Secret of a revision without its content.

@@ -27,7 +27,6 @@ const (
 	RecordSize       ID = "record-size"
 	ServiceAccount   ID = "service-account"
 	PriorityClass    ID = "priority-class"
-	CustomResource   ID = "custom-resource"
 	Admission        ID = "admission"
 	Invalid          ID = "invalid"
 	Helm             ID = "helm"

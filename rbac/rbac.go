@@ -207,3 +207,19 @@ func binding(t tenant.Tenant, name string, subjects ...rbacv1.Subject) *rbacv1.R
 		Subjects:   subjects,
 	}
 }
+
+// CommonRole returns the role that is bound to a tenant's deployer everywhere, as its number of
+// bindings says; empty if there is none, or more than one.
+func CommonRole(bound map[string]int, everywhere func(bindings int) bool) string {
+	common := ""
+	for role, count := range bound {
+		switch {
+		case !everywhere(count):
+		case common != "":
+			return ""
+		default:
+			common = role
+		}
+	}
+	return common
+}

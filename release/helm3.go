@@ -98,19 +98,10 @@ func CheckSize(plain []byte) error {
 	return err
 }
 
-// Secret returns the Secret in which Helm 3 keeps a release. The error is a
-// *TooLargeError if it does not fit. Times that Helm's driver takes from the clock are
+// Secret returns the Secret in which Helm 3 keeps a release, whose JSON text is plain. The error is
+// a *TooLargeError if it does not fit. Times that Helm's driver takes from the clock are
 // taken from the release, so that the same release makes the same object.
-func Secret(r *release3.Release) (*corev1.Secret, error) {
-	plain, err := json.Marshal(r)
-	if err != nil {
-		return nil, err
-	}
-	return SecretOf(r, plain)
-}
-
-// SecretOf is Secret for a release whose JSON text is known.
-func SecretOf(r *release3.Release, plain []byte) (*corev1.Secret, error) {
+func Secret(r *release3.Release, plain []byte) (*corev1.Secret, error) {
 	packed, err := pack(plain)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ var unexported = cmpopts.IgnoreUnexported(chart.Chart{})
 
 // TestSecret holds the object to what Helm 3's driver writes, and reads it again.
 func TestSecret(t *testing.T) {
-	secret, err := Secret(web())
+	secret, err := secretOf(web())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestSecret(t *testing.T) {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 	}
-	second, err := Secret(read)
+	second, err := secretOf(read)
 	if err != nil || !cmp.Equal(second, secret) {
 		t.Errorf("written again it differs (%v): %s", err, cmp.Diff(secret, second))
 	}
@@ -95,7 +95,7 @@ func TestSecretTooLarge(t *testing.T) {
 		random[i] = byte(rand.Uint32())
 	}
 	r.Chart.Files = append(r.Chart.Files, &chart.File{Name: "big", Data: random})
-	if _, err := Secret(r); err == nil || !strings.Contains(err.Error(), "a Secret holds 1048576") {
+	if _, err := secretOf(r); err == nil || !strings.Contains(err.Error(), "a Secret holds 1048576") {
 		t.Errorf("it says %v", err)
 	}
 }
@@ -123,7 +123,7 @@ func TestKeeps(t *testing.T) {
 		{"labelled as another", func(s *corev1.Secret) { s.Labels["name"] = "db" }, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			secret, err := Secret(web())
+			secret, err := secretOf(web())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,4 +151,13 @@ func TestNameOf(t *testing.T) {
 			t.Errorf("%s with %v: got %q, want %q", test.name, test.labels, got, test.want)
 		}
 	}
+}
+
+// secretOf returns the Secret in which Helm 3 keeps a release.
+func secretOf(r *release3.Release) (*corev1.Secret, error) {
+	plain, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	return Secret(r, plain)
 }

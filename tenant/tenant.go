@@ -125,13 +125,16 @@ func (t Tenant) ActsIn(namespace string) bool {
 	return t.AllNamespaces || slices.Contains(t.Namespaces, namespace)
 }
 
-// DefaultNamespace returns the namespace in which helm acts if nobody names one; empty
-// for a tenant of all namespaces that names none.
-func (t Tenant) DefaultNamespace() string {
-	if len(t.Namespaces) == 0 {
-		return ""
-	}
-	return t.Namespaces[0]
+// ExchangesEngine reports whether next has the other engine alone, for which a tenant has to have
+// both before.
+func (t Tenant) ExchangesEngine(next Tenant) bool {
+	return next.Engine != t.Engine && next.Engine != EngineBoth && t.Engine != EngineBoth
+}
+
+// MovesRecords reports whether the Tiller of next stores its release records in objects of another
+// kind, and so would not find those that there are.
+func (t Tenant) MovesRecords(next Tenant) bool {
+	return t.Engine.Has(EngineTiller) && next.Engine.Has(EngineTiller) && next.Tiller.Storage != t.Tiller.Storage
 }
 
 // WithDefaults returns the tenant with defaults for unset fields.

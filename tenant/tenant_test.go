@@ -198,12 +198,6 @@ func TestHome(t *testing.T) {
 			t.Errorf("account of %+v: got %s, want %s", test.tenant, got, test.account)
 		}
 	}
-	if got := (Tenant{Namespaces: []string{"x", "y"}}).DefaultNamespace(); got != "x" {
-		t.Errorf("default namespace: got %q", got)
-	}
-	if got := (Tenant{AllNamespaces: true}).DefaultNamespace(); got != "" {
-		t.Errorf("default namespace of all: got %q", got)
-	}
 }
 
 // fullTenant says everything that can be said.
