@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"helm-tenant/cluster"
 	"helm-tenant/failure"
+	"helm-tenant/lists"
 	"helm-tenant/tenant"
 )
 
@@ -275,4 +277,47 @@ func (d *decision) checkHome() error {
 		return d.request.Accepted.unless(RiskSharedHome, "namespace %q holds other things: whoever may create pods or tokens there can act as tenant %q", t.Home(), t.Name)
 	}
 	return d.request.Accepted.unless(RiskSharedHome, "namespace %q holds other things: members of tenant %q could reach every pod there, and its Tiller every %s", t.Home(), t.Name, t.Tiller.Storage)
+}
+
+// Refusals are several reasons for which a request is refused, in a stable order.
+type Refusals []error
+
+// Error returns all of it on one line.
+func (r Refusals) Error() string { return joined(r) }
+
+func (r Refusals) Unwrap() []error { return r }
+
+// ReasonsOf returns each reason of a refusal, without the text around it; none for nil, and the
+// error itself if it is the only one.
+func ReasonsOf(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if several, ok := errors.AsType[Refusals](err); ok {
+		return several
+	}
+	return []error{err}
+}
+
+// refuse returns the reasons of all these errors as one error, each once; nil if there are none.
+func refuse(errs ...error) error {
+	var reasons Refusals
+	for _, err := range errs {
+		for _, reason := range ReasonsOf(err) {
+			if !slices.ContainsFunc(reasons, func(known error) bool { return known.Error() == reason.Error() }) {
+				reasons = append(reasons, reason)
+			}
+		}
+	}
+	switch len(reasons) {
+	case 0:
+		return nil
+	case 1:
+		return reasons[0]
+	}
+	return reasons
+}
+
+func joined(errs []error) string {
+	return strings.Join(lists.Map(errs, error.Error), "; ")
 }

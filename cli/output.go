@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -157,4 +161,97 @@ func someOf(names []string) string {
 func isTerminal(stream any) bool {
 	file, isFile := stream.(*os.File)
 	return isFile && term.IsTerminal(int(file.Fd()))
+}
+
+// unknownTag marks a list whose items may not be known to the caller: it is then null in
+// machine output, and not empty. Code that knows that it is empty sets an empty slice.
+const unknownTag = "nil"
+
+// withLists returns a copy of a value for machine output in which nil slices are empty,
+// so that each list is [] and never null or missing. Fields with unknownTag stay nil.
+// Slices that the value shares with others are changed in place, which makes no
+// difference to Go code.
+func withLists(value any) any {
+	from := reflect.ValueOf(value)
+	if !from.IsValid() {
+		return value
+	}
+	into := reflect.New(from.Type()).Elem()
+	into.Set(from)
+	fillLists(into)
+	return into.Interface()
+}
+
+// known returns a list that is nil only if it is not known.
+func known[T any](list []T, isKnown bool) []T {
+	if !isKnown {
+		return nil
+	}
+	return append([]T{}, list...)
+}
+
+func fillLists(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			fillLists(v.Elem())
+		}
+	case reflect.Struct:
+		for field := range v.Type().Fields() {
+			value := v.FieldByIndex(field.Index)
+			_, unknown := field.Tag.Lookup(unknownTag)
+			settable := value.CanSet() || field.Anonymous && value.Kind() == reflect.Struct
+			if settable && !(unknown && value.IsNil()) {
+				fillLists(value)
+			}
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 { // bytes, which are a string in JSON
+			return
+		}
+		if v.IsNil() {
+			v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		}
+		for i := range v.Len() {
+			fillLists(v.Index(i))
+		}
+	}
+}
+
+// readingVerbs write nothing, so that a closed output may end them: "helm tenant tenants | head".
+var readingVerbs = []string{"tenants", "describe", "export", "audit", "prove", "releases", "whoami", "shellenv"}
+
+// outliveOutput lets a verb go on when a reader such as head closes its output: otherwise the
+// signal that this causes would end the process between two writes to the cluster. It returns
+// the environment for the verb.
+func (c caller) outliveOutput() caller {
+	// A signal that is delivered to a channel ends nothing. Ignoring it instead would be passed on
+	// to helm and its plugins.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	c.Env.Stdout, c.Env.Stderr = unread(c.Env.Stdout), unread(c.Env.Stderr)
+	return c
+}
+
+// unread returns a stream whose writes succeed after its reader has closed it. A terminal stays
+// what it is, so that it is still found to be one.
+func unread(stream io.Writer) io.Writer {
+	if isTerminal(stream) {
+		return stream
+	}
+	return unreadStream{stream}
+}
+
+type unreadStream struct{ stream io.Writer }
+
+func (u unreadStream) Write(text []byte) (int, error) {
+	n, err := u.stream.Write(text)
+	if isClosedPipe(err) {
+		return len(text), nil
+	}
+	return n, err
+}
+
+func isClosedPipe(err error) bool {
+	const errorBrokenPipe, errorNoData = syscall.Errno(109), syscall.Errno(232)
+	return errors.Is(err, syscall.EPIPE) || runtime.GOOS == "windows" && (errors.Is(err, errorBrokenPipe) || errors.Is(err, errorNoData))
 }

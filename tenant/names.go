@@ -1,5 +1,12 @@
 package tenant
 
+import (
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
 // These are the labels, annotations and names by which a tenant's objects are found.
 // Ownership is decided by label only, since anybody can choose a name.
 const (
@@ -80,4 +87,44 @@ func (e Engine) ConventionalHome(name string) string {
 // (k8s.io/kubernetes/pkg/controlplane/controller/systemnamespaces).
 func IsSystemNamespace(name string) bool {
 	return name == "kube-system" || name == "kube-public" || name == "kube-node-lease"
+}
+
+// FluxAccountIn returns the name of the service account in one of the tenant's namespaces
+// that has the tenant's role for Flux, which impersonates only accounts in a
+// Kustomization's own namespace
+// (https://fluxcd.io/flux/components/kustomize/kustomizations/#service-account-reference).
+// It is empty if there is none. A namespace of Kubernetes gets none, since the
+// controllers there could use it.
+func (t Tenant) FluxAccountIn(namespace string) string {
+	if t.AllNamespaces || IsSystemNamespace(namespace) || !slices.Contains(t.Namespaces, namespace) {
+		return ""
+	}
+	return t.FluxAccount
+}
+
+// CheckFluxAccount returns an error if a name can't be that of the service account for
+// Flux.
+func CheckFluxAccount(name string) error {
+	switch {
+	case slices.Contains([]string{TillerAccount, HelmAccount, ReaderAccount}, name):
+		return fmt.Errorf("%q is the name of an account in home namespaces; give another, such as flux", name)
+	case name == "default":
+		return fmt.Errorf("the account %q is that of every pod which names none; give another, such as flux", name)
+	case len(validation.IsDNS1123Subdomain(name)) > 0:
+		return fmt.Errorf("%q is not a service account's name: use lower case letters, digits, '-' and '.', starting and ending with a letter or digit", name)
+	}
+	return nil
+}
+
+func (t Tenant) checkFluxAccount() error {
+	switch {
+	case t.FluxAccount == "":
+		return nil
+	case t.AllNamespaces:
+		return fmt.Errorf("fluxAccount: a tenant of all namespaces has no accounts in its namespaces")
+	}
+	if err := CheckFluxAccount(t.FluxAccount); err != nil {
+		return fmt.Errorf("fluxAccount: %w", err)
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ package wrapper
 import (
 	"io"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"helm-tenant/envvar"
@@ -58,3 +59,17 @@ func (e Environment) Lookup(name string) (string, bool) { return e.Environ.Looku
 
 // Get returns the value of a variable, empty if it is not set.
 func (e Environment) Get(name string) string { return e.Environ.Get(name) }
+
+// buildVersion is set by the Makefile; `go install` leaves it empty.
+var buildVersion string
+
+// Version returns the version of helm-tenant, "devel" for a build without one.
+func Version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}

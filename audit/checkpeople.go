@@ -5,11 +5,56 @@ import (
 	"slices"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/component-helpers/auth/rbac/validation"
 
 	"helm-tenant/command"
 	"helm-tenant/rbac"
 	"helm-tenant/tenant"
 )
+
+// isOwnersOwn reports whether a grant is by the binding of the tenant's owners, and its
+// Role holds no more than owners are meant to have.
+func (a *auditor) isOwnersOwn(d *deployer, g grant) bool {
+	b := g.binding
+	if b == nil || d.record == nil || b != a.peopleBinding(d.target.Home, rbac.OwnerName) {
+		return false
+	}
+	covered, _ := validation.Covers(rbac.OwnerRules(a.withReaders(d.record)), g.rules.rules)
+	return covered
+}
+
+// byOwning reports whether a path is open by the rights of owners alone.
+func (a *auditor) byOwning(d *deployer, o opened) bool {
+	return !slices.ContainsFunc(o.steps, func(s step) bool { return !a.isOwnersOwn(d, s.grant) })
+}
+
+// checkOwners reports owners whom no admission policy limits, and owners who are everybody.
+func (a *auditor) checkOwners(r *Record) {
+	b := a.peopleBinding(r.Namespace, rbac.OwnerName)
+	if b == nil || len(b.Subjects) == 0 {
+		return
+	}
+	chain := [][]string{{"every owner", b.String(), "Role " + rbac.OwnerName, objectName("RoleBinding", r.Namespace, rbac.MemberName)}}
+	held := a.snapshot.OwnersAdmission
+	switch {
+	case r.Tenant.AllNamespaces:
+		f := r.about("every owner", "whoever they let in is an admin of the cluster, themselves among them")
+		f.Chains, f.Fix = chain, command.Advice("take the owners away, or give the tenant namespaces")
+		a.add(idUnheldOwners, "", f)
+	case held == AdmissionUnserved, held == AdmissionMissing, held == AdmissionChanged:
+		f := r.about("every owner", "the admission policy that limits what they write is %s", held)
+		f.Chains, f.Fix = chain, r.init()
+		if held == AdmissionUnserved {
+			f.Fix = command.Advice("upgrade the API server to Kubernetes 1.30, or take the owners away")
+		}
+		a.add(idUnheldOwners, "", f)
+	}
+	for _, m := range b.Subjects {
+		if m.IsOpen() {
+			a.reportOpen(r, m, tenant.RelationOwner)
+		}
+	}
+}
 
 // peopleBinding returns the binding of a tenant's people of that name at home.
 func (a *auditor) peopleBinding(home, name string) *Binding {
@@ -169,4 +214,87 @@ func (a *auditor) canRead(s Subject, groups []string) []Reached {
 		}
 	}
 	return found
+}
+
+// checkTerms reports grants for a time that have ended and are still in force, grants whose
+// end is not known, and disconnects that were not finished.
+func (a *auditor) checkTerms() {
+	for r := range a.records() {
+		for _, as := range tenant.Relations {
+			b := a.peopleBinding(r.Namespace, rbac.BindingName(as))
+			if b == nil {
+				continue
+			}
+			a.checkTermsOf(r, b)
+			if as == tenant.RelationMember && b.Unended {
+				a.reportUnended(r, b)
+			}
+		}
+	}
+}
+
+func (a *auditor) checkTermsOf(r *Record, b *Binding) {
+	if b.TermsProblem != "" {
+		f := r.about(b.String(), "until when its subjects were let in is not known: %s", b.TermsProblem)
+		f.Chains = [][]string{{b.String(), "annotation " + tenant.AnnotationTerms}}
+		f.Fix = command.Run(command.Kubectl("edit", b.Namespace, "rolebinding", b.Name)).With("correct the annotation, or take it away with the subjects whose time is over")
+		a.add(idOver, "", f)
+	}
+	for _, term := range b.Terms.Over(a.snapshot.Taken) {
+		f := r.about(term.Subject.String(), "%s was %s %s: over, and still in force", term.Subject, term.As.Noun(), term)
+		f.Chains = [][]string{{term.Subject.String(), b.String(), b.Role()}}
+		f.Fix = command.Run(command.Tenant("revoke", r.Tenant.Name, "--expired"))
+		a.add(idOver, "", f)
+	}
+}
+
+// reportUnended reports a disconnect that was asked for and not finished. A tenant without a
+// Tiller has no connection to one.
+func (a *auditor) reportUnended(r *Record, b *Binding) {
+	if r.Problem == "" && !r.Tenant.Engine.Has(tenant.EngineTiller) {
+		return
+	}
+	f := r.about(b.String(), "a revoke or apply with --disconnect was stopped before it ended the open connections to the Tiller of tenant %s", r.Tenant.Name)
+	f.Chains, f.Fix = [][]string{{b.String(), "annotation " + tenant.AnnotationDisconnect}}, r.init()
+	a.add(idUnended, "", f)
+}
+
+func (a *auditor) compareReaders(want tenant.Tenant, r *Record, differs differFunc) {
+	live := a.withReaders(r)
+	for _, as := range []tenant.Relation{tenant.RelationReader, tenant.RelationOwner} {
+		if as != tenant.RelationOwner && want.MembersFrom == tenant.MembersFromOwners {
+			continue
+		}
+		for _, s := range live.People(as).Without(want.People(as)) {
+			differs(s.String(), "%s is %s in the cluster, and not in the file", s, as.Noun())
+		}
+		for _, s := range want.People(as).Without(live.People(as)) {
+			differs(s.String(), "%s is %s in the file, and not in the cluster", s, as.Noun())
+		}
+	}
+}
+
+// compareTerms compares the ends of grants in the file and in the cluster.
+func (a *auditor) compareTerms(want tenant.Tenant, home string, differs differFunc) {
+	until := func(t tenant.Term, limited bool) string {
+		if !limited {
+			return "for good"
+		}
+		return t.String()
+	}
+	for _, as := range tenant.Relations {
+		b := a.peopleBinding(home, rbac.BindingName(as))
+		if b == nil || b.TermsProblem != "" || as != tenant.RelationOwner && want.MembersFrom == tenant.MembersFromOwners {
+			continue
+		}
+		for _, s := range want.People(as) {
+			if !slices.Contains(b.Subjects, s) {
+				continue // reported as missing
+			}
+			inFile := until(want.Temporary.Of(as, s))
+			if granted := until(b.Terms.Of(as, s)); granted != inFile {
+				differs(s.String(), "%s is %s %s in the file, and %s in the cluster", s, as.Noun(), inFile, granted)
+			}
+		}
+	}
 }
