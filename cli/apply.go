@@ -306,10 +306,9 @@ func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
 	}
 	if output != "text" {
 		return printObject(s.out(), output, struct {
-			APIVersion string    `json:"apiVersion"`
-			Kind       string    `json:"kind"`
-			Items      []applied `json:"items"`
-		}{tenant.APIVersion, "ApplyResult", append([]applied{}, items...)})
+			document
+			Items []applied `json:"items"`
+		}{documentOf("ApplyResult"), append([]applied{}, items...)})
 	}
 	for _, o := range outcomes {
 		if o.Err == nil && o.Prepared != nil && o.Prepared.Stale {

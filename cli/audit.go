@@ -211,10 +211,9 @@ func (s *session) printReport(report *audit.Report, o *auditOptions) error {
 		return printObject(s.out(), "json", view.SARIF(report, wrapper.Version(), o.files))
 	case "json", "yaml":
 		return printObject(s.out(), o.output, struct {
-			APIVersion string `json:"apiVersion"`
-			Kind       string `json:"kind"`
+			document
 			*audit.Report
-		}{tenant.APIVersion, "AuditReport", report})
+		}{documentOf("AuditReport"), report})
 	}
 	t := &reportText{colour: isTerminal(s.Env.Stdout) && s.Env.Get(envvar.NoColor) == "" && s.Env.Get(envvar.Term) != "dumb"}
 	if o.canReach != "" {

@@ -80,8 +80,7 @@ func descriptionObject(d *admin.Description) any {
 		}
 	}
 	return struct {
-		APIVersion string `json:"apiVersion"`
-		Kind       string `json:"kind"`
+		document
 		tenant.Tenant
 		Home        string              `json:"home"`
 		Migration   *tenant.Migration   `json:"migration,omitempty"`
@@ -105,7 +104,7 @@ func descriptionObject(d *admin.Description) any {
 		Unseen      []string            `json:"unseen"`
 
 		PodSecurityUnheld string `json:"podSecurityUnheld,omitempty"`
-	}{tenant.APIVersion, "TenantDescription", d.Tenant, d.Home, d.Migration, d.In, d.Running, known(d.Pods, !unseen("Tiller's pods")), known(d.Releases, !unseen("releases")),
+	}{documentOf("TenantDescription"), d.Tenant, d.Home, d.Migration, d.In, d.Running, known(d.Pods, !unseen("Tiller's pods")), known(d.Releases, !unseen("releases")),
 		known(diffChanges(&drift), compared), d.Foreign, d.Uncompared, known(d.RoleGaps, compared), d.GuardUnheld, people.Members, people.Readers, people.Owners, people.Temporary, people.Over, d.TermsUnread, d.Unended, d.HomeTerminating, d.Unseen, d.PodSecurityUnheld}
 }
 

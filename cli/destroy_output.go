@@ -15,8 +15,7 @@ import (
 
 // destruction is what a destroy did or would do, for machine output.
 type destruction struct {
-	APIVersion    string `json:"apiVersion"`
-	Kind          string `json:"kind"`
+	document
 	Tenant        string `json:"tenant"`
 	HomeNamespace string `json:"homeNamespace"`
 	DryRun        bool   `json:"dryRun"`
@@ -42,7 +41,7 @@ type destroyedRelease struct {
 // destructionOf returns a destroy for machine output. made are the changes that were
 // made, or the planned ones for a dry run.
 func destructionOf(removal *admin.Removal, o *destroyOptions, changes []cluster.Change, left []string) destruction {
-	d := destruction{APIVersion: tenant.APIVersion, Kind: "TenantDestruction", Tenant: removal.Name, HomeNamespace: removal.Home, DryRun: o.dryRun,
+	d := destruction{document: documentOf("TenantDestruction"), Tenant: removal.Name, HomeNamespace: removal.Home, DryRun: o.dryRun,
 		Changes: diffChanges(&cluster.Plan{Changes: changes}), Backups: removal.Backups, Left: left, Notes: shown(removal.Prepared.Notes)}
 	for _, r := range removal.Living() {
 		d.Releases = append(d.Releases, destroyedRelease{r.Name, r.Namespace, r.Engine, o.deleteReleases})

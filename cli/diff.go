@@ -8,7 +8,6 @@ import (
 	"helm-tenant/admin"
 	"helm-tenant/cluster"
 	"helm-tenant/lists"
-	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
 
@@ -75,11 +74,10 @@ func (s *session) printDiff(output string, outcomes []admin.Outcome, shared clus
 	}
 	if output != "text" {
 		return printObject(s.out(), output, struct {
-			APIVersion string       `json:"apiVersion"`
-			Kind       string       `json:"kind"`
-			Cluster    []diffChange `json:"cluster"`
-			Items      []diffTenant `json:"items"`
-		}{tenant.APIVersion, "TenantDiff", diffChanges(&shared), append([]diffTenant{}, items...)})
+			document
+			Cluster []diffChange `json:"cluster"`
+			Items   []diffTenant `json:"items"`
+		}{documentOf("TenantDiff"), diffChanges(&shared), append([]diffTenant{}, items...)})
 	}
 	if len(shared.Changes) > 0 {
 		visible.Fprintf(s.out(), "cluster\n")

@@ -133,14 +133,13 @@ func (s *session) frozen(prepared *admin.Prepared, writers []audit.Writer, unsee
 		s.printTenantName(t.Name)
 	case "json", "yaml":
 		return printObject(s.out(), output, struct {
-			APIVersion string         `json:"apiVersion"`
-			Kind       string         `json:"kind"`
-			Tenant     string         `json:"tenant"`
-			Frozen     *tenant.Freeze `json:"frozen"`
-			Changed    bool           `json:"changed"`
-			Writers    []audit.Writer `json:"writers"`
-			Unseen     []string       `json:"unseen"`
-		}{tenant.APIVersion, "TenantFreeze", t.Name, t.Frozen, prepared.Wrote, append([]audit.Writer{}, writers...), unseen})
+			document
+			Tenant  string         `json:"tenant"`
+			Frozen  *tenant.Freeze `json:"frozen"`
+			Changed bool           `json:"changed"`
+			Writers []audit.Writer `json:"writers"`
+			Unseen  []string       `json:"unseen"`
+		}{documentOf("TenantFreeze"), t.Name, t.Frozen, prepared.Wrote, append([]audit.Writer{}, writers...), unseen})
 	default:
 		state := "is not frozen"
 		if t.Frozen != nil {

@@ -97,8 +97,7 @@ func useOf(t tenant.Tenant) command.Command {
 
 func tenantObject(t tenant.Tenant) any {
 	return struct {
-		APIVersion string `json:"apiVersion"`
-		Kind       string `json:"kind"`
+		document
 		tenant.Tenant
-	}{tenant.APIVersion, "Tenant", t}
+	}{documentOf("Tenant"), t}
 }

@@ -199,14 +199,13 @@ func (m *migration) print(live *admin.Migration) error {
 	if m.options.output != "text" {
 		wrong := lists.Map(live.Problems, func(problem error) string { return visible.Text(problem.Error()) })
 		return printObject(m.out(), m.options.output, struct {
-			APIVersion string            `json:"apiVersion"`
-			Kind       string            `json:"kind"`
-			Tenant     string            `json:"tenant"`
-			Home       string            `json:"home"`
-			State      *tenant.Migration `json:"state,omitempty"`
-			Releases   []moving          `json:"releases"`
-			Problems   []string          `json:"problems"`
-		}{tenant.APIVersion, "Migration", m.name, live.Tenant.Home(), live.State, releases, wrong})
+			document
+			Tenant   string            `json:"tenant"`
+			Home     string            `json:"home"`
+			State    *tenant.Migration `json:"state,omitempty"`
+			Releases []moving          `json:"releases"`
+			Problems []string          `json:"problems"`
+		}{documentOf("Migration"), m.name, live.Tenant.Home(), live.State, releases, wrong})
 	}
 	if live.State != nil {
 		m.say("tenant %s is %s", m.name, live.State)

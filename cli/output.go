@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"helm-tenant/lists"
+	"helm-tenant/tenant"
 	"helm-tenant/visible"
 )
 
@@ -61,6 +62,14 @@ func timeoutFlag(cmd *cobra.Command, into *time.Duration) {
 	*into = 5 * time.Minute
 	cmd.Flags().Var(duration(into), "timeout", "maximum time to wait")
 }
+
+// document begins everything that a verb prints as JSON or YAML.
+type document struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+}
+
+func documentOf(kind string) document { return document{tenant.APIVersion, kind} }
 
 // printObject writes a value as JSON or YAML, with empty lists for nil slices
 // (withLists).

@@ -55,10 +55,9 @@ func (s *session) printPreflight(report *preflight.Report, output string) error 
 	if output == "json" || output == "yaml" {
 		report.Findings = append([]preflight.Finding{}, report.Findings...)
 		return printObject(s.out(), output, struct {
-			APIVersion string `json:"apiVersion"`
-			Kind       string `json:"kind"`
+			document
 			*preflight.Report
-		}{tenant.APIVersion, "PreflightReport", report})
+		}{documentOf("PreflightReport"), report})
 	}
 	if err := preflightTable(s.out(), report.Findings, output == "wide"); err != nil {
 		return err

@@ -15,7 +15,6 @@ import (
 	"helm-tenant/audit/view"
 	"helm-tenant/failure"
 	"helm-tenant/prove"
-	"helm-tenant/tenant"
 	"helm-tenant/visible"
 	"helm-tenant/wrapper"
 )
@@ -101,10 +100,9 @@ func (s *session) printProof(report *prove.Report, output string) error {
 		return view.ProofJUnit(s.out(), report)
 	case "json", "yaml":
 		return printObject(s.out(), output, struct {
-			APIVersion string `json:"apiVersion"`
-			Kind       string `json:"kind"`
+			document
 			*prove.Report
-		}{tenant.APIVersion, "ProofReport", report})
+		}{documentOf("ProofReport"), report})
 	}
 	if err := proofTable(s.out(), report, output == "wide"); err != nil {
 		return err

@@ -306,11 +306,10 @@ func (s *session) printReleases(list *admin.ReleaseList, output string, plain ta
 	switch output {
 	case "json", "yaml":
 		return printObject(s.out(), output, struct {
-			APIVersion string                   `json:"apiVersion"`
-			Kind       string                   `json:"kind"`
-			Items      []admin.ListedRelease    `json:"items"`
-			Unlisted   []admin.UnlistedReleases `json:"unlisted"`
-		}{tenant.APIVersion, "ReleaseList", append([]admin.ListedRelease{}, list.Releases...), append([]admin.UnlistedReleases{}, list.Unlisted...)})
+			document
+			Items    []admin.ListedRelease    `json:"items"`
+			Unlisted []admin.UnlistedReleases `json:"unlisted"`
+		}{documentOf("ReleaseList"), append([]admin.ListedRelease{}, list.Releases...), append([]admin.UnlistedReleases{}, list.Unlisted...)})
 	case "name":
 		for _, r := range list.Releases {
 			visible.Fprintf(s.out(), "%s/%s\n", r.Namespace, r.Name)

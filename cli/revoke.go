@@ -272,10 +272,9 @@ func (s *session) revokeExpired(ctx context.Context, o *revokeOptions) error {
 	}
 	if o.output == "json" || o.output == "yaml" {
 		err = printObject(s.out(), o.output, struct {
-			APIVersion string       `json:"apiVersion"`
-			Kind       string       `json:"kind"`
-			Items      []membership `json:"items"`
-		}{tenant.APIVersion, "MembershipList", items})
+			document
+			Items []membership `json:"items"`
+		}{documentOf("MembershipList"), items})
 	} else if len(tenants) > 0 && !o.dryRun {
 		s.say("Note: to see whether they can still reach a tenant in another way: helm tenant audit")
 	}

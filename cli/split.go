@@ -311,14 +311,13 @@ func (s *session) printSplit(p *admin.SplitPlan, o *splitOptions) error {
 	if o.output != "text" {
 		wrong := lists.Map(p.Problems, func(problem error) string { return visible.Text(problem.Error()) })
 		return printObject(s.out(), o.output, struct {
-			APIVersion string         `json:"apiVersion"`
-			Kind       string         `json:"kind"`
-			From       string         `json:"from"`
-			Storage    tenant.Storage `json:"storage"`
-			State      *tenant.Split  `json:"state,omitempty"`
-			Releases   []moving       `json:"releases"`
-			Problems   []string       `json:"problems"`
-		}{tenant.APIVersion, "Split", p.From, p.Storage, p.State, releases, wrong})
+			document
+			From     string         `json:"from"`
+			Storage  tenant.Storage `json:"storage"`
+			State    *tenant.Split  `json:"state,omitempty"`
+			Releases []moving       `json:"releases"`
+			Problems []string       `json:"problems"`
+		}{documentOf("Split"), p.From, p.Storage, p.State, releases, wrong})
 	}
 	if p.State != nil {
 		s.say("the split is %s since %s", p.State.Phase, p.State.Since.Format(time.RFC3339))

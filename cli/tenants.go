@@ -144,12 +144,11 @@ func tenantItems(inventory *admin.Inventory) []tenantItem {
 func tenantList(inventory *admin.Inventory) any {
 	unseen := lists.Map(inventory.Unseen, errorText)
 	return struct {
-		APIVersion string            `json:"apiVersion"`
-		Kind       string            `json:"kind"`
-		Items      []tenantItem      `json:"items"`
-		Unmanaged  []admin.Unmanaged `json:"unmanaged" nil:"unknown"`
-		Unseen     []string          `json:"unseen"`
-	}{tenant.APIVersion, "TenantList", tenantItems(inventory), known(inventory.Unmanaged, !inventory.TillersUnseen), unseen}
+		document
+		Items     []tenantItem      `json:"items"`
+		Unmanaged []admin.Unmanaged `json:"unmanaged" nil:"unknown"`
+		Unseen    []string          `json:"unseen"`
+	}{documentOf("TenantList"), tenantItems(inventory), known(inventory.Unmanaged, !inventory.TillersUnseen), unseen}
 }
 
 func (s *session) printTenants(inventory *admin.Inventory, where string, q tenantsQuery) error {

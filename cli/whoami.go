@@ -19,8 +19,7 @@ import (
 
 // whoami is what a member sees of the tenant.
 type whoami struct {
-	APIVersion    string   `json:"apiVersion"`
-	Kind          string   `json:"kind"`
+	document
 	Tenant        string   `json:"tenant,omitempty"`
 	HomeNamespace string   `json:"homeNamespace"`
 	Rule          string   `json:"rule"`
@@ -140,8 +139,8 @@ func (s *session) whoami(ctx context.Context, output string) error {
 		}
 	}
 	w := whoami{
-		APIVersion: tenant.APIVersion, Kind: "Whoami",
-		Tenant: resolved.Name, HomeNamespace: resolved.Home, Rule: string(resolved.Rule), UserName: k.PodUser(),
+		document: documentOf("Whoami"),
+		Tenant:   resolved.Name, HomeNamespace: resolved.Home, Rule: string(resolved.Rule), UserName: k.PodUser(),
 		Context: k.Context, Cluster: k.Cluster, Server: k.Server, User: k.User,
 		Namespace: namespace, Namespaces: known(resolved.Namespaces, !resolved.NamespacesUnknown()),
 	}

@@ -183,6 +183,7 @@ func TestInGroup(t *testing.T) {
 // a frozen tenant nothing is tried.
 func TestReaders(t *testing.T) {
 	w := start(t)
+	w.must(t, "init", "beside", "--namespaces", "beside-a", "--create-namespaces", "--engine", "impersonation") // whose releases a reader tries to read
 	w.must(t, "init", "readable", "--namespaces", "readable-a", "--create-namespaces", "--engine", "impersonation", "--user", "alice")
 	for _, row := range w.proves(t, "readable") {
 		if row.As == prove.Reader {
