@@ -80,10 +80,9 @@ type reads struct {
 	demands        []string
 }
 
-// gather reads all facts for all requests: a few lists, the objects that decisions look
-// at by name, the reads of single tenants (reads), and finally the wanted objects. What a
-// request needs follows from what was read before. The returned error concerns all requests; if reads are forbidden,
-// it is a *ReadDeniedError that names all of them.
+// gather reads all facts for all requests: a few lists, the objects that decisions look at by
+// name, the reads of single tenants (reads), and finally the wanted objects. The returned error
+// concerns all requests; if reads are forbidden, it is a *ReadDeniedError that names all of them.
 func gather(ctx context.Context, c *cluster.Client, requests []Request) (*facts, error) {
 	f := &facts{where: c.Where(), live: cluster.NewLive()}
 	err := f.gather(ctx, c, requests)

@@ -112,9 +112,9 @@ type RevokeRequest struct {
 	Disconnect bool
 }
 
-// revoke returns the people after a revocation. A relation of which it is not known whose time
-// has ended stays as it is, and unknown has the reason: whoever may write one binding, as an
-// owner may, keeps nobody in by another.
+// revoke returns the people after a revocation. A relation whose ended grants can't be read stays
+// as it is, and unknown has the reason. The other relations change nevertheless: an owner, who may
+// write one binding, can't keep a subject in another.
 func (p people) revoke(r RevokeRequest, now time.Time) (next people, changed map[tenant.Relation]tenant.Members, unknown error) {
 	relations := r.As
 	if len(relations) == 0 {

@@ -7,7 +7,6 @@ import (
 	"helm-tenant/tenant"
 )
 
-// readRest reads the namespaces of the releases that stay.
 func (s *Split) readRest(ctx context.Context, e *SplitEnd) error {
 	if len(e.Rest) == 0 {
 		return nil

@@ -224,7 +224,6 @@ type podTrial struct {
 	answer func() cluster.Answer
 }
 
-// tryPod asks whether a pod could be created.
 func (t *ChartTrial) tryPod(ctx context.Context, template *unstructured.Unstructured) cluster.Answer {
 	return t.deployer.TryCreate(ctx, t.served.Kinds[schema.GroupVersionKind{Version: "v1", Kind: "Pod"}], template)
 }

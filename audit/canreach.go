@@ -169,7 +169,6 @@ func (h holders) holding(s Subject) []*somebody {
 	return slices.Concat(h.cluster, h.inside[s.Namespace])
 }
 
-// reaching is how somebody reaches a deployer.
 type reaching struct {
 	Reached
 	one *somebody

@@ -16,7 +16,6 @@ import (
 	"helm-tenant/tenant"
 )
 
-// check makes the findings of the facts that were collected.
 func (a *auditor) check() {
 	for _, d := range a.deployers {
 		a.checkTiller(d)

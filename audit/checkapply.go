@@ -64,7 +64,6 @@ func (a *auditor) checkSource(w *Workload, account Subject, source ObjectRef) {
 	})
 }
 
-// useAccountPath is the ID of the path through a service account.
 const useAccountPath = "use-account"
 
 // checkFluxAccount reports a tenant's accounts for Flux in its namespaces, the subjects

@@ -17,7 +17,6 @@ import (
 // driftFunc reports that an object differs from the wanted one, with the fix.
 type driftFunc func(object string, fix command.Fix, text string, arguments ...any)
 
-// checkDrift compares the live objects with the record.
 func (a *auditor) checkDrift(r *Record) {
 	t := r.Tenant
 	drift := func(object string, fix command.Fix, text string, arguments ...any) {
@@ -205,7 +204,6 @@ func (a *auditor) driftOfTiller(r *Record, d *deployer, drift driftFunc) {
 	}
 }
 
-// driftOfBindings compares the deployer's bindings in one of the tenant's namespaces.
 func (a *auditor) driftOfBindings(r *Record, t tenant.Tenant, ns string, drift driftFunc) {
 	var names []string
 	for _, wanted := range rbac.DeployerBindings(t, ns) {

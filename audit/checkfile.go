@@ -60,7 +60,6 @@ func (a *auditor) withSelected(selection *tenant.Selection, t tenant.Tenant, r *
 	return t
 }
 
-// differFunc reports a difference to the tenants file.
 type differFunc func(subject, text string, arguments ...any)
 
 // checkLocated compares a tenant of the file with its record, which is nil if there is

@@ -174,7 +174,6 @@ var outsideNamespaces = []string{
 	"events", "leases",
 }
 
-// writesInNamespaces reports whether a rule allows to change objects in namespaces.
 func writesInNamespaces(rule rbacv1.PolicyRule) bool {
 	writes := slices.ContainsFunc(rule.Verbs, func(verb string) bool { return !slices.Contains(readingVerbs, verb) })
 	return writes && slices.ContainsFunc(rule.Resources, func(resource string) bool {

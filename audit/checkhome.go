@@ -176,7 +176,6 @@ func (a *auditor) checkContainer(d *deployer, c *corev1.Container, pod *corev1.P
 	}
 }
 
-// checkHost checks what Tiller shares with its node.
 func (a *auditor) checkHost(d *deployer, c *corev1.Container, pod corev1.PodSpec) {
 	item := func(part, text string, arguments ...any) {
 		a.tillerItem(d, idHost, part, d.record.init(), text, arguments...)

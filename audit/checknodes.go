@@ -30,7 +30,6 @@ func (a *auditor) isLoose(namespace string) bool {
 	return enforcedLevel(a.namespaces[namespace]) < slices.Index(tenant.PodSecurities, tenant.PodSecurityBaseline)
 }
 
-// nodePath returns the path through a privileged pod in a namespace to the pod's node.
 func (a *auditor) nodePath(namespace string) Path {
 	if path, found := a.nodePaths[namespace]; found {
 		return path

@@ -216,7 +216,6 @@ func (d *deployer) holders() []Subject {
 	return []Subject{d.account, Group(tenant.GroupAccounts + ":" + d.target.Home)}
 }
 
-// findOwnHome finds how a deployer reaches itself.
 func (a *auditor) findOwnHome(d *deployer) {
 	for _, o := range a.open(identityOf(d.account), d, nil, func(g grant) bool { return slices.Contains(d.holders(), g.to) }) {
 		d.power.OwnHome = append(d.power.OwnHome, o.path)

@@ -67,7 +67,6 @@ func leaveOut(part string, live, want *corev1.PodSpec) {
 	}
 }
 
-// withoutHostPorts removes such ports of the node from all containers of a pod.
 func withoutHostPorts(live *corev1.PodSpec, such func(int32) bool) {
 	for _, containers := range [][]corev1.Container{live.Containers, live.InitContainers} {
 		for i := range containers {

@@ -17,7 +17,6 @@ type lender struct {
 	homes []string
 }
 
-// span is the range in which an object of a lender acts.
 type span int
 
 const (

@@ -247,7 +247,6 @@ func (w Webhook) seesClusterRights(k kept) string {
 	return strings.Join(seen, " and ") + ", to change them"
 }
 
-// chooses reports whether the webhook's objectSelector matches one of the objects' labels.
 func (w Webhook) chooses(objects ...labels.Set) bool {
 	selector, err := metav1.LabelSelectorAsSelector(w.ObjectSelector)
 	return w.ObjectSelector == nil || err == nil && slices.ContainsFunc(objects, func(l labels.Set) bool { return selector.Matches(l) })

@@ -103,9 +103,9 @@ func (a *auditor) powerfulNamespaces() []string {
 	return namespaces
 }
 
-// seesSystems describes the objects that the webhook gets of those namespaces, if an account
-// there can be had by them, with the namespaces; empty for none. The webhook's own namespace is
-// left out: what answers runs there. Homes are described by sees.
+// seesSystems describes the objects of the powerful namespaces that the webhook gets and through
+// which it can take an account there, with these namespaces; empty for none. The webhook's own
+// namespace is left out, since its server runs there. For homes see sees.
 func (a *auditor) seesSystems(w Webhook, powerful []string) (seen string, namespaces []string) {
 	homes := a.homesOf(nil)
 	for _, namespace := range powerful {
@@ -123,8 +123,7 @@ func (a *auditor) seesSystems(w Webhook, powerful []string) (seen string, namesp
 	return seen, namespaces
 }
 
-// seesSystem describes the objects of a namespace that the webhook gets, if an account there
-// can be had by them; empty for none.
+// seesSystem is seesSystems for one namespace.
 func (a *auditor) seesSystem(w Webhook, namespace string) string {
 	if !a.choosesNamespace(w, namespace) {
 		return ""
@@ -151,10 +150,10 @@ func (a *auditor) seesSystem(w Webhook, namespace string) string {
 	return ""
 }
 
-// changesRights describes the roles and bindings of tenants' namespaces that the webhook changes,
-// with these namespaces: an administrator writes them, and the webhook can add a subject. The
-// labels and annotations of these namespaces say whose they are, and hold their guard rails. A
-// webhook that a tenant runs for its own namespaces is left out.
+// changesRights describes the roles and bindings of tenants' namespaces to which the webhook can
+// add subjects or rights when an administrator writes them, or else the labels and annotations
+// that hold the namespaces' guard rails, with these namespaces. A webhook that a tenant runs for
+// its own namespaces is left out.
 func (a *auditor) changesRights(w Webhook) (rights string, spaces []string) {
 	if !w.changes() {
 		return "", nil
@@ -185,13 +184,11 @@ func (a *auditor) changesRights(w Webhook) (rights string, spaces []string) {
 	return "", nil
 }
 
-// choosesNamespace reports whether the webhook's namespaceSelector matches that namespace.
 func (a *auditor) choosesNamespace(w Webhook, name string) bool {
 	ns := a.namespaces[name]
 	return ns != nil && (w.NamespaceSelector == nil || selects(*w.NamespaceSelector, ns.Labels))
 }
 
-// writes reports whether one of the webhook's rules has one of the verbs on the resource.
 func (w Webhook) writes(group, resource string, verbs ...string) bool {
 	return slices.ContainsFunc(verbs, func(verb string) bool { return w.takes(verb, group, resource) })
 }

@@ -29,7 +29,6 @@ func (o opened) chains(subject Subject) [][]string {
 	return chains
 }
 
-// byImpersonation reports whether the path impersonates somebody.
 func (o opened) byImpersonation() bool {
 	return slices.ContainsFunc(o.steps, func(s step) bool { return s.ask.isImpersonation() })
 }

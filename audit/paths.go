@@ -98,7 +98,6 @@ type pather struct {
 	rights *rights
 }
 
-// either returns an alternative for each verb.
 func (p pather) either(verbs []string, ask Ask) []Need {
 	var needs []Need
 	for _, verb := range verbs {

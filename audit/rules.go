@@ -235,7 +235,6 @@ func ParseIgnores(name string, text []byte) ([]Ignore, []error) {
 	return file.Ignore, d.Problems()
 }
 
-// ignoreFile is a file of findings to live with.
 type ignoreFile struct {
 	APIVersion string   `yaml:"apiVersion"`
 	Ignore     []Ignore `yaml:"ignore"`

@@ -273,7 +273,6 @@ func (s *session) judge(outcomes []admin.Outcome, differed bool) error {
 	return &codeError{code: code, err: lines}
 }
 
-// printApplied lists what was done to each tenant that changed.
 func (s *session) printApplied(output string, outcomes []admin.Outcome) error {
 	type applied struct {
 		Name   string   `json:"name"`

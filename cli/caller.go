@@ -183,11 +183,9 @@ func tenantWord(name string) string {
 	return name
 }
 
-// readNamespaces completes a tenant from its record. If the record is missing, can't be
-// read or belongs to another tenant, a hint says to name the namespace, for verbs of ours to
-// ask an admin. If the API server
-// did not answer, or refused the credentials, there is no such hint, since helm would
-// fail as well.
+// readNamespaces completes a tenant from its record. If the record is missing, can't be read or
+// belongs to another tenant, a hint says to name the namespace, or for our own verbs to ask an
+// admin; but not if the API server did not answer or refused the credentials: helm would fail too.
 func (c caller) readNamespaces(ctx context.Context, k *tenant.Kubeconfig, r tenant.Resolved, timeout time.Duration) (tenant.Resolved, error) {
 	name := "the tenant in " + r.Home
 	if r.Name != "" {

@@ -42,7 +42,6 @@ func changed(key cluster.Key, finalizers []string) string {
 	return key.String() + ", in spite of its finalizers: " + visible.List(finalizers)
 }
 
-// changesMade prints what change has kept back.
 func (s *session) changesMade() {
 	made := s.policies
 	s.policies = policyChanges{}

@@ -52,7 +52,6 @@ func withHint(err error, hints ...hint) error {
 	return &hintError{err, hints}
 }
 
-// usageError is a command line that can't be understood.
 type usageError struct {
 	err error
 	// usage is the usage line of the command.

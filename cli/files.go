@@ -15,9 +15,9 @@ import (
 // longestFile is larger than any tenants file.
 const longestFile = 64 << 20
 
-// untilDone returns what do returns, or an error once ctx ends. A pipe or a terminal may
-// never send anything, and a signal, which only ends ctx, interrupts neither a read nor the
-// opening of a pipe at whose other end nobody is. do then goes on until the process ends.
+// untilDone returns what do returns, or an error once ctx ends: a signal, which ends ctx,
+// interrupts neither a read from a pipe or a terminal nor the opening of a pipe that nobody
+// writes to. do then goes on until the process ends.
 func untilDone[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	type result struct {
 		value T

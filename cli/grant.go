@@ -23,7 +23,6 @@ type grantOptions struct {
 	risks  []string
 }
 
-// grantDuration is a flag for the duration of a grant.
 func grantDuration(into *time.Duration) flagValue[time.Duration] {
 	return flagValue[time.Duration]{"duration", into, func(text string, _ time.Duration) (time.Duration, error) {
 		value, err := time.ParseDuration(text)

@@ -17,7 +17,6 @@ import (
 	"helm-tenant/visible"
 )
 
-// inputForm is the form in which the settings of a tenant are given.
 type inputForm int
 
 const (

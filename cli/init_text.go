@@ -83,7 +83,6 @@ func (s *session) initDone(prepared *admin.Prepared, o *initOptions) error {
 	return nil
 }
 
-// printTenantName prints a tenant as kubectl's -o name prints an object.
 func (s *session) printTenantName(name string) {
 	visible.Fprintf(s.out(), "tenant/%s\n", name)
 }

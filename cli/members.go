@@ -23,7 +23,6 @@ import (
 	"helm-tenant/visible"
 )
 
-// memberOptions are the options that grant and revoke share.
 type memberOptions struct {
 	members tenant.Members
 	home    string

@@ -291,7 +291,6 @@ func opsTenant(home string, namespaces []string) command.Command {
 	return command.Tenant("init", "ops", "--home-namespace="+home, "--adopt", "--namespaces="+strings.Join(namespaces, ","))
 }
 
-// printSplit prints where each release goes.
 func (s *session) printSplit(p *admin.SplitPlan, o *splitOptions) error {
 	type moving struct {
 		Name      string   `json:"name"`

@@ -239,7 +239,6 @@ func checkLed(ctx context.Context, client *cluster.Client, k *tenant.Kubeconfig,
 	return nil
 }
 
-// twoHomesError reports that two namespaces have a record of the same tenant.
 type twoHomesError struct {
 	homes   [2]string
 	records [2]tenant.Tenant

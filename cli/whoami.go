@@ -17,7 +17,6 @@ import (
 	"helm-tenant/visible"
 )
 
-// whoami is what a member sees of the tenant.
 type whoami struct {
 	document
 	Tenant        string   `json:"tenant,omitempty"`

@@ -67,7 +67,6 @@ func checkAnswer(r *http.Request, response *http.Response) error {
 // errWantsTLS reports an https server that was asked by http (net/http, Server).
 var errWantsTLS = errors.New("it expects TLS, and the kubeconfig's server is an http address")
 
-// checkTLSWanted returns errWantsTLS for the answer of an https server to a request by http.
 func checkTLSWanted(response *http.Response) error {
 	const words = "Client sent an HTTP request to an HTTPS server"
 	text, err := io.ReadAll(io.LimitReader(response.Body, int64(len(words))))

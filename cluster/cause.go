@@ -116,9 +116,9 @@ func (r request) reason(err error) string {
 // pluginFails begins the errors of credential plugins (k8s.io/client-go/plugin/pkg/client/auth/exec).
 const pluginFails = "getting credentials: "
 
-// withoutManual shortens what client-go says of a credential plugin that is not installed: five
-// lines about such plugins (k8s.io/client-go/plugin/pkg/client/auth/exec), behind which stands what
-// the kubeconfig says about installing it.
+// withoutManual shortens client-go's error about a credential plugin that is not installed: five
+// lines about such plugins in general (k8s.io/client-go/plugin/pkg/client/auth/exec) come before
+// the kubeconfig's own hint on how to install this one.
 func withoutManual(text string) string {
 	name, manual, missing := strings.Cut(strings.TrimPrefix(text, "exec: executable "), " not found It looks like you are trying to use a client-go credential plugin")
 	if !missing {

@@ -32,7 +32,6 @@ func ofGarbageCollector(name string) bool {
 	return name == metav1.FinalizerDeleteDependents || name == metav1.FinalizerOrphanDependents
 }
 
-// delete deletes the live object of a change.
 func (c *Client) delete(ctx context.Context, change *Change) error {
 	k, uid := kinds[change.Key.Kind], change.Live.GetUID()
 	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}

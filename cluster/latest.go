@@ -151,7 +151,6 @@ func (c *Client) eachRecord(ctx context.Context, namespace, selector string, do 
 	})
 }
 
-// packed returns the content of one record.
 func (c *Client) packed(ctx context.Context, key Key) ([]byte, error) {
 	if key.Kind == "ConfigMap" {
 		var m corev1.ConfigMap

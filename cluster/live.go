@@ -110,7 +110,6 @@ func (l *Live) put(object *unstructured.Unstructured) {
 	l.objects[keyOf(object)] = object
 }
 
-// addLabelled adds an object that was found by a tenant's label.
 func (l *Live) addLabelled(object *unstructured.Unstructured) {
 	l.put(object)
 	l.mutex.Lock()

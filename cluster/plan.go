@@ -208,7 +208,6 @@ func (p *Plan) Edit(live *unstructured.Unstructured, phase Phase, edit func(next
 	}
 }
 
-// sort sorts the changes by the order in which they are written.
 func (p *Plan) sort() {
 	slices.SortStableFunc(p.Changes, func(a, b Change) int {
 		return cmp.Or(cmp.Compare(a.phase, b.phase), compareKeys(a.Key, b.Key))

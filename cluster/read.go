@@ -49,9 +49,9 @@ func (c *Client) Read(ctx context.Context, names ...string) (*Live, error) {
 			return err
 		})
 	}
-	// The first kinds decide which objects are trusted: the others can be created by anybody
-	// and are dropped. Records come last, since a record is written before the bindings that it
-	// describes: so every binding that is read is in its record.
+	// The first kinds decide which objects are trusted; objects that anybody can create are
+	// dropped otherwise. Records are read last, since a record is written before its bindings:
+	// so every binding that is read is in its record.
 	first, rest := tenantKinds[:0:0], tenantKinds[:0:0]
 	for _, kindName := range tenantKinds {
 		if kinds[kindName].namespaced {

@@ -125,7 +125,6 @@ func (h *Homes) AddNamespace(namespace metav1.Object) {
 // account of that namespace as a subject.
 func (h *Homes) AddDeployer(name, namespace string) { put(h.claims, name, namespace) }
 
-// addBinding adds a ClusterRoleBinding with a tenant's label.
 func (h *Homes) addBinding(name string, subjects []rbacv1.Subject) {
 	for _, s := range subjects {
 		if s.Kind == rbacv1.ServiceAccountKind {

@@ -57,9 +57,9 @@ type APIServiceList struct {
 // LabelOfService is the label of an EndpointSlice that names its Service.
 const LabelOfService = "kubernetes.io/service-name"
 
-// LabelOfSliceMaker is the label of an EndpointSlice that names its maker; SliceController is the
-// controller of Kubernetes, which takes the addresses of other pods than the Service's out of
-// slices that have its name.
+// LabelOfSliceMaker is the label of an EndpointSlice that names its maker. SliceController is
+// Kubernetes' controller: from slices that name it, it removes the addresses of pods that the
+// Service does not select.
 const (
 	LabelOfSliceMaker = "endpointslice.kubernetes.io/managed-by"
 	SliceController   = "endpointslice-controller.k8s.io"

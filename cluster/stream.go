@@ -170,7 +170,6 @@ var typedScheme = sync.OnceValues(func() (*runtime.Scheme, error) {
 	return scheme, nil
 })
 
-// typedClients makes REST clients that share one connection pool.
 func typedClients(config *rest.Config) func(schema.GroupVersion) (rest.Interface, error) {
 	shared := sync.OnceValues(func() (*http.Client, error) { return rest.HTTPClientFor(config) })
 	return func(groupVersion schema.GroupVersion) (rest.Interface, error) {

@@ -217,7 +217,6 @@ func (c *Client) follow(ctx context.Context, kindName, namespace string, options
 	return objects, nil
 }
 
-// evaluate returns the status of a Tiller with these objects.
 func (status statusFunc) evaluate(seen map[Key]*unstructured.Unstructured) (string, bool, error) {
 	var deployment *appsv1.Deployment
 	var pods []corev1.Pod

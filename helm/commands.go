@@ -20,9 +20,8 @@ const (
 	Namespaced
 )
 
-// commands of Helm 2.17, 3.22 and 4.3 with their aliases, as `helm --help` of
-// each lists them; a test holds these lists against the real binaries.
-// Everything that stands in neither is a plugin's.
+// commands of Helm 2.17, 3.22 and 4.3 with their aliases, as `helm --help` of each lists them; a
+// test compares them with the real binaries. Every other command is a plugin's.
 var commands = map[int]map[string]Class{
 	2: {
 		"install": Namespaced, "upgrade": Namespaced,

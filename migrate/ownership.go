@@ -111,7 +111,6 @@ func closed(line string) bool {
 	return count(`"`)%2 == 0 && count(`'`)%2 == 0 && count("{") == count("}") && count("[") == count("]")
 }
 
-// headFields are the fields of manifestObject.
 var headFields = []string{"apiVersion", "kind", "metadata", "items"}
 
 func isPlainKey(key string) bool {

@@ -104,7 +104,6 @@ func Lines(problems []error) []string {
 	return lists.Map(problems, error.Error)
 }
 
-// means is how a release is verified.
 type means int
 
 const (
@@ -125,7 +124,6 @@ type check struct {
 	manifest bool
 }
 
-// planChecks decides how each of the releases is verified.
 func planChecks(releases []Release, lost func(namespace string) bool) []check {
 	large := tooLargeToList(releases)
 	limit := maxManifests

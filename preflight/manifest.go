@@ -79,7 +79,6 @@ func words(list string) []string {
 	return all
 }
 
-// isCRDFile reports whether a file is in the crds folder of a chart or its subcharts.
 func isCRDFile(name string) bool {
 	parts := strings.Split(name, "/")
 	return len(parts) > 2 && slices.Contains(parts[1:], "crds") && !slices.Contains(parts[1:], "templates")

@@ -74,7 +74,6 @@ func judgeReview(body []byte) verdict {
 	return verdict{result: Refused, by: "RBAC", text: visible.Excerpt(strings.TrimSuffix("not allowed: "+review.Status.Reason, ": "))}
 }
 
-// isUser reports whether the API server takes the sender for that user.
 func isUser(body []byte, user string) bool {
 	var review authenticationv1.SelfSubjectReview
 	return json.Unmarshal(body, &review) == nil && review.Status.UserInfo.Username == user

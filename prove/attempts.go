@@ -247,7 +247,6 @@ var onHome = []*Attempt{
 		request: func(t *Target, _ string) *ask { return useDeployer(t.Home, t.Account, t.Tiller) }},
 }
 
-// onOthers are ways to another tenant.
 var onOthers = []*Attempt{
 	{ID: "other-secrets", What: "read another tenant's Secrets", Why: "its passwords",
 		Benchmarks: []string{"MTB-PL1-CC-TI-2 Block access to other tenant resources"}, As: all,

@@ -56,7 +56,6 @@ func hasTillersImage(c corev1.Container) bool {
 	return name[strings.LastIndexAny(name, "-_.")+1:] == "tiller"
 }
 
-// isProgram reports whether a word of a command line is Tiller's program.
 func isProgram(word string) bool { return path.Base(word) == "tiller" }
 
 // Program returns Tiller's program in a container's command line; empty if there is none,

@@ -164,7 +164,6 @@ type field struct {
 	value  uint64
 }
 
-// wire reads protobuf messages from a stream.
 type wire struct {
 	// lines reads a manifest line by line; it is made for the first one.
 	lines *bufio.Reader

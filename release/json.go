@@ -62,7 +62,6 @@ func HelmChart(packed []byte, budget *Budget) (chart, appVersion string, err err
 	return name + "-" + version, appVersion, nil
 }
 
-// errFound ends the reading early.
 var errFound = errors.New("found")
 
 // scanner reads a JSON text from a stream. It only finds the end of the parts that it skips.

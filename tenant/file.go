@@ -153,7 +153,6 @@ func (d *Document) add(line int, err error) {
 	d.problems = append(d.problems, fmt.Errorf("%s:%d: %w", d.name, line, err))
 }
 
-// addText adds a message of a YAML parser.
 func (d *Document) addText(text string) {
 	line, message := splitLine(text)
 	d.add(line, errors.New(message))

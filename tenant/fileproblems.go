@@ -6,7 +6,6 @@ import (
 	"slices"
 )
 
-// addTenant adds the problems of the file's tenant with that index.
 func (d *Document) addTenant(i int, t Tenant) {
 	prefix := fmt.Sprintf("tenant %q: ", t.Name)
 	if t.Name == "" {

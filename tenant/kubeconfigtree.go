@@ -80,7 +80,6 @@ func (t *tree) item(key string, value *yamlv3.Node, name string) *yamlv3.Node {
 	return item
 }
 
-// encode writes the tree in the layout of its original text.
 func (t *tree) encode() ([]byte, error) {
 	var out bytes.Buffer
 	if err := t.encoder(&out).Encode(&t.doc); err != nil {

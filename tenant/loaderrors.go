@@ -16,7 +16,6 @@ import (
 	"helm-tenant/visible"
 )
 
-// noKubeconfig is ErrNoKubeconfig with a text of its own.
 type noKubeconfig string
 
 func (e noKubeconfig) Error() string { return string(e) }

@@ -25,7 +25,6 @@ type SelectorRequirement struct {
 	Values   []string `yaml:"values,flow,omitempty" json:"values,omitempty"`
 }
 
-// labelSelector returns the selector in the form of Kubernetes.
 func (s *NamespaceSelector) labelSelector() (labels.Selector, error) {
 	selector := metav1.LabelSelector{MatchLabels: s.MatchLabels}
 	for _, r := range s.MatchExpressions {

@@ -96,7 +96,6 @@ func (p platform) binary() string {
 	return "helm-tenant-" + p.String()
 }
 
-// program is a file of a release that is built from a main package of the project.
 type program struct{ file, pkg string }
 
 // programs returns those of the platform: the whole program, which stands alone, and on Unix

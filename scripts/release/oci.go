@@ -205,7 +205,6 @@ func certificates() []byte {
 	return out
 }
 
-// moduleVersion returns the version of a module that this program was built with.
 func moduleVersion(path string) string {
 	info, _ := debug.ReadBuildInfo()
 	if info == nil {
