@@ -2,6 +2,7 @@ package admin
 
 import (
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -49,4 +50,58 @@ func (d *decision) madeByOthers(key cluster.Key) bool {
 	}
 	isReader := key == accountKey(d.tenant.Home(), tenant.ReaderAccount) && d.facts.live.Get(key).GetLabels()[tenant.LabelTenant] == ""
 	return isReader || slices.Contains(d.adopted.accounts, key.Name)
+}
+
+// annotationRestarted is the annotation of `kubectl rollout restart` on a pod template.
+const annotationRestarted = "kubectl.kubernetes.io/restartedAt"
+
+// restartSlack is how much later than planned an account may be made for which Tiller is
+// restarted.
+const restartSlack = 10 * time.Minute
+
+// planRestart restarts Tiller's pods if they hold a token of a service account that was
+// deleted: the API server answers Unauthorized to a token of an earlier account of the
+// same name.
+func (d *decision) planRestart(plan *cluster.Plan) {
+	home := d.tenant.Home()
+	live := d.facts.live.Get(tillerKey(home))
+	if live == nil || d.migration != nil || !d.tenant.Engine.Has(tenant.EngineTiller) {
+		return
+	}
+	index := slices.IndexFunc(plan.Changes, func(change cluster.Change) bool { return change.Key == tillerKey(home) })
+	if live.GetLabels()[tenant.LabelTenant] != d.tenant.Name && (index < 0 || plan.Changes[index].Action != cluster.Update) {
+		return // another tenant's or nobody's
+	}
+	account := accountKey(home, tenant.TillerAccount)
+	renewed := slices.ContainsFunc(plan.Changes, func(change cluster.Change) bool {
+		return change.Key == account && (change.Action == cluster.Create || change.Action == cluster.Replace)
+	})
+	if !renewed && !outlived(live, d.facts.live.Get(account)) {
+		return
+	}
+	path := []string{"spec", "template", "metadata", "annotations"}
+	restart := func(next *unstructured.Unstructured) {
+		// The template is an object, since the API server has validated it.
+		_ = unstructured.SetNestedField(next.Object, d.facts.now.UTC().Format(time.RFC3339), append(path, annotationRestarted)...)
+	}
+	switch {
+	case index < 0:
+		plan.Edit(live, cluster.PhaseWorkload, restart)
+	case plan.Changes[index].Action == cluster.Update:
+		restart(plan.Changes[index].Object)
+	}
+	if !d.squatted && d.adopted == nil {
+		d.note("Tiller's pods are created again: they have a token of a service account that does not exist any more")
+	}
+}
+
+// outlived reports whether a Tiller is older than its service account, and was not
+// restarted since the account was made.
+func outlived(tiller, account *unstructured.Unstructured) bool {
+	if account == nil || !account.GetCreationTimestamp().After(tiller.GetCreationTimestamp().Time) {
+		return false
+	}
+	text, _, _ := unstructured.NestedString(tiller.Object, "spec", "template", "metadata", "annotations", annotationRestarted)
+	restarted, err := time.Parse(time.RFC3339, text)
+	return err != nil || restarted.Add(restartSlack).Before(account.GetCreationTimestamp().Time)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 
 	release3 "helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/time"
@@ -130,4 +131,39 @@ func (r Revision) Secret(old *release2.Release) (*corev1.Secret, error) {
 func (r Release) EmptySecret(revision Revision) *corev1.Secret {
 	return &corev1.Secret{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: release.SecretName(r.Name, revision.Version)}, Type: release.HelmSecretType}
+}
+
+// Written has digests of the Helm 3 records that a run wrote. A record that is read back
+// with the same bytes contains the release that was packed into them, and need not be
+// unpacked to check that. A nil *Written is empty. It is safe for concurrent use.
+type Written struct {
+	mutex   sync.Mutex
+	records map[recordName]writtenRecord
+}
+
+type recordName struct{ namespace, name string }
+
+type writtenRecord struct{ packed, whole digest }
+
+// NewWritten returns an empty Written.
+func NewWritten() *Written { return &Written{records: map[recordName]writtenRecord{}} }
+
+// Add adds a record that is about to be written, as made by Revision.Secret.
+func (w *Written) Add(secret *corev1.Secret, revision Revision) {
+	record := writtenRecord{sha256.Sum256(secret.Data[release.DataKey]), revision.whole}
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.records[recordName{secret.Namespace, secret.Name}] = record
+}
+
+// release returns the digest of the release in a record, if the record has the bytes that
+// were written.
+func (w *Written) release(secret *corev1.Secret) (whole digest, ok bool) {
+	if w == nil {
+		return digest{}, false
+	}
+	w.mutex.Lock()
+	record, found := w.records[recordName{secret.Namespace, secret.Name}]
+	w.mutex.Unlock()
+	return record.whole, found && record.packed == sha256.Sum256(secret.Data[release.DataKey])
 }

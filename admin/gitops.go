@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"helm-tenant/audit"
 	"helm-tenant/cluster"
 	"helm-tenant/failure"
 	"helm-tenant/rbac"
@@ -141,4 +144,91 @@ func (f Flux) kustomization(t tenant.Tenant, ns string) *unstructured.Unstructur
 	object.SetNamespace(ns)
 	object.SetLabels(map[string]string{tenant.LabelManagedBy: tenant.ManagedBy})
 	return object
+}
+
+// ArgoCD describes an Argo CD installation and its name for this cluster.
+type ArgoCD struct {
+	// Namespace is the namespace of Argo CD.
+	Namespace string
+	// Server is the address of the cluster in Applications.
+	Server string
+}
+
+// Check returns an error if Argo CD could not take the settings, or would take the server for a
+// pattern of several: it compares destinations with wildcards.
+func (a ArgoCD) Check() error {
+	server, err := url.Parse(a.Server)
+	switch {
+	case len(validation.IsDNS1123Label(a.Namespace)) > 0:
+		return fmt.Errorf("--argocd-namespace: %q is not a namespace's name", a.Namespace)
+	case err != nil || server.Scheme != "https" && server.Scheme != "http" || server.Host == "" || strings.ContainsAny(a.Server, "*?{} "):
+		return fmt.Errorf("--argocd-server: %q is not the address of one server, such as https://kubernetes.default.svc", a.Server)
+	}
+	return nil
+}
+
+// AppProject returns the tenant as an Argo CD project (argoproj.io/v1alpha1, AppProject). Its
+// Applications may deploy into the tenant's namespaces, can't create cluster-scoped objects,
+// and are synchronized as the tenant's deployer if Argo CD impersonates.
+//
+// Errors: a tenant of all namespaces, which a project would not restrict; a tenant with the
+// name of Argo CD's own project.
+func (a ArgoCD) AppProject(t tenant.Tenant) (map[string]any, error) {
+	switch {
+	case t.AllNamespaces:
+		return nil, failure.OfTenant(t.Name).Wrap(errors.New("it has all namespaces, and no AppProject could confine it"))
+	case t.Name == "default":
+		return nil, failure.OfTenant(t.Name).Wrap(errors.New("Argo CD has a project of that name for whoever names none"))
+	}
+	var destinations, accounts []any
+	for _, ns := range t.Namespaces {
+		destinations = append(destinations, map[string]any{"server": a.Server, "namespace": ns})
+		accounts = append(accounts, map[string]any{"server": a.Server, "namespace": ns, "defaultServiceAccount": t.Home() + ":" + t.Engine.DeployerAccounts()[len(t.Engine.DeployerAccounts())-1]})
+	}
+	return map[string]any{
+		"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject",
+		"metadata": map[string]any{"name": t.Name, "namespace": a.Namespace, "labels": map[string]any{tenant.LabelManagedBy: tenant.ManagedBy}},
+		"spec": map[string]any{
+			"description":                "tenant " + t.Name + " of helm-tenant",
+			"sourceRepos":                []any{"*"},
+			"destinations":               destinations,
+			"clusterResourceWhitelist":   []any{},
+			"destinationServiceAccounts": accounts,
+		},
+	}, nil
+}
+
+// appliesFrom returns the ConfigMaps and Secrets mounted into pods that run helm-tenant
+// apply, recognised by image, name or script; nil for other pods.
+func appliesFrom(namespace string, spec *corev1.PodSpec) []audit.ObjectRef {
+	applies := func(c corev1.Container) bool {
+		line := strings.Join(slices.Concat(c.Command, c.Args), " ")
+		image := c.Image[strings.LastIndex(c.Image, "/")+1:]
+		return strings.Contains(line, "apply") && (strings.Contains(image, "helm-tenant") || strings.Contains(line, "helm-tenant") || strings.Contains(line, "helm tenant"))
+	}
+	if !slices.ContainsFunc(spec.Containers, applies) && !slices.ContainsFunc(spec.InitContainers, applies) {
+		return nil
+	}
+	var refs []audit.ObjectRef
+	add := func(kind, name string) {
+		refs = append(refs, audit.ObjectRef{Kind: kind, Namespace: namespace, Name: strings.Clone(name)})
+	}
+	for _, volume := range spec.Volumes {
+		switch {
+		case volume.ConfigMap != nil:
+			add("ConfigMap", volume.ConfigMap.Name)
+		case volume.Secret != nil:
+			add("Secret", volume.Secret.SecretName)
+		case volume.Projected != nil:
+			for _, source := range volume.Projected.Sources {
+				switch {
+				case source.ConfigMap != nil:
+					add("ConfigMap", source.ConfigMap.Name)
+				case source.Secret != nil:
+					add("Secret", source.Secret.Name)
+				}
+			}
+		}
+	}
+	return refs
 }
