@@ -164,12 +164,7 @@ func TestAdoptTillerMadeByHand(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = harness.Must
 
 // TestAdoptKeepsTillersSettings: settings that a tenant's Tiller can have are kept, and the
 // others are reported. A tenants file must list all settings that are to stay.

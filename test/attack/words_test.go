@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"helm-tenant/command/shelltest"
+	"helm-tenant/test/harness"
 	"helm-tenant/test/records"
 	"helm-tenant/visible"
 )
@@ -92,12 +93,7 @@ func packed(t *testing.T, word, namespace string) string {
 	return base64.StdEncoding.EncodeToString(zipped.Bytes())
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = harness.Must
 
 var fixLine = regexp.MustCompile(`^            (?:fix|or|  )   ?((?:helm|kubectl) .*)$`)
 

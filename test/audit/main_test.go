@@ -291,12 +291,7 @@ func (w *world) may(t *testing.T, user string, groups []string, about authorizat
 	return review.Status.Allowed
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = harness.Must
 
 // create drops the object that a create returns with its error.
 func create[T any](_ T, err error) error { return err }

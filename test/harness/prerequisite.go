@@ -23,3 +23,11 @@ func Program(t testing.TB, names ...string) string {
 	t.Skip(lacks)
 	return ""
 }
+
+// Must ends the test with an error.
+func Must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

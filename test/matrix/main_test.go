@@ -133,12 +133,7 @@ func (p *person) must(t *testing.T, args ...string) string {
 	return stdout + stderr
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+var must = harness.Must
 
 // dynamicAs returns a dynamic client that acts as somebody.
 func dynamicAs(s *server, user string) dynamic.Interface {
