@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -124,9 +123,7 @@ func (s *session) apply(ctx context.Context, o *applyOptions) error {
 	if err != nil {
 		return err
 	}
-	// Most of the memory is the live objects of a thousand tenants, and most of what is
-	// derived from them is short-lived: an earlier garbage collection costs little.
-	debug.SetGCPercent(40)
+	collectEarly(40)
 	requests := o.requests(located)
 	k, client, err := s.open()
 	if err != nil {

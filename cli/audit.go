@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -161,9 +160,7 @@ func (s *session) audit(ctx context.Context, o *auditOptions, least audit.Severi
 	if err != nil {
 		return err
 	}
-	// Most of what is read of a large cluster is short-lived: an earlier garbage
-	// collection costs little.
-	debug.SetGCPercent(50)
+	collectEarly(50)
 	snapshot, err := admin.TakeSnapshot(ctx, client)
 	if err != nil {
 		return failure.Error{Operation: "audit", Where: failure.Subject{Preposition: "of", Text: client.Where()}}.Wrap(err)

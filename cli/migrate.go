@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -106,9 +105,7 @@ func (s *session) migrate(ctx context.Context, name string, o *migrateOptions) e
 	if err != nil {
 		return err
 	}
-	// Records unpack to ten times their size, and are garbage as soon as they are
-	// converted: an earlier garbage collection costs little.
-	debug.SetGCPercent(50)
+	collectEarly(50)
 	m := s.newMigration(k, client, name, o)
 	switch {
 	case o.finish:
