@@ -14,10 +14,17 @@ import (
 // A crd is a CustomResourceDefinition in a project's own module.
 type crd struct{ module, version, file string }
 
+const gatewayAPI = "sigs.k8s.io/gateway-api"
+
 // crds are known by the kind that they define. The folder crds pins their modules.
 var crds = map[string]crd{
 	"Kustomization": {"github.com/fluxcd/kustomize-controller", "v1.9.6", "config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml"},
 	"AppProject":    {"github.com/argoproj/argo-cd/v3", "v3.4.0", "manifests/crds/appproject-crd.yaml"},
+	"Gateway":       {gatewayAPI, "v1.6.0", "config/crd/standard/gateway.networking.k8s.io_gateways.yaml"},
+	"ListenerSet":   {gatewayAPI, "v1.6.0", "config/crd/standard/gateway.networking.k8s.io_listenersets.yaml"},
+	"HTTPRoute":     {gatewayAPI, "v1.6.0", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
+	"GRPCRoute":     {gatewayAPI, "v1.6.0", "config/crd/standard/gateway.networking.k8s.io_grpcroutes.yaml"},
+	"TLSRoute":      {gatewayAPI, "v1.6.0", "config/crd/standard/gateway.networking.k8s.io_tlsroutes.yaml"},
 }
 
 // CRD returns the file of the CustomResourceDefinition of that kind, as its project
