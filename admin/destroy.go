@@ -38,6 +38,13 @@ func (r *Removal) Living() []Release {
 	return slices.DeleteFunc(slices.Clone(r.Releases), Release.Gone)
 }
 
+// Takes reports whether a namespace is deleted with the tenant, and so everything in it.
+func (r *Removal) Takes(namespace string) bool {
+	return slices.ContainsFunc(r.Prepared.Plan.Ordered(), func(c cluster.Change) bool {
+		return c.Action == cluster.Delete && c.Key == namespaceKey(namespace)
+	})
+}
+
 // prepareRemoval finds the objects of a tenant by labels, also after an interrupted destroy.
 // withNamespaces also deletes those of its namespaces that helm-tenant created. If reads are
 // forbidden, the error is a *ReadDeniedError that names all of them.

@@ -189,9 +189,16 @@ func servedKinds(ctx context.Context, c *cluster.Client, held []ReleaseObjects) 
 	return c.ServedKinds(ctx, slices.Sorted(maps.Keys(versions)))
 }
 
-// errUnserved is the error for an object whose kind the API server does not serve.
-func errUnserved(object migrate.Object) error {
-	return fmt.Errorf("this API server does not serve the kind in %s", object.APIVersion)
+// unfindable returns the reason why an object can't be looked for; nil if it can. kind is nil if
+// the API server does not serve it.
+func unfindable(object migrate.Object, kind *cluster.ServedKind) error {
+	switch {
+	case kind == nil:
+		return fmt.Errorf("this API server does not serve the kind in %s", object.APIVersion)
+	case object.Name == "":
+		return errors.New("its manifest has generateName, and the API server chose the name")
+	}
+	return nil
 }
 
 // OwnershipChange is an object of a release that did not name its release.
@@ -228,8 +235,8 @@ func setOwnershipOf(ctx context.Context, c *cluster.Client, t tenant.Tenant, hel
 		}
 	}
 	return eachObject(ctx, c, held, func(owner migrate.Owner, object migrate.Object, kind *cluster.ServedKind) error {
-		if kind == nil {
-			report(OwnershipChange{Owner: owner, Object: object, Problem: errUnserved(object)})
+		if why := unfindable(object, kind); why != nil {
+			report(OwnershipChange{Owner: owner, Object: object, Problem: why})
 			return nil
 		}
 		changed, err := setOwnership(ctx, deployer, *kind, owner, object, dryRun)
@@ -300,8 +307,8 @@ func FindRemaining(ctx context.Context, c *cluster.Client, held []ReleaseObjects
 	return func(ctx context.Context) []Remaining {
 		var remaining []Remaining
 		for _, o := range objects {
-			if o.kind == nil {
-				remaining = append(remaining, Remaining{o.owner, o.object, "", errUnserved(o.object)})
+			if why := unfindable(o.object, o.kind); why != nil {
+				remaining = append(remaining, Remaining{o.owner, o.object, "", why})
 				continue
 			}
 			live, err := c.Metadata(ctx, *o.kind, o.object.Namespace, o.object.Name)

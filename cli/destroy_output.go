@@ -96,7 +96,7 @@ func (s *session) sayWhatStays(removal *admin.Removal) {
 
 // deleteReleases has the tenant's own deployer delete its releases with the helm commands
 // of deletions. Afterwards it looks whether their objects are deleted, and returns a line
-// for each object that should be and is not.
+// for each object that should be and is not, unless its namespace is deleted next.
 func (s *session) deleteReleases(ctx context.Context, client *cluster.Client, removal *admin.Removal, invocations []helm.Invocation) (left []string, err error) {
 	if len(removal.Releases) == 0 {
 		return nil, nil
@@ -126,6 +126,9 @@ func (s *session) deleteReleases(ctx context.Context, client *cluster.Client, re
 		}
 	}
 	for _, r := range remaining(ctx) {
+		if removal.Takes(r.Object.Namespace) {
+			continue
+		}
 		description := fmt.Sprintf("%s of release %s", r.Object, r.Owner.Name)
 		switch {
 		case r.Problem != nil:

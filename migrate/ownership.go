@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,10 +20,11 @@ type Object struct {
 
 // String returns the object's name, with its namespace if it has one.
 func (o Object) String() string {
+	name := cmp.Or(o.Name, "without a name")
 	if o.Namespace == "" {
-		return o.Kind + " " + o.Name
+		return o.Kind + " " + name
 	}
-	return fmt.Sprintf("%s %s in namespace %s", o.Kind, o.Name, o.Namespace)
+	return fmt.Sprintf("%s %s in namespace %s", o.Kind, name, o.Namespace)
 }
 
 type manifestObject struct {
