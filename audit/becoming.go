@@ -199,7 +199,9 @@ func (p pather) beNode(acts ...Ask) []Need {
 	if p.rights.bootstraps(p.Server) {
 		in := pather{Target{Home: systemNamespace}, p.rights}
 		needs = append(needs, in.create("", "secrets")...)
-		for _, verb := range change {
+		// Those that are there hold the token as it is sent; an administrator makes one for each
+		// node that joins.
+		for _, verb := range append([]string{"get", "list", "watch"}, change...) {
 			needs = append(needs, Need{{Verb: verb, Resource: "secrets", Namespace: systemNamespace, NamePrefix: "bootstrap-token-"}})
 		}
 	}
