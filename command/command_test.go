@@ -117,3 +117,13 @@ func TestTillerRelease(t *testing.T) {
 		}
 	}
 }
+func TestTypeable(t *testing.T) {
+	for word, want := range map[string]bool{
+		"jane": true, "jane@example.com": true, "system:serviceaccount:a:b": true, "a=b": true, "a+b": true,
+		"": false, "-x": false, "=ls": false, "@list": false, "a,b": false, "a b": false, "$(x)": false, "a'b": false, "a\u200bb": false, "~": false,
+	} {
+		if got := Typeable(word); got != want {
+			t.Errorf("%q: %v", word, got)
+		}
+	}
+}

@@ -41,9 +41,10 @@ func (s Shell) bare(word string) bool {
 }
 
 // Typeable reports whether every shell takes a word without quotes as one argument that
-// is not an option.
+// is not an option. PowerShell makes two arguments of a word with a comma, as pflag does of a
+// list's value, and a variable's elements of one that begins with "@".
 func Typeable(word string) bool {
-	return Common.bare(word) && !strings.HasPrefix(word, "-")
+	return Common.bare(word) && !strings.HasPrefix(word, "-") && !strings.HasPrefix(word, "@") && !strings.Contains(word, ",")
 }
 
 // powerShellQuotes doubles the characters that end a single-quoted string there:
