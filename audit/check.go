@@ -223,6 +223,7 @@ func (a *auditor) checkReleases() {
 			}
 			f := d.about("release "+release.Name, "release %s %s namespace %s, which is none of the tenant's", release.Name, verb, release.Namespace)
 			f.Chains = [][]string{{release.Record.String(), "release " + release.Name, "namespace " + release.Namespace}}
+			f.Object = "namespace " + release.Namespace
 			f.Fix = purge(d.tenant(), release)
 			if ns := a.namespaces[release.Namespace]; ns != nil && ns.Labels[tenant.LabelTenant] == "" && !tenant.IsSystemNamespace(ns.Name) && len(validation.IsDNS1123Label(ns.Name)) == 0 {
 				f.Fix, f.Or = command.Run(command.Tenant("init", d.tenant(), "--namespaces="+ns.Name)).With("if the tenant should have the namespace"), []command.Fix{f.Fix}

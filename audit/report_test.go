@@ -21,6 +21,9 @@ func TestFingerprintsAreDifferent(t *testing.T) {
 	s.give("", "wide-too", Account("cd", "robot"), rule("", "secrets", "get"))
 	s.give("ci", "use", zoe, rule("", "pods", "create"))
 	s.give("cd", "use", zoe, rule("", "pods", "create"))
+	for _, namespace := range []string{"outside", "elsewhere"} {
+		s.Releases = append(s.Releases, Release{Name: "web", Home: "a-tiller", Namespace: namespace, Record: ObjectRef{Kind: "Secret", Namespace: "a-tiller", Name: "web.v1"}})
+	}
 	count, known := map[string]int{}, map[string]Finding{}
 	for _, f := range Audit(s, Options{}).Findings {
 		fingerprint := f.Fingerprint()
@@ -30,7 +33,7 @@ func TestFingerprintsAreDifferent(t *testing.T) {
 		known[fingerprint] = f
 		count[f.ID]++
 	}
-	for _, id := range []string{idLeaves, idEscalates, idUseAccount} {
+	for _, id := range []string{idLeaves, idEscalates, idUseAccount, idStray} {
 		if count[id] != 2 {
 			t.Errorf("%d findings are %s: two should be compared", count[id], id)
 		}
