@@ -211,8 +211,8 @@ type report struct {
 		Access    []access `json:"access"`
 		Namespace []string `json:"namespaces"`
 	} `json:"deployers"`
-	ClusterWide    []access `json:"clusterWide"`
-	Administrators []access `json:"administrators"`
+	ClusterWide    []wideAccess `json:"clusterWide"`
+	Administrators []access     `json:"administrators"`
 	CanReach       []struct {
 		Tenant  string   `json:"tenant"`
 		Home    string   `json:"home"`
@@ -226,6 +226,12 @@ type access struct {
 	Subject string `json:"subject"`
 	Member  bool   `json:"member"`
 	Own     bool   `json:"own"`
+}
+
+// wideAccess is an access by cluster-wide rights.
+type wideAccess struct {
+	access
+	Paths []path `json:"paths"`
 }
 
 type path struct {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -112,11 +113,16 @@ func (c *comparison) compare(b *batch, truth func(person) authority, output view
 	}
 	// The sets' accounts with cluster-wide rights are all in one namespace, and no rule names
 	// one of them: the result for the first holds for all.
-	accounts := slices.Clone(c.administrators)
+	accounts, groups := slices.Clone(c.administrators), []string{}
 	for _, a := range whole.ClusterWide {
 		reported[a.Subject] = true
 		if name, found := strings.CutPrefix(a.Subject, "service account "); found && len(accounts) == len(c.administrators) {
 			accounts = append(accounts, name)
+		}
+		// Nor one of their groups. An impersonated identity can't impersonate.
+		direct := func(p path) bool { return !strings.Contains(fmt.Sprint(p.Chains), "impersonate") }
+		if name, found := strings.CutPrefix(a.Subject, "group "); found && slices.ContainsFunc(a.Paths, direct) {
+			groups = append(groups, name)
 		}
 	}
 	for _, f := range whole.Findings {
@@ -124,7 +130,7 @@ func (c *comparison) compare(b *batch, truth func(person) authority, output view
 			reported[f.Subject] = true
 		}
 	}
-	s := &scene{deployers: c.deployers, administrators: accounts}
+	s := &scene{deployers: c.deployers, administrators: accounts, groups: groups}
 	atOnce(b.people, func(p person) {
 		a := &asker{person: p, authority: truth(p), known: map[authorizationv1.ResourceAttributes]bool{}, asked: &c.asked}
 		got, err := output.canReach(p)

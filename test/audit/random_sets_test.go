@@ -115,6 +115,8 @@ type scene struct {
 	deployers []target
 	// accounts are the cluster's own that the pool of names can hit.
 	administrators []string
+	// groups are those of the sets that reach a deployer by cluster-wide rights.
+	groups []string
 }
 
 // target is a deployer as the test knows it.

@@ -314,7 +314,8 @@ func (s *scene) paths(a *asker, d target) (open []string, asked int) {
 	expect("create-volume", a.creates("persistentvolumes", "", "made-up"))
 	expect("certificate", a.creates("certs:certificatesigningrequests", "", "made-up") && a.any("update,patch", "certs:certificatesigningrequests/approval", "", "made-up") &&
 		a.may("approve", "certs:signers", "", "kubernetes.io/kube-apiserver-client", "kubernetes.io/*"))
-	expect("impersonate-administrator", s.beGroup(a, "system:masters", any) || a.beUser("system:kube-controller-manager", any))
+	expect("impersonate-administrator", s.beGroup(a, "system:masters", any) || a.beUser("system:kube-controller-manager", any) ||
+		slices.ContainsFunc(s.groups, func(group string) bool { return s.beGroup(a, group, any) }))
 	expect("use-administrator", slices.ContainsFunc(s.administrators, func(account string) bool {
 		ns, name, _ := strings.Cut(account, ":")
 		return s.use(a, ns, name) || a.beAccount(ns, name, any)

@@ -86,8 +86,15 @@ func TestDownloadOddly(t *testing.T) {
 			if err := os.Remove(filepath.Join(i.dir, "SHA256SUMS")); err != nil {
 				t.Fatal(err)
 			}
+			i.signature = []byte("signed by somebody")
 			return []string{"PATH=" + programs(t, "gpg")}
 		}, "install gpg, which checks its signature", true},
+		{"no gpg, no checksums of the plugin's, and no signature", func(t *testing.T, i *installing) []string {
+			if err := os.Remove(filepath.Join(i.dir, "SHA256SUMS")); err != nil {
+				t.Fatal(err)
+			}
+			return []string{"PATH=" + programs(t, "gpg")}
+		}, "its signature, SHA256SUMS.asc, can't be downloaded; unpack a release archive instead", true},
 		{"neither curl nor wget", func(t *testing.T, _ *installing) []string {
 			return []string{"PATH=" + programs(t, "curl", "wget")}
 		}, "neither curl nor wget is installed", true},

@@ -24,6 +24,8 @@ type installing struct {
 	dir, program string
 	content      []byte
 	env          []string
+	// signature is what the release has as the checksums' signature; nil for none.
+	signature []byte
 }
 
 // newInstalling creates the plugin's folder, in a path with spaces, quotes and characters that
@@ -84,6 +86,8 @@ func (i *installing) serve(w http.ResponseWriter, r *http.Request, program func(
 		program(w)
 	case strings.HasSuffix(r.URL.Path, "/SHA256SUMS"):
 		fmt.Fprintf(w, "%x  %s\n", sha256.Sum256(i.content), i.program)
+	case strings.HasSuffix(r.URL.Path, "/SHA256SUMS.asc") && i.signature != nil:
+		w.Write(i.signature)
 	default:
 		http.NotFound(w, r)
 	}
