@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
 
 	"helm-tenant/cluster"
@@ -175,26 +177,36 @@ func (s *session) deriveKubeconfig(ctx context.Context, name string, d derivatio
 	if d.prints() {
 		return s.printDerived(text, d.output)
 	}
+	changed.Contexts = contexts
+	return s.writeDerived(ctx, text, changed, d)
+}
+
+// writeDerived writes a derived kubeconfig into the file of --output-file.
+func (s *session) writeDerived(ctx context.Context, text []byte, changed kubeconfigChange, d derivation) error {
+	derived, err := clientcmd.Load(text)
+	if err != nil {
+		return err
+	}
 	did := "wrote"
 	if d.dryRun {
-		did, err = "would write", tenant.CheckDerived(d.file, contexts)
+		did, err = "would write", tenant.CheckDerived(d.file, changed.Contexts)
 	} else {
-		_, err = untilDone(ctx, func() (struct{}, error) { return struct{}{}, tenant.WriteDerived(d.file, text, contexts) })
+		_, err = untilDone(ctx, func() (struct{}, error) { return struct{}{}, tenant.WriteDerived(d.file, text, changed.Contexts) })
 	}
 	if err != nil {
 		return err
 	}
-	changed.Contexts, changed.Files = contexts, []string{d.file}
-	return s.changedKubeconfig(changed, d.output, fmt.Sprintf("%s %s with the %s", did, d.file, theContexts(contexts)))
+	changed.Users, changed.Files = slices.Sorted(maps.Keys(derived.AuthInfos)), []string{d.file}
+	return s.changedKubeconfig(changed, d.output, fmt.Sprintf("%s %s with the %s", did, d.file, theContexts(changed.Contexts)))
 }
 
-// kubeconfigChange is what was written for machine output.
+// kubeconfigChange says in machine output which entries of which files changed, or would by a
+// dry run.
 type kubeconfigChange struct {
-	APIVersion string   `json:"apiVersion"`
-	Kind       string   `json:"kind"`
-	Tenant     string   `json:"tenant"`
-	DryRun     bool     `json:"dryRun"`
-	Files      []string `json:"files"` // those that changed
+	document
+	Tenant string   `json:"tenant"`
+	DryRun bool     `json:"dryRun"`
+	Files  []string `json:"files"`
 	// Contexts and Users are the entries that were written, or removed.
 	Contexts     []string   `json:"contexts"`
 	Users        []string   `json:"users"`
@@ -207,7 +219,7 @@ func (s *session) changedKubeconfig(changed kubeconfigChange, output, text strin
 		s.say("%s", text)
 		return nil
 	}
-	changed.APIVersion, changed.Kind = tenant.APIVersion, "KubeconfigChange"
+	changed.document = documentOf("KubeconfigChange")
 	return printObject(s.out(), output, changed)
 }
 

@@ -28,8 +28,8 @@ type Merged struct {
 // are replaced, and users with credentials that no context has any more are removed.
 //
 // The file is edited as by Use: under client-go's lock file, keeping comments, unknown
-// keys, symbolic links and modes. With dryRun nothing is written, and the result and the
-// errors are the same.
+// keys, symbolic links and modes. With dryRun the result is the same, and nothing is locked or
+// written: errors of these two steps are not found.
 //
 // Errors: those of Derive; a name that another entry has.
 func (k *Kubeconfig) Merge(t Known, d Derivation, dryRun bool) (Merged, error) {
@@ -155,8 +155,7 @@ type Unmerged struct {
 // Unmerge removes the contexts that Merge wrote for the named tenant from the kubeconfig,
 // and their users if nothing else uses them. With context it removes only that one, and
 // those of its namespaces. It asks no cluster, since the tenant may have been removed.
-// env and explicitFile are as in LoadKubeconfig. With dryRun nothing is written, and the
-// result and the errors are the same.
+// env and explicitFile are as in LoadKubeconfig; dryRun is as in Merge.
 //
 // Errors: contexts of several clusters without a context that names one of them.
 func Unmerge(env envvar.Environment, explicitFile, name, context string, dryRun bool) (Unmerged, error) {

@@ -49,6 +49,9 @@ func TestKubeconfig(t *testing.T) {
 	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) || r.Stderr != "would write "+file+" with the context "+team.name+"\n" {
 		t.Errorf("a dry run wrote the file: %v, %v", r, err)
 	}
+	if r := member.must(t, "kubeconfig", team.name, "--output-file", file, "--dry-run", "-o", "json"); !strings.Contains(r.Stdout, `"`+team.name+"/"+member.name+`"`) || !strings.Contains(r.Stdout, strconv.Quote(file)) {
+		t.Errorf("a dry run as JSON: %v", r)
+	}
 	asJSON := filepath.Join(t.TempDir(), "team.json")
 	must(t, os.WriteFile(asJSON, []byte(member.must(t, "kubeconfig", team.name, "-o", "json").Stdout), 0o600))
 	if out, err := w.with(t, asJSON, "kubectl", "auth", "whoami", "-o", "name"); err != nil {
